@@ -37,28 +37,28 @@ class Model(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=T
     """A part of the resource: immutable, camelCase on the wire, unknown fields refused."""
 
 
-class SecretKey(Model):
+class SecretKey(Model, frozen=True):
     """Names one key of a Secret in the pipeline's namespace."""
 
     name: Annotated[ObjectName, Meta(description="Name of the Secret.")]
     key: Annotated[str, Meta(description="Key in the Secret's data.", min_length=1, max_length=253)]
 
 
-class ReplicaRange(Model):
+class ReplicaRange(Model, frozen=True):
     """How few and how many replicas may run."""
 
     min: Annotated[int, Meta(description="Replicas that always run.", ge=1, le=1000)] = 2
     max: Annotated[int, Meta(description="Replicas at the most.", ge=1, le=1000)] = 10
 
 
-class Resources(Model):
+class Resources(Model, frozen=True):
     """Compute resources of one pod: requests and limits by resource name."""
 
     requests: Annotated[dict[str, Quantity], Meta(description="What the scheduler reserves.")] = {}
     limits: Annotated[dict[str, Quantity], Meta(description="What the pod may not exceed.")] = {}
 
 
-class Queue(Model):
+class Queue(Model, frozen=True):
     """The Service Bus queue between ingestion and workers."""
 
     connection_secret_ref: Annotated[
@@ -103,7 +103,7 @@ class Queue(Model):
         return self.connection_secret_ref
 
 
-class Throughput(Model):
+class Throughput(Model, frozen=True):
     """Request units a second of the store's containers."""
 
     autoscale_max: Annotated[
@@ -112,7 +112,7 @@ class Throughput(Model):
     ] = 4000
 
 
-class Store(Model):
+class Store(Model, frozen=True):
     """The Cosmos DB database that keeps events, profiles and alerts."""
 
     connection_secret_ref: Annotated[
@@ -163,7 +163,7 @@ class Store(Model):
         return self.connection_secret_ref
 
 
-class Cache(Model):
+class Cache(Model, frozen=True):
     """The Redis that keeps rate limits, idempotency records, velocity windows and live figures."""
 
     url_secret_ref: Annotated[SecretKey, Meta(description="Where the Redis URL (`redis://host:6379/0`) is.")] = (
@@ -171,7 +171,7 @@ class Cache(Model):
     )
 
 
-class TokenBucket(Model):
+class TokenBucket(Model, frozen=True):
     """A token bucket: so many requests at once, refilled at a steady rate."""
 
     burst: Annotated[Count, Meta(description="Requests that one client may send at once.")] = 100
@@ -180,14 +180,14 @@ class TokenBucket(Model):
     ] = 10.0
 
 
-class SlidingWindow(Model):
+class SlidingWindow(Model, frozen=True):
     """A sliding window: so many requests in any window of the given length."""
 
     limit: Annotated[Count, Meta(description="Requests in one window, over all clients and replicas.")] = 10_000
     window: Annotated[Duration, Meta(description="Length of the window.")] = "60s"
 
 
-class RateLimits(Model):
+class RateLimits(Model, frozen=True):
     """How many requests are let in. A batch is one request."""
 
     per_client: Annotated[TokenBucket, Meta(description="Limit of one client address.")] = TokenBucket()
@@ -196,7 +196,7 @@ class RateLimits(Model):
     )
 
 
-class Idempotency(Model):
+class Idempotency(Model, frozen=True):
     """How a repeated event is recognised and answered."""
 
     time_to_live: Annotated[Duration, Meta(description="How long a key is remembered.")] = "10m"
@@ -205,14 +205,14 @@ class Idempotency(Model):
     ] = "Conflict"
 
 
-class Shedding(Model):
+class Shedding(Model, frozen=True):
     """When requests are refused with 503 to keep the answers of the others fast."""
 
     in_flight: Annotated[Count, Meta(description="Requests in one replica that wait for the broker.")] = 2000
     queue_depth: Annotated[Count, Meta(description="Messages in the queue.")] = 100_000
 
 
-class Ingestion(Model):
+class Ingestion(Model, frozen=True):
     """The HTTP side: checks, limits, deduplicates and hands events to the queue."""
 
     replicas: Annotated[
@@ -239,7 +239,7 @@ class Ingestion(Model):
     )
 
 
-class WorkerReplicas(Model):
+class WorkerReplicas(Model, frozen=True):
     """How the number of workers follows the queue."""
 
     min: Annotated[int, Meta(description="Replicas that always run; 0 scales to zero.", ge=0, le=1000)] = 1
@@ -250,14 +250,14 @@ class WorkerReplicas(Model):
     fallback: Annotated[int, Meta(description="Replicas while the queue cannot be read by KEDA.", ge=1, le=1000)] = 2
 
 
-class ConcurrencyStep(Model):
+class ConcurrencyStep(Model, frozen=True):
     """From this depth on, a worker handles so many messages at once."""
 
     depth: Annotated[int, Meta(description="Messages in the queue.", ge=0, le=1_000_000_000)]
     limit: Annotated[int, Meta(description="Messages that one worker handles at once.", ge=1, le=10_000)]
 
 
-class Concurrency(Model):
+class Concurrency(Model, frozen=True):
     """Backpressure: the deeper the queue, the less a worker asks of the store."""
 
     steps: Annotated[
@@ -291,7 +291,7 @@ class Concurrency(Model):
     interval: Annotated[Duration, Meta(description="How often the depth is read, 1s at the least.")] = "30s"
 
 
-class Retries(Model):
+class Retries(Model, frozen=True):
     """How often a failed write is tried again before its events are dead-lettered."""
 
     attempts: Annotated[int, Meta(description="Retries after the first try.", ge=0, le=20)] = 3
@@ -299,7 +299,7 @@ class Retries(Model):
     factor: Annotated[float, Meta(description="Growth of the wait from retry to retry.", ge=1, le=10)] = 2.0
 
 
-class CircuitBreaker(Model):
+class CircuitBreaker(Model, frozen=True):
     """When calls to a failing backend are paused."""
 
     failure_ratio: Annotated[float, Meta(description="Share of failed calls that opens it.", gt=0, le=1)] = 0.5
@@ -308,32 +308,32 @@ class CircuitBreaker(Model):
     open_for: Annotated[Duration, Meta(description="Pause before a call is tried again.")] = "30s"
 
 
-class Velocity(Model):
+class Velocity(Model, frozen=True):
     """More events than this from one client address in a window are suspicious."""
 
     limit: Annotated[Count, Meta(description="Events in one window that are not suspicious yet.")] = 10
     window: Annotated[Duration, Meta(description="Length of the window.")] = "60s"
 
 
-class Fraud(Model):
+class Fraud(Model, frozen=True):
     """Rules that flag events; a flagged event is stored and raises a security alert."""
 
     velocity: Annotated[Velocity, Meta(description="Too many events from one client address.")] = Velocity()
 
 
-class CartAbandonment(Model):
+class CartAbandonment(Model, frozen=True):
     """Raise an alert when a cart is filled and no purchase follows."""
 
     after: Annotated[Duration, Meta(description="How long after `add_to_cart` the cart is looked at.")] = "30m"
 
 
-class Actions(Model):
+class Actions(Model, frozen=True):
     """What is done some time after an event."""
 
     cart_abandonment: Annotated[CartAbandonment, Meta(description="Look after filled carts.")] = CartAbandonment()
 
 
-class Processing(Model):
+class Processing(Model, frozen=True):
     """The workers: fraud check, score, write, act."""
 
     replicas: Annotated[
@@ -370,7 +370,7 @@ class Processing(Model):
     )
 
 
-class EventType(Model):
+class EventType(Model, frozen=True):
     """A type of event that the pipeline takes besides the built-in ones."""
 
     name: Annotated[
@@ -385,7 +385,7 @@ class EventType(Model):
     ] = msgspec.field(default_factory=lambda: {"type": "object"})
 
 
-class Dashboard(Model):
+class Dashboard(Model, frozen=True):
     """The web page that shows the pipeline at work."""
 
     enabled: Annotated[bool, Meta(description="Whether the dashboard runs.")] = True
@@ -398,7 +398,7 @@ class Dashboard(Model):
     )
 
 
-class Ingress(Model):
+class Ingress(Model, frozen=True):
     """An Ingress in front of ingestion."""
 
     host: Annotated[str, Meta(description="Host name of the rule.", min_length=1, max_length=253)]
@@ -408,7 +408,7 @@ class Ingress(Model):
     )
 
 
-class Gateway(Model):
+class Gateway(Model, frozen=True):
     """A Gateway API HTTPRoute in front of ingestion."""
 
     name: Annotated[ObjectName, Meta(description="Gateway that the route attaches to.")]
@@ -416,14 +416,14 @@ class Gateway(Model):
     hostnames: Annotated[tuple[str, ...], Meta(description="Host names of the route.", max_length=16)] = ()
 
 
-class Expose(Model):
+class Expose(Model, frozen=True):
     """How ingestion is reached from outside of the cluster; a Service inside is always there."""
 
     ingress: Annotated[Ingress | None, Meta(description="Make an Ingress.")] = None
     gateway: Annotated[Gateway | None, Meta(description="Make a Gateway API HTTPRoute.")] = None
 
 
-class Tracing(Model):
+class Tracing(Model, frozen=True):
     """OpenTelemetry traces from the request to the store."""
 
     endpoint: Annotated[
@@ -433,7 +433,7 @@ class Tracing(Model):
     sample_ratio: Annotated[float, Meta(description="Share of events that are traced.", ge=0, le=1)] = 0.01
 
 
-class Telemetry(Model):
+class Telemetry(Model, frozen=True):
     """Metrics, traces and logs."""
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least level logged.")] = "info"
@@ -443,7 +443,7 @@ class Telemetry(Model):
     ] = True
 
 
-class Placement(Model):
+class Placement(Model, frozen=True):
     """Where the pipeline's pods may run."""
 
     node_selector: Annotated[dict[str, str], Meta(description="Labels that a node must have.")] = {}
@@ -468,7 +468,7 @@ class Placement(Model):
     ] = None
 
 
-class PipelineSpec(Model):
+class PipelineSpec(Model, frozen=True):
     """What the pipeline should be."""
 
     paused: Annotated[bool, Meta(description="Stop workers; ingestion goes on and the queue keeps the events.")] = False
