@@ -1,0 +1,136 @@
+"""The data directory of a local run: who holds it, and what other commands need to find the run."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from pathlib import Path
+from typing import Self
+
+import msgspec
+
+from cloudscale.errors import ConfigurationError
+from cloudscale.settings import Settings  # noqa: TC001 (msgspec resolves it at run time)
+
+DEFAULT_DATA_DIRECTORY = Path(".cloudscale")
+_PRIVATE = 0o600
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run writes down for the other commands: where it listens, and the settings its services were given."""
+
+    pid: int
+    ingestion_url: str
+    dashboard_url: str | None
+    settings: Settings
+
+
+class DataDirectory:
+    """A data directory held by one run: entering takes the lock, leaving releases it.
+
+    The lock is the kernel's (``flock``), so a run that was killed leaves nothing behind that has to be cleaned up.
+
+    Raises:
+        ConfigurationError: another run holds the directory, or it cannot be written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, _PRIVATE)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{self.path} cannot hold the data ({error.strerror}): choose a directory with --data-dir"
+            ) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(lock)
+            raise ConfigurationError(
+                f"{self.path} is in use by process {holder}, which runs a pipeline there: stop that one, or choose "
+                "another directory with --data-dir (and other ports with --port and --dashboard-port)"
+            ) from None
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        self._lock = lock
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._record_path.unlink(missing_ok=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def folder(self, name: str) -> Path:
+        """The folder ``name`` in the directory, made if it is not there, readable by this user only."""
+        folder = self.path / name
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return folder
+
+    def key(self, name: str, *, size: int = 32) -> bytes:
+        """The random key ``name``, made on the first start and kept."""
+        path = self.folder("keys") / name
+        if not path.exists():
+            write_private(path, secrets.token_bytes(size))
+        return path.read_bytes()
+
+    def write_record(self, record: RunRecord) -> None:
+        """Tell the other commands where the run is."""
+        write_private(self._record_path, msgspec.json.format(msgspec.json.encode(record), indent=2))
+
+    @property
+    def _record_path(self) -> Path:
+        return self.path / "run.json"
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only this user may read; readers see the old content or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    temporary.replace(path)
+
+
+def read_record(path: Path) -> RunRecord:
+    """The record of the run that holds the data directory ``path``.
+
+    Raises:
+        ConfigurationError: no pipeline runs there.
+    """
+    record_path = path / "run.json"
+    try:
+        content = record_path.read_bytes()
+    except FileNotFoundError:
+        content = b""
+    if not content or not _is_held(path / "lock"):
+        raise ConfigurationError(
+            f"no pipeline runs in {path.absolute()}: start one with `cloudscale run`, point --data-dir to the "
+            "directory of one that runs, or set the CLOUDSCALE_… variables of a pipeline elsewhere"
+        )
+    try:
+        return msgspec.json.decode(content, type=RunRecord)
+    except msgspec.DecodeError as error:
+        raise ConfigurationError(
+            f"{record_path} cannot be read ({error}): it was written by another version; restart `cloudscale run`"
+        ) from None
+
+
+def _is_held(lock_path: Path) -> bool:
+    try:
+        lock = os.open(lock_path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False

@@ -1,0 +1,149 @@
+"""One process of a local run: how it is started, where its output goes, how it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from cloudscale.errors import BackendUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from cloudscale.local.probes import Probe
+
+LOG_BYTES = 10 * 1024 * 1024
+_KILL_SECONDS = 10.0
+_LAST_LINE_BYTES = 4096
+_PR_SET_PDEATHSIG = 1
+# Loaded here because between fork and exec only what is already in memory may be called.
+_prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProcessPlan:
+    """How to run one process.
+
+    ``stage`` orders the start: a stage begins when every process of the stages before is ready, and ends before they
+    do. A process gets ``stop_seconds`` to finish by itself.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    ready: Probe
+    alive: Probe
+    stage: int
+    stop_seconds: float = 30.0
+    scratch_directory: Path | None = None
+    """Emptied before every start: files that mean nothing to the next process."""
+
+
+def _die_with_parent() -> None:
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+class ChildProcess:
+    """A started process with all the processes it starts itself, and its log file.
+
+    The process leads a session of its own, so a Ctrl-C in the terminal reaches the supervisor alone, which then stops
+    the processes in their order. The kernel sends it SIGTERM if the supervisor dies without having done that.
+    """
+
+    def __init__(self, plan: ProcessPlan, process: asyncio.subprocess.Process, *, log_path: Path) -> None:
+        self.plan = plan
+        self.log_path = log_path
+        self._process = process
+
+    @classmethod
+    async def start(cls, plan: ProcessPlan, *, log_path: Path) -> ChildProcess:
+        """Start the process.
+
+        Raises:
+            BackendUnavailableError: the program cannot be executed.
+        """
+        if plan.scratch_directory is not None:
+            shutil.rmtree(plan.scratch_directory, ignore_errors=True)
+            plan.scratch_directory.mkdir(parents=True)
+        descriptor = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *plan.command,
+                env={**os.environ, **plan.environment},
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=descriptor,
+                stderr=descriptor,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        except OSError as error:
+            raise BackendUnavailableError(f"{plan.name}: cannot start {plan.command[0]} ({error.strerror})") from None
+        finally:
+            os.close(descriptor)
+        return cls(plan, process, log_path=log_path)
+
+    @property
+    def pid(self) -> int:
+        """Process id, which is the id of its process group as well."""
+        return self._process.pid
+
+    async def wait(self) -> int:
+        """Wait until the process has ended and end what it left behind; the exit code, negative for a signal."""
+        code = await self._process.wait()
+        # A server's own worker processes would live on, holding its port, if only their parent was killed.
+        self._signal(signal.SIGKILL)
+        return code
+
+    async def stop(self) -> None:
+        """SIGTERM, and SIGKILL if it has not ended after the plan's ``stop_seconds``."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            async with asyncio.timeout(self.plan.stop_seconds):
+                await self._process.wait()
+        except TimeoutError:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """SIGKILL to the process and all it started."""
+        self._signal(signal.SIGKILL)
+        async with asyncio.timeout(_KILL_SECONDS):
+            await self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    def last_line(self) -> str:
+        """The last line of the log: where a process that gave up says why."""
+        with self.log_path.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _LAST_LINE_BYTES))
+            lines = log.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def bound_log(self) -> None:
+        """Keep the log and one older part of it, each of about :data:`LOG_BYTES`.
+
+        The process holds the file open in append mode, so the file is copied and cut instead of renamed. A line
+        written between the two is lost: it is a log.
+        """
+        if self.log_path.stat().st_size > LOG_BYTES:
+            shutil.copyfile(self.log_path, self.log_path.with_suffix(".1.log"))
+            os.truncate(self.log_path, 0)
+
+
+def describe_exit(code: int) -> str:
+    """An exit code in words: ``exit code 2`` or ``SIGKILL``."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

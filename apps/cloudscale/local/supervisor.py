@@ -1,0 +1,215 @@
+"""Keeps the processes of a local run alive: started in order, watched, restarted with back-off, stopped in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Self
+
+from cloudscale.errors import BackendUnavailableError
+from cloudscale.local.process import ChildProcess, ProcessPlan, describe_exit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
+
+START_SECONDS = 60.0
+"""A process that is not ready by then fails the start of the run."""
+FIRST_BACK_OFF_SECONDS = 0.5
+LONGEST_BACK_OFF_SECONDS = 30.0
+STABLE_SECONDS = 60.0
+"""A process that ran this long starts again without the back-off of its earlier failures."""
+HEALTH_INTERVAL_SECONDS = 5.0
+HEALTH_FAILURES = 6
+"""Probes in a row that fail before a process counts as hung: half a minute, as overload alone must not end it."""
+_READY_INTERVAL_SECONDS = 0.1
+_CONFIGURATION_ERROR = 2
+
+
+class State(StrEnum):
+    """Where a supervised process is in its life."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    BACKING_OFF = "backing off"
+    STOPPED = "stopped"
+
+
+@dataclass
+class Supervised:
+    """One process as the supervisor sees it; a restart changes ``child`` and nothing else."""
+
+    plan: ProcessPlan
+    state: State = State.WAITING
+    restarts: int = 0
+    child: ChildProcess | None = None
+    task: asyncio.Task[None] | None = None
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    stopping: bool = False
+
+
+class Supervisor:
+    """Runs processes until it is left. ``announce`` is told, in a line for people, what happens to them.
+
+    Entering starts all processes and returns when they are ready. Leaving kills those that :meth:`stop` has not
+    stopped.
+
+    Raises:
+        BackendUnavailableError: a process did not become ready; all others have been ended.
+    """
+
+    def __init__(self, plans: Iterable[ProcessPlan], *, log_directory: Path, announce: Callable[[str], None]) -> None:
+        self.processes = {plan.name: Supervised(plan) for plan in plans}
+        self._log_directory = log_directory
+        self._announce = announce
+        self._hurry = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        try:
+            for stage in self.stages():
+                await self._start(stage)
+        except BaseException:
+            await self._kill_all()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._kill_all()
+
+    def stages(self) -> list[list[Supervised]]:
+        """The processes by stage, in the order of the start."""
+        numbers = sorted({process.plan.stage for process in self.processes.values()})
+        return [[process for process in self.processes.values() if process.plan.stage == number] for number in numbers]
+
+    def hurry(self) -> None:
+        """Make every :meth:`stop`, also one that waits, kill instead of asking."""
+        self._hurry.set()
+
+    @property
+    def hurried(self) -> bool:
+        """Whether :meth:`hurry` was called."""
+        return self._hurry.is_set()
+
+    async def wait(self) -> None:
+        """Return never, as long as every process can be kept running.
+
+        Raises:
+            BackendUnavailableError: a program cannot be executed any more.
+        """
+        tasks = [process.task for process in self.processes.values() if process.task is not None]
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            await task
+
+    async def _start(self, stage: Sequence[Supervised]) -> None:
+        for process in stage:
+            process.task = asyncio.create_task(self._keep_running(process), name=f"supervise {process.plan.name}")
+        for process in stage:
+            if process.task is not None:
+                await self._wait_until_ready(process, process.task)
+
+    async def _wait_until_ready(self, process: Supervised, task: asyncio.Task[None]) -> None:
+        ready = asyncio.create_task(process.ready.wait())
+        try:
+            await asyncio.wait((ready, task), timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ready.cancel()
+        if task.done():
+            await task
+        if not process.ready.is_set():
+            raise BackendUnavailableError(
+                f"{process.plan.name} is not ready after {START_SECONDS:.0f} s: {self._last_words(process)}"
+            )
+
+    async def _keep_running(self, process: Supervised) -> None:
+        delay = FIRST_BACK_OFF_SECONDS
+        was_ready = False
+        while True:
+            started = time.monotonic()
+            code = await self._run_once(process)
+            was_ready = was_ready or process.ready.is_set()
+            process.ready.clear()
+            if process.stopping:
+                break
+            if code == _CONFIGURATION_ERROR and not was_ready:
+                raise BackendUnavailableError(f"{process.plan.name} refuses to start: {self._last_words(process)}")
+            if time.monotonic() - started >= STABLE_SECONDS:
+                delay = FIRST_BACK_OFF_SECONDS
+            process.state = State.BACKING_OFF
+            process.restarts += 1
+            self._announce(f"{process.plan.name} ended ({describe_exit(code)}), starting it again in {delay:g} s")
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, LONGEST_BACK_OFF_SECONDS)
+        process.state = State.STOPPED
+
+    async def _run_once(self, process: Supervised) -> int:
+        """Start the process and wait for its end; the exit code."""
+        process.state = State.STARTING
+        log_path = self._log_directory / f"{process.plan.name}.log"
+        process.child = child = await ChildProcess.start(process.plan, log_path=log_path)
+        watch = asyncio.create_task(self._watch(process, child), name=f"watch {process.plan.name}")
+        try:
+            return await child.wait()
+        finally:
+            watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch
+
+    async def _watch(self, process: Supervised, child: ChildProcess) -> None:
+        ready = False
+        while not ready:
+            await asyncio.sleep(_READY_INTERVAL_SECONDS)
+            ready = await process.plan.ready.succeeds()
+        process.state = State.READY
+        process.ready.set()
+        if process.restarts:
+            self._announce(f"{process.plan.name} is back")
+        failures = 0
+        while failures < HEALTH_FAILURES:
+            await asyncio.sleep(HEALTH_INTERVAL_SECONDS)
+            failures = 0 if await process.plan.alive.succeeds() else failures + 1
+            child.bound_log()
+        self._announce(f"{process.plan.name} does not answer any more, ending it")
+        await child.kill()
+
+    async def stop(self, stage: Sequence[Supervised]) -> None:
+        """Stop the processes of one stage together, each within its plan's ``stop_seconds``."""
+        for process in stage:
+            process.stopping = True
+        asking = asyncio.create_task(self._ask_to_end(stage))
+        hurry = asyncio.create_task(self._hurry.wait())
+        try:
+            await asyncio.wait((asking, hurry), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asking.cancel()
+            hurry.cancel()
+            await asyncio.gather(asking, hurry, return_exceptions=True)
+            await self._end(stage)
+
+    async def _ask_to_end(self, stage: Sequence[Supervised]) -> None:
+        await asyncio.gather(*(process.child.stop() for process in stage if process.child is not None))
+
+    async def _kill_all(self) -> None:
+        for stage in reversed(self.stages()):
+            await self._end(stage)
+
+    async def _end(self, stage: Sequence[Supervised]) -> None:
+        """End what is still there: processes, and the tasks that would start them again."""
+        for process in stage:
+            process.stopping = True
+            if process.task is None:
+                continue
+            process.task.cancel()
+            await asyncio.gather(process.task, return_exceptions=True)
+            if process.child is not None:
+                await process.child.kill()
+            process.state = State.STOPPED
+
+    def _last_words(self, process: Supervised) -> str:
+        if process.child is None:
+            return "it could not be started"
+        return f"{process.child.last_line() or 'it said nothing'} (log: {process.child.log_path})"
