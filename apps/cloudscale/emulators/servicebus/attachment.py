@@ -1,0 +1,193 @@
+"""How a client's attach becomes a link: which entity it names, whether it may, and with which session."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cloudscale.emulators.servicebus.address import CBS, parse_address
+from cloudscale.emulators.servicebus.authorization import entity_path
+from cloudscale.emulators.servicebus.codec import Described, Symbol, UnsignedLong
+from cloudscale.emulators.servicebus.conditions import (
+    AcceptTimeoutError,
+    ConditionError,
+    NotAllowedError,
+    NotImplementedConditionError,
+    SessionLockLostError,
+)
+from cloudscale.emulators.servicebus.links import (
+    MAX_MESSAGE_BYTES,
+    IncomingLink,
+    OutgoingLink,
+    ReplyLink,
+    sends_to,
+)
+from cloudscale.emulators.servicebus.performatives import Attach, Detach, ErrorDetail, terminus
+from cloudscale.emulators.servicebus.requests import answers
+from cloudscale.emulators.servicebus.sessions import Acceptance, Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cloudscale.emulators.servicebus.channel import Channel
+
+SOURCE, TARGET, COORDINATOR = 0x28, 0x29, 0x30
+FILTER_FIELD = 7
+SESSION_FILTER = "com.microsoft:session-filter"
+LOCKED_UNTIL = "com.microsoft:locked-until-utc"
+ACCEPT_TIMEOUT = "com.microsoft:timeout"
+DEFAULT_ACCEPT_TIMEOUT_MILLISECONDS = 60_000
+DOTNET_EPOCH_TICKS = 621_355_968_000_000_000
+"""1970-01-01 in .NET ticks of 100 ns, the unit of a session's ``locked-until-utc``."""
+
+
+def attach(channel: Channel, request: Attach) -> None:
+    """Answer an attach with a link, or refuse it: attach without a terminus, then detach with the error (2.6.3)."""
+    try:
+        _attach(channel, request)
+    except ConditionError as error:
+        refuse(channel, request, error)
+
+
+def refuse(channel: Channel, request: Attach, error: ConditionError) -> None:
+    """Refuse an attach."""
+    answer = Attach(
+        request.name,
+        request.handle,
+        role=not request.role,
+        snd_settle_mode=request.snd_settle_mode,
+        rcv_settle_mode=request.rcv_settle_mode,
+        initial_delivery_count=0 if request.role else None,
+    )
+    channel.write(answer.encode())
+    detail = ErrorDetail(error.condition, str(error))
+    channel.write(Detach(request.handle, closed=True, error=detail).encode())
+
+
+def _attach(channel: Channel, request: Attach) -> None:
+    if request.target is not None and request.target.descriptor == COORDINATOR:
+        raise NotImplementedConditionError("the emulator has no transactions: send and settle without one")
+    end = request.source if request.role else request.target
+    fields = end.value if end is not None else []
+    path = entity_path(str(fields[0])) if fields and fields[0] else ""
+    if path == CBS:
+        _attach_requests(channel, request, path, lambda: None)
+        return
+    address = parse_address(path)
+    broker = channel.connection.broker
+
+    def check() -> None:
+        if broker.queues.get(address.entity) is not queue:
+            broker.queue(address.entity)
+            raise SessionLockLostError("the queue was deleted and created anew: attach again")
+        channel.connection.authorize(address.resource)
+
+    # Whoever has no token learns nothing about which queues exist.
+    channel.connection.authorize(address.resource)
+    queue = broker.queue(address.entity)
+    if address.management:
+        _attach_requests(channel, request, path, check)
+    elif not request.role:
+        if address.dead:
+            raise NotAllowedError("a dead-letter queue takes no messages from clients: send to the queue itself")
+        _accept(channel, request)
+        link = IncomingLink(channel, request.handle, sends_to(channel, queue), check)
+        channel.incoming[request.handle] = link
+        link.start()
+    else:
+        deletes = request.snd_settle_mode == 1
+        outgoing = OutgoingLink(channel, request.handle, queue, dead=address.dead, deletes=deletes, check=check)
+        _attach_receiver(channel, request, outgoing)
+
+
+def _attach_requests(channel: Channel, request: Attach, path: str, check: Callable[[], None]) -> None:
+    _accept(channel, request)
+    if request.role:
+        channel.outgoing[request.handle] = ReplyLink(channel, request.handle, path, check)
+        return
+    link = IncomingLink(channel, request.handle, answers(channel, path), check)
+    channel.incoming[request.handle] = link
+    link.start()
+
+
+def _attach_receiver(channel: Channel, request: Attach, link: OutgoingLink) -> None:
+    wanted = _session_filter(request)
+    if not link.queue.description.requires_session or link.dead:
+        if wanted is not None:
+            raise NotAllowedError(
+                f"queue {link.queue.description.name!r} has no sessions: receive without a session id"
+            )
+        _accept(channel, request)
+        channel.outgoing[request.handle] = link
+        link.start(None)
+        return
+    if wanted is None:
+        raise NotAllowedError(
+            f"queue {link.queue.description.name!r} requires sessions: accept a session to receive from it"
+        )
+    (identifier,) = wanted
+    if identifier is not None:
+        _start_session(channel, request, link, identifier)
+        return
+
+    def answer(found: str | None) -> bool:
+        if channel.connection.transport is None or channel.connection.channels.get(channel.number) is not channel:
+            return False
+        if found is None:
+            refuse(channel, request, AcceptTimeoutError("no session had messages in time: accept again"))
+            return False
+        _start_session(channel, request, link, found)
+        return True
+
+    timeout = (request.properties or {}).get(ACCEPT_TIMEOUT, DEFAULT_ACCEPT_TIMEOUT_MILLISECONDS)
+    link.queue.accept_session(Acceptance(channel.connection.broker.clock() + int(timeout), answer))
+
+
+def _start_session(channel: Channel, request: Attach, link: OutgoingLink, identifier: str) -> None:
+    def lost() -> None:
+        error = SessionLockLostError(f"the lock of session {identifier!r} expired: accept the session again")
+        channel.detach(request.handle, error)
+
+    session: Session = link.queue.hold_session(identifier, lost)
+    ticks = session.locked_until * 10_000 + DOTNET_EPOCH_TICKS
+    _accept(channel, request, session_id=identifier, properties={Symbol(LOCKED_UNTIL): ticks})
+    channel.outgoing[request.handle] = link
+    link.start(session)
+
+
+def _session_filter(request: Attach) -> tuple[str | None] | None:
+    """The session a receiver asks for: none at all, the next one (``(None,)``), or one by name."""
+    fields = request.source.value if request.source is not None else []
+    filters = fields[FILTER_FIELD] if len(fields) > FILTER_FIELD else None
+    if not isinstance(filters, dict) or SESSION_FILTER not in filters:
+        return None
+    value = filters[SESSION_FILTER]
+    value = value.value if isinstance(value, Described) else value
+    return (None if value is None else str(value),)
+
+
+def _accept(
+    channel: Channel, request: Attach, *, session_id: str | None = None, properties: dict[Any, Any] | None = None
+) -> None:
+    """Answer an attach with our own; a session filter comes back with the session that was locked."""
+    source: list[Any] = list(request.source.value[:1]) if request.source is not None else []
+    if session_id is not None and request.source is not None:
+        value: Any = session_id
+        given = request.source.value[FILTER_FIELD][SESSION_FILTER]
+        if isinstance(given, Described):
+            descriptor = given.descriptor
+            value = Described(UnsignedLong(descriptor) if isinstance(descriptor, int) else descriptor, session_id)
+        source += [None] * (FILTER_FIELD - len(source)) + [{Symbol(SESSION_FILTER): value}]
+    target = list(request.target.value[:1]) if request.target is not None else []
+    answer = Attach(
+        request.name,
+        request.handle,
+        role=not request.role,
+        snd_settle_mode=request.snd_settle_mode,
+        rcv_settle_mode=request.rcv_settle_mode,
+        source=terminus(SOURCE, source),
+        target=terminus(TARGET, target),
+        max_message_size=UnsignedLong(MAX_MESSAGE_BYTES),
+        properties=properties,
+    )
+    channel.write((replace(answer, initial_delivery_count=0) if request.role else answer).encode())

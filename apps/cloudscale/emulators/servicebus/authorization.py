@@ -1,0 +1,81 @@
+"""Shared access signatures: who may use which entity ("Service Bus access control with Shared Access Signatures").
+
+A token names a resource (``sr``), a key (``skn``), an expiry in Unix seconds (``se``) and the base64 HMAC-SHA256 of
+``sr + "\\n" + se`` under the key (``sig``). It is good for the resource and everything below it; the host in it does
+not matter, because an emulator is known by many names.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from dataclasses import dataclass
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from cloudscale.emulators.servicebus.address import MANAGEMENT
+from cloudscale.emulators.servicebus.conditions import UnauthorizedError
+
+_PREFIX = "SharedAccessSignature "
+
+
+@dataclass(frozen=True, slots=True)
+class SharedAccessKey:
+    """The one key of the emulated namespace, with all rights."""
+
+    name: str
+    key: str
+
+    def matches(self, name: str, key: str) -> bool:
+        """Compare a name and key in constant time (SASL PLAIN sends them as they are)."""
+        return hmac.compare_digest(f"{name}\0{key}".encode(), f"{self.name}\0{self.key}".encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to use ``path`` and all below it (empty: everything) until ``expires``, in Unix seconds."""
+
+    path: str
+    expires: float
+
+    def covers(self, entity: str, now: float) -> bool:
+        """Whether the claim allows to use an entity now."""
+        entity = entity.lower()
+        return now < self.expires and (not self.path or entity == self.path or entity.startswith(self.path + "/"))
+
+
+def verify(token: str, key: SharedAccessKey, *, now: float) -> Claim:
+    """Check a token and return what it allows.
+
+    Raises:
+        UnauthorizedError: says which part of the token is wrong.
+    """
+    if not token.startswith(_PREFIX):
+        raise UnauthorizedError(
+            "the token is no SharedAccessSignature (and Entra ID is not emulated): use a connection string with a key"
+        )
+    # parse_qsl would turn a plus sign of unescaped base64 into a space.
+    fields = dict(parse_qsl(token.removeprefix(_PREFIX).replace("+", "%2B")))
+    raw = dict(part.partition("=")[::2] for part in token.removeprefix(_PREFIX).split("&"))
+    missing = [name for name in ("sr", "sig", "se", "skn") if name not in fields]
+    if missing:
+        raise UnauthorizedError(f"the token lacks {', '.join(missing)}")
+    if fields["skn"] != key.name:
+        raise UnauthorizedError(f"there is no key named {fields['skn']!r}: check SharedAccessKeyName")
+    signed = f"{raw['sr']}\n{raw['se']}".encode()
+    expected = base64.b64encode(hmac.new(key.key.encode(), signed, hashlib.sha256).digest()).decode()
+    if not hmac.compare_digest(expected, fields["sig"]):
+        raise UnauthorizedError("the signature of the token is wrong: check SharedAccessKey")
+    try:
+        expires = float(fields["se"])
+    except ValueError:
+        raise UnauthorizedError(f"the expiry {fields['se']!r} of the token is no number of seconds") from None
+    if expires <= now:
+        raise UnauthorizedError("the token has expired: check the clock, or ask for a new token")
+    return Claim(entity_path(fields["sr"]).removesuffix(MANAGEMENT), expires)
+
+
+def entity_path(address: str) -> str:
+    """The lower-case path of an entity in an address such as ``sb://host/queue`` or ``queue``."""
+    path = urlsplit(address).path if "//" in address else address
+    return unquote(path).strip("/").lower()

@@ -1,0 +1,483 @@
+"""What a queue does: peek-lock, settlement, dead letters, expiry, deferral, schedules, sessions and duplicates.
+
+Pure semantics: no sockets and no tasks; time comes from the caller's clock, and :meth:`Queue.tick` has to be called
+now and then for what happens by itself. A queue and its dead-letter sub-queue share messages, numbers and size quota.
+
+Where the real service leaves a choice open or would make development slow, the emulator does this:
+
+- Locks end with the process and with the connection of their receiver. A connection that closes in good order does
+  not count as a delivery, one that breaks does (the service keeps both locked until they expire).
+- Closing a session returns its messages without counting a delivery; an expired session lock counts one, as documented
+  for the service.
+- Messages return to their place in the order of sequence numbers.
+"""
+
+from __future__ import annotations
+
+import secrets
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cloudscale.emulators.servicebus.conditions import (
+    MessageLockLostError,
+    MessageNotFoundError,
+    NotAllowedError,
+    QuotaExceededError,
+)
+from cloudscale.emulators.servicebus.deadlines import Deadlines
+from cloudscale.emulators.servicebus.description import FOREVER_MILLISECONDS, QueueDescription
+from cloudscale.emulators.servicebus.message import IncomingMessage, with_application_properties
+from cloudscale.emulators.servicebus.sessions import Acceptance, Session, Sessions
+from cloudscale.emulators.servicebus.stored import State, StoredMessage
+
+if TYPE_CHECKING:
+    from cloudscale.emulators.servicebus.storage import QueueStorage
+
+Clock = Callable[[], int]
+Place = tuple[bool, str | None]
+"""Where a message waits: in the dead-letter sub-queue or not, and in which session."""
+
+
+class Consumer(Protocol):
+    """The end of a link that takes messages. ``deletes`` is the receive-and-delete mode."""
+
+    credit: int
+    deletes: bool
+    session: Session | None
+
+    def deliver(self, message: StoredMessage, token: bytes) -> None:
+        """Send a message; ``token`` is its lock, and its delivery tag."""
+
+
+class Queue:
+    """One queue with its dead-letter sub-queue."""
+
+    def __init__(self, storage: QueueStorage, clock: Clock) -> None:
+        self.storage = storage
+        self.sessions = Sessions()
+        self.messages = storage.state.messages
+        self.locked: dict[bytes, StoredMessage] = {}
+        self.size_bytes = 0
+        self.counts = {"dead": 0, State.DEFERRED: 0, State.SCHEDULED: 0}
+        self.completed = self.sent = 0
+        self._clock = clock
+        self._ready: dict[Place, list[int]] = {}
+        self._consumers: dict[Place, deque[Consumer]] = {}
+        self._locks: Deadlines[bytes] = Deadlines(self._lock_due)
+        self._expiries: Deadlines[int] = Deadlines(self._expiry_due)
+        self._schedule: Deadlines[int] = Deadlines(self._schedule_due)
+        self._sequences: list[int] | None = None
+        for message in self.messages.values():
+            self._take_in(message)
+
+    @property
+    def description(self) -> QueueDescription:
+        """The settings as they are now."""
+        return self.storage.state.description
+
+    @property
+    def active(self) -> int:
+        """Messages that wait or are locked, the dead ones apart."""
+        return len(self.messages) - sum(self.counts.values())
+
+    def send(self, incoming: Sequence[IncomingMessage]) -> list[int]:
+        """Take messages in, all or none; return their sequence numbers. A duplicate is dropped and gets 0.
+
+        Raises:
+            QuotaExceededError: the queue is full.
+            NotAllowedError: the queue has sessions and a message names none.
+        """
+        size = sum(len(message.payload) for message in incoming)
+        if self.size_bytes + size > self.description.max_size_bytes:
+            raise QuotaExceededError(
+                f"queue {self.description.name!r} holds {self.size_bytes} of {self.description.max_size_bytes} octets "
+                f"and cannot take {size} more: receive messages, or raise MaxSizeInMegabytes"
+            )
+        if self.description.requires_session and any(message.session_id is None for message in incoming):
+            raise NotAllowedError(
+                f"queue {self.description.name!r} requires sessions: set the session id of every message"
+            )
+        numbers = [self._enter(message) for message in incoming]
+        for place in {self._place(self.messages[number]) for number in numbers if number in self.messages}:
+            self._wake(place)
+        return numbers
+
+    def subscribe(self, consumer: Consumer, *, dead: bool) -> None:
+        """Let a consumer take messages as far as its credit goes."""
+        self._consumers.setdefault(self._consumer_place(consumer, dead=dead), deque()).append(consumer)
+
+    def unsubscribe(self, consumer: Consumer, *, dead: bool, counted: bool) -> None:
+        """Let a consumer go; a session it holds becomes free (``counted``: as a failed delivery)."""
+        place = self._consumer_place(consumer, dead=dead)
+        consumers = self._consumers.get(place)
+        if consumers is not None and consumer in consumers:
+            consumers.remove(consumer)
+            if not consumers:
+                del self._consumers[place]
+        if consumer.session is not None:
+            self._release_session(consumer.session, counted=counted)
+
+    def pump(self, place: Place) -> None:
+        """Hand the messages that wait at a place to its consumers in turn."""
+        ready, consumers = self._ready.get(place), self._consumers.get(place)
+        while ready and consumers:
+            for _ in range(len(consumers)):
+                consumer = consumers[0]
+                consumers.rotate(-1)
+                if consumer.credit > 0:
+                    break
+            else:
+                return
+            message = self._next(place, ready)
+            if message is not None:
+                self._hand_out(message, consumer)
+
+    def pump_for(self, consumer: Consumer, *, dead: bool) -> None:
+        """Hand out what a consumer with new credit can take."""
+        self.pump(self._consumer_place(consumer, dead=dead))
+
+    def complete(self, token: bytes) -> None:
+        """Settle a message for good.
+
+        Raises:
+            MessageLockLostError: the token is no lock (any more), here and in the other settlements.
+        """
+        self._remove(self._unlock(token))
+        self.completed += 1
+
+    def abandon(self, token: bytes, properties: dict[str, Any] | None = None, *, counted: bool = True) -> None:
+        """Return a message, by default as a failed delivery; ``properties`` replace application properties."""
+        message = self._unlock(token)
+        if properties:
+            self._rewrite(message, properties)
+        self._return(message, counted=counted)
+
+    def defer(self, token: bytes, properties: dict[str, Any] | None = None) -> None:
+        """Put a message aside; only its sequence number finds it again."""
+        message = self._unlock(token)
+        if message.state is not State.DEFERRED:
+            self._set_state(message, State.DEFERRED)
+        if properties:
+            self._rewrite(message, properties)
+        else:
+            self.storage.changed(message)
+
+    def dead_letter(self, token: bytes, properties: dict[str, Any]) -> None:
+        """Move a message to the dead-letter sub-queue, with the reason and more among ``properties``."""
+        self._bury(self._unlock(token), properties)
+
+    def renew(self, token: bytes) -> int:
+        """Extend the lock of a message; return the moment it will expire.
+
+        Raises:
+            MessageLockLostError: the lock has expired.
+        """
+        message = self.locked.get(token)
+        if message is None:
+            raise self._lock_lost()
+        message.locked_until = self._clock() + self.description.lock_duration
+        self._locks.push(message.locked_until, token)
+        return message.locked_until
+
+    def lock_deferred(self, sequences: Sequence[int], *, dead: bool, deletes: bool) -> list[StoredMessage]:
+        """Fetch deferred messages and lock them, or leave them for :meth:`remove_all` when the receiver ``deletes``.
+
+        Raises:
+            MessageNotFoundError: a number is not that of a deferred message that is free.
+        """
+        found = []
+        for sequence in dict.fromkeys(sequences):
+            message = self.messages.get(sequence)
+            if message is None or message.state is not State.DEFERRED or message.lock_token or message.dead is not dead:
+                raise MessageNotFoundError(f"no deferred message has the sequence number {sequence}")
+            found.append(message)
+        for message in () if deletes else found:
+            self._lock(message, secrets.token_bytes(16), None)
+        return found
+
+    def remove_all(self, messages: Sequence[StoredMessage]) -> None:
+        """Remove messages that were received and deleted."""
+        for message in messages:
+            self._remove(message)
+
+    def cancel(self, sequences: Sequence[int]) -> None:
+        """Remove scheduled messages.
+
+        Raises:
+            MessageNotFoundError: a number is not that of a scheduled message; none is removed then.
+        """
+        found = []
+        for sequence in sequences:
+            message = self.messages.get(sequence)
+            if message is None or message.state is not State.SCHEDULED:
+                raise MessageNotFoundError(f"no scheduled message has the sequence number {sequence}")
+            found.append(message)
+        for message in found:
+            self._remove(message)
+
+    def peek(self, start: int, count: int, *, dead: bool, session_id: str | None) -> Iterator[StoredMessage]:
+        """Look at up to ``count`` messages from a sequence number on, in whatever state they are."""
+        if self._sequences is None:
+            self._sequences = sorted(self.messages)
+        sequences = self._sequences
+        for index in range(bisect_left(sequences, start), len(sequences)):
+            if count <= 0:
+                return
+            message = self.messages[sequences[index]]
+            if message.dead is dead and session_id in {None, message.session_id}:
+                count -= 1
+                yield message
+
+    def accept_session(self, acceptance: Acceptance) -> None:
+        """Answer with the next free session that has messages, now or before the deadline."""
+        self.sessions.waiting.append(acceptance)
+        self.sessions.offer(self._open_sessions())
+
+    def hold_session(self, identifier: str, lost: Callable[[], None]) -> Session:
+        """Lock a session by name, see :meth:`Sessions.hold`."""
+        return self.sessions.hold(identifier, self._clock() + self.description.lock_duration, lost)
+
+    def renew_session(self, identifier: str) -> int:
+        """Extend the lock of a session; return the moment it will expire."""
+        until = self._clock() + self.description.lock_duration
+        self.sessions.renew(identifier, until)
+        return until
+
+    def session_names(self) -> list[str]:
+        """The sessions that have messages or a state."""
+        names = {message.session_id for message in self.messages.values() if message.session_id and not message.dead}
+        return sorted(names | self.storage.state.session_states.keys())
+
+    def tick(self, now: int) -> None:
+        """Do what is due: locks and sessions that expire, messages that expire or become active, old history."""
+        for token in self._locks.due(now):
+            self._return(self._unlock(token), counted=True)
+        for session in self.sessions.expired(now):
+            self._release_session(session, counted=True)
+            session.lost()
+        self.sessions.give_up(now)
+        for sequence in self._schedule.due(now):
+            self._activate(self.messages[sequence], now)
+        for sequence in self._expiries.due(now):
+            message = self.messages[sequence]
+            if message.lock_token is None:
+                self._expire(message)
+        history = self.storage.state.history
+        while history and (oldest := next(iter(history.items())))[1] <= now:
+            del history[oldest[0]]
+
+    def _enter(self, incoming: IncomingMessage) -> int:
+        now, state, description = self._clock(), self.storage.state, self.description
+        if description.requires_duplicate_detection and incoming.message_id:
+            if state.history.get(incoming.message_id, 0) > now:
+                return 0
+            state.history.pop(incoming.message_id, None)
+            state.history[incoming.message_id] = now + description.duplicate_detection_window
+        message = StoredMessage(
+            sequence=state.next_sequence,
+            enqueued=now,
+            size=len(incoming.payload),
+            time_to_live=incoming.time_to_live,
+            expires=self._expiry(incoming.time_to_live, now),
+            session_id=incoming.session_id if description.requires_session else None,
+            message_id=incoming.message_id if description.requires_duplicate_detection else None,
+        )
+        if incoming.scheduled is not None and incoming.scheduled > now:
+            message.state, message.due, message.expires = State.SCHEDULED, incoming.scheduled, None
+        state.next_sequence += 1
+        self.storage.add(message, incoming.payload)
+        self.messages[message.sequence] = message
+        if self._sequences is not None:
+            self._sequences.append(message.sequence)
+        self._take_in(message)
+        self.sent += 1
+        return message.sequence
+
+    def _expiry(self, time_to_live: int | None, now: int) -> int | None:
+        shortest = min(time_to_live or FOREVER_MILLISECONDS, self.description.default_time_to_live)
+        return None if shortest >= FOREVER_MILLISECONDS else now + shortest
+
+    def _take_in(self, message: StoredMessage) -> None:
+        self.size_bytes += message.size
+        if message.dead:
+            self.counts["dead"] += 1
+        elif message.state is not State.ACTIVE:
+            self.counts[message.state] += 1
+        if message.due is not None:
+            self._schedule.push(message.due, message.sequence)
+        if message.expires is not None:
+            self._expiries.push(message.expires, message.sequence)
+        if message.state is State.ACTIVE:
+            self._make_ready(message)
+
+    def _make_ready(self, message: StoredMessage) -> None:
+        heappush(self._ready.setdefault(self._place(message), []), message.sequence)
+
+    def _place(self, message: StoredMessage) -> Place:
+        return message.dead, None if message.dead else message.session_id
+
+    def _consumer_place(self, consumer: Consumer, *, dead: bool) -> Place:
+        return dead, None if consumer.session is None else consumer.session.identifier
+
+    def _wake(self, place: Place) -> None:
+        """Something waits at a place: hand it out, or find a receiver for its session."""
+        self.pump(place)
+        if self.sessions.waiting and place[1] is not None:
+            self.sessions.offer(self._open_sessions())
+
+    def _open_sessions(self) -> list[str]:
+        return [
+            session
+            for (_, session), ready in list(self._ready.items())
+            if session is not None and session not in self.sessions.held and self._drop_stale(ready)
+        ]
+
+    def _drop_stale(self, ready: list[int]) -> bool:
+        """Drop numbers of messages that are gone from the front; say whether a message is left."""
+        while ready and not self._is_ready(self.messages.get(ready[0])):
+            heappop(ready)
+        return bool(ready)
+
+    def _is_ready(self, message: StoredMessage | None) -> bool:
+        return message is not None and message.state is State.ACTIVE and message.lock_token is None
+
+    def _next(self, place: Place, ready: list[int]) -> StoredMessage | None:
+        message = self.messages.get(heappop(ready))
+        if not ready:
+            # Sessions come and go: an empty place must not stay for ever.
+            self._ready.pop(place, None)
+        if message is None or not self._is_ready(message) or self._place(message) != place:
+            return None
+        if message.expires is not None and message.expires <= self._clock():
+            self._expire(message)
+            return None
+        return message
+
+    def _hand_out(self, message: StoredMessage, consumer: Consumer) -> None:
+        token = secrets.token_bytes(16)
+        if consumer.deletes:
+            consumer.deliver(message, token)
+            self._remove(message)
+            self.completed += 1
+            return
+        self._lock(message, token, consumer.session)
+        consumer.deliver(message, token)
+
+    def _lock(self, message: StoredMessage, token: bytes, session: Session | None) -> None:
+        message.lock_token = token
+        self.locked[token] = message
+        if session is None:
+            message.locked_until = self._clock() + self.description.lock_duration
+            self._locks.push(message.locked_until, token)
+        else:
+            message.locked_until = session.locked_until
+            session.tokens.add(token)
+
+    def _lock_due(self, token: bytes) -> int | None:
+        message = self.locked.get(token)
+        return None if message is None else message.locked_until
+
+    def _expiry_due(self, sequence: int) -> int | None:
+        message = self.messages.get(sequence)
+        return None if message is None else message.expires
+
+    def _schedule_due(self, sequence: int) -> int | None:
+        message = self.messages.get(sequence)
+        return None if message is None else message.due
+
+    def _lock_lost(self) -> MessageLockLostError:
+        return MessageLockLostError(
+            f"the lock of a message in queue {self.description.name!r} expired, or the message is settled already: "
+            "it will be delivered again unless it was completed"
+        )
+
+    def _unlock(self, token: bytes) -> StoredMessage:
+        message = self.locked.pop(token, None)
+        if message is None:
+            raise self._lock_lost()
+        message.lock_token = message.locked_until = None
+        if message.session_id is not None and (session := self.sessions.held.get(message.session_id)) is not None:
+            session.tokens.discard(token)
+        return message
+
+    def _return(self, message: StoredMessage, *, counted: bool) -> None:
+        if counted:
+            message.delivery_count += 1
+            if message.delivery_count >= self.description.max_delivery_count and not message.dead:
+                self._bury(
+                    message,
+                    {
+                        "DeadLetterReason": "MaxDeliveryCountExceeded",
+                        "DeadLetterErrorDescription": "Message could not be consumed after "
+                        f"{self.description.max_delivery_count} delivery attempts.",
+                    },
+                )
+                return
+            self.storage.changed(message)
+        if message.expires is not None and message.expires <= self._clock():
+            self._expire(message)
+        elif message.state is State.ACTIVE:
+            self._make_ready(message)
+            self._wake(self._place(message))
+
+    def _bury(self, message: StoredMessage, properties: dict[str, Any]) -> None:
+        self._set_state(message, State.ACTIVE)
+        self.counts["dead"] += not message.dead
+        message.dead, message.expires = True, None
+        self._rewrite(message, properties)
+        self._make_ready(message)
+        self.pump((True, None))
+
+    def _rewrite(self, message: StoredMessage, properties: dict[str, Any]) -> None:
+        self.size_bytes -= message.size
+        self.storage.rewrite(message, with_application_properties(self.storage.payload(message), properties))
+        self.size_bytes += message.size
+
+    def _expire(self, message: StoredMessage) -> None:
+        if not self.description.dead_lettering_on_expiration:
+            self._remove(message)
+            return
+        description = "The message expired and was dead lettered."
+        self._bury(message, {"DeadLetterReason": "TTLExpiredException", "DeadLetterErrorDescription": description})
+
+    def _activate(self, message: StoredMessage, now: int) -> None:
+        """Make a scheduled message active: it joins the end of the queue under a new number, as in the service."""
+        previous, state = message.sequence, self.storage.state
+        self._set_state(message, State.ACTIVE)
+        del self.messages[previous]
+        message.sequence, message.enqueued, message.due = state.next_sequence, now, None
+        message.expires = self._expiry(message.time_to_live, now)
+        state.next_sequence += 1
+        self.messages[message.sequence] = message
+        self._sequences = None
+        self.storage.renumbered(previous, message)
+        if message.expires is not None:
+            self._expiries.push(message.expires, message.sequence)
+        self._make_ready(message)
+        self._wake(self._place(message))
+
+    def _set_state(self, message: StoredMessage, state: State) -> None:
+        for value, change in ((message.state, -1), (state, 1)):
+            if value is not State.ACTIVE and not message.dead:
+                self.counts[value] += change
+        message.state = state
+
+    def _remove(self, message: StoredMessage) -> None:
+        del self.messages[message.sequence]
+        self._sequences = None
+        self.size_bytes -= message.size
+        if message.dead:
+            self.counts["dead"] -= 1
+        elif message.state is not State.ACTIVE:
+            self.counts[message.state] -= 1
+        self.storage.remove(message)
+
+    def _release_session(self, session: Session, *, counted: bool) -> None:
+        if not self.sessions.release(session):
+            return
+        for token in list(session.tokens):
+            self._return(self._unlock(token), counted=counted)
+        self.sessions.offer(self._open_sessions())
