@@ -1,0 +1,105 @@
+"""Enrichment: what the pipeline adds to a valid event before it is queued, and the place it will be stored at."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+import zlib
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cloudscale.cloudevents import derive_id
+from cloudscale.events import as_utc
+
+if TYPE_CHECKING:
+    from cloudscale.events import Common, Document
+
+
+class Origin(msgspec.Struct, frozen=True, gc=False):
+    """Where an event came from: the request around it."""
+
+    client_address: str
+    correlation_id: str
+    received_at: datetime
+    idempotency_key: str | None = None
+    traceparent: str | None = None
+
+
+class Enriched(msgspec.Struct, frozen=True, gc=False):
+    """An event as it will be queued and stored, with what idempotency needs to know of it.
+
+    ``key`` names the event among its tenant's, ``field`` is its acceptance in the ledger.
+    """
+
+    document: Document
+    body: bytes
+    event_type: str
+    tenant_id: str
+    event_id: str
+    correlation_id: str
+    key: str
+    payload_hash: str
+    field: str
+
+
+def payload_hash(event: Document) -> str:
+    """A digest of what the client sent, the same for any formatting or order of keys (BLAKE2b, 128 bits)."""
+    return hashlib.blake2b(_encode_sorted(event), digest_size=16).hexdigest()
+
+
+def partition_key(tenant_id: str, created_at: datetime, *, event_id: str, buckets: int) -> str:
+    """The logical partition of an event: its tenant and the UTC month of its own time, and a bucket if there are any."""
+    moment = created_at if created_at.tzinfo is UTC else created_at.astimezone(UTC)
+    key = f"{tenant_id}:{moment.year:04d}-{moment.month:02d}"
+    return key if buckets == 1 else f"{key}:{zlib.crc32(event_id.encode()) % buckets}"
+
+
+def enrich(event: Document, common: Common, origin: Origin, *, buckets: int = 1) -> Enriched:
+    """Add to a checked event what the pipeline knows of it.
+
+    The event's id is the client's own, or derived from its idempotency key, so that a retry has the same id and the
+    store can drop it; otherwise it is random.
+    """
+    digest = payload_hash(event)
+    tenant_id = common.tenant_id
+    event_id = common.event_id
+    if event_id is None:
+        event_id = derive_id(tenant_id, origin.idempotency_key) if origin.idempotency_key else uuid.uuid4().hex
+    key = origin.idempotency_key or f"e:{event_id}"
+    created_at = common.created_at or origin.received_at
+    acceptance = token_hex(8)
+    correlation_id = common.correlation_id or origin.correlation_id
+    document = {
+        **event,
+        "id": event_id,
+        "partitionKey": partition_key(tenant_id, created_at, event_id=event_id, buckets=buckets),
+        "eventId": event_id,
+        "correlationId": correlation_id,
+        "createdAt": as_utc(created_at),
+        "receivedAt": as_utc(origin.received_at),
+        "clientAddress": origin.client_address,
+        "payloadHash": digest,
+        "schemaVersion": common.schema_version,
+        "metadata": common.metadata,
+        "acceptance": acceptance,
+    }
+    if origin.traceparent is not None:
+        document["traceparent"] = origin.traceparent
+    return Enriched(
+        document,
+        _encode(document),
+        common.event_type,
+        tenant_id,
+        event_id,
+        correlation_id,
+        key,
+        digest,
+        f"{tenant_id}\n{event_id}\n{acceptance}",
+    )
+
+
+_encode = msgspec.json.Encoder().encode
+_encode_sorted = msgspec.json.Encoder(order="deterministic").encode
