@@ -1,0 +1,169 @@
+"""The ledger of accepted events: each acceptance is settled exactly once, as stored, duplicate or dead letter.
+
+Ingestion enters an acceptance in the ``inflight`` hash; here it is taken out, and only the call that really took it out
+counts it, so a message that is delivered again changes nothing. What stays in the hash is neither stored nor
+dead-lettered: that is what ``verify`` looks for. A dead letter is remembered until it is replayed or discarded, so that
+a replay is entered again exactly once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+from redis.exceptions import RedisError
+
+from cloudscale.circuit_breaker import CircuitOpenError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis.asyncio import Redis
+
+    from cloudscale.circuit_breaker import CircuitBreaker
+
+WAITING_SETTLEMENTS = 200_000
+"""Settlements kept while Redis is away; the oldest are given up beyond this, and ``verify`` asks the store for them."""
+
+CHUNK = 1000
+
+# KEYS: inflight, duplicates, deadletters, dead. ARGV: for each acceptance its field, its kind and the counter's field.
+# Returns 1 for each acceptance that was in flight.
+_SETTLE = """
+local settled = {}
+for place = 1, #ARGV, 3 do
+  local field, kind = ARGV[place], ARGV[place + 1]
+  local removed = redis.call('HDEL', KEYS[1], field)
+  settled[#settled + 1] = removed
+  if removed == 1 and kind == 'duplicate' then redis.call('HINCRBY', KEYS[2], ARGV[place + 2], 1) end
+  if removed == 1 and kind == 'dead' then
+    redis.call('HINCRBY', KEYS[3], ARGV[place + 2], 1)
+    redis.call('HSET', KEYS[4], field, ARGV[place + 2])
+  end
+end
+return settled
+"""
+
+# KEYS: inflight, deadletters, dead. ARGV: fields and the value to enter each with. Returns how many were entered.
+_REENTER = """
+local entered = 0
+for place = 1, #ARGV, 2 do
+  local counter = redis.call('HGET', KEYS[3], ARGV[place])
+  if counter then
+    redis.call('HDEL', KEYS[3], ARGV[place])
+    redis.call('HINCRBY', KEYS[2], counter, -1)
+    redis.call('HSET', KEYS[1], ARGV[place], ARGV[place + 1])
+    entered = entered + 1
+  end
+end
+return entered
+"""
+
+
+class LedgerKeys(msgspec.Struct, frozen=True):
+    """Names of the hashes in Redis."""
+
+    inflight: str
+    duplicates: str
+    dead_letters: str
+    dead: str
+
+
+class Settlement(msgspec.Struct, frozen=True, gc=False):
+    """How one acceptance ended.
+
+    ``hour`` is ``yyyy-MM-ddTHH`` of its receipt, ``reason`` that of a dead letter. ``stored`` is what this process just
+    created; ``redelivered`` was stored before and may or may not be settled already.
+    """
+
+    tenant_id: str
+    event_id: str
+    acceptance: str
+    hour: str
+    kind: Literal["stored", "redelivered", "duplicate", "dead"] = "stored"
+    reason: str = ""
+
+    @property
+    def field(self) -> str:
+        """The acceptance's field in the ``inflight`` hash."""
+        return f"{self.tenant_id}\n{self.event_id}\n{self.acceptance}"
+
+    @property
+    def counter(self) -> str:
+        """The field of the hash that counts settlements of this kind."""
+        return f"{self.tenant_id}\n{self.hour}" + (f"\n{self.reason}" if self.kind == "dead" else "")
+
+
+class Ledger:
+    """Settles acceptances in Redis; while that is away settlements wait in this process."""
+
+    def __init__(self, redis: Redis, *, keys: LedgerKeys, breaker: CircuitBreaker) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._breaker = breaker
+        self._settle = redis.register_script(_SETTLE)
+        self._reenter = redis.register_script(_REENTER)
+        self._waiting: deque[Settlement] = deque(maxlen=WAITING_SETTLEMENTS)
+
+    @property
+    def waiting(self) -> int:
+        """Settlements that wait for Redis."""
+        return len(self._waiting)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Settle acceptances; for each whether this call settled it, rather than an earlier one.
+
+        An acceptance that has to wait for Redis counts as settled by this call.
+        """
+        try:
+            self._breaker.before_call()
+            while self._waiting:
+                batch = [self._waiting[place] for place in range(min(CHUNK, len(self._waiting)))]
+                await self._apply(batch)
+                for _ in batch:
+                    self._waiting.popleft()
+            settled: list[bool] = []
+            for start in range(0, len(settlements), CHUNK):
+                settled += await self._apply(settlements[start : start + CHUNK])
+        except CircuitOpenError:
+            self._waiting.extend(settlements)
+            return [True] * len(settlements)
+        except (RedisError, OSError, TimeoutError):
+            self._breaker.record_failure()
+            self._waiting.extend(settlements)
+            return [True] * len(settlements)
+        self._breaker.record_success()
+        return settled
+
+    async def reenter(self, settlements: Sequence[Settlement], *, milliseconds: int) -> int:
+        """Put dead letters that are replayed back in flight, received at ``milliseconds``; how many were put back.
+
+        Raises:
+            RedisError, OSError: Redis cannot be reached; nothing must be replayed then, or the balance is lost.
+        """
+        arguments: list[str] = []
+        for settlement in settlements:
+            arguments += (settlement.field, f"c{milliseconds}")
+        keys = [self._keys.inflight, self._keys.dead_letters, self._keys.dead]
+        return int(await self._reenter(keys=keys, args=arguments))
+
+    async def forget_dead(self, settlements: Sequence[Settlement]) -> None:
+        """Forget dead letters that are discarded: they stay counted as dead letters for good."""
+        if settlements:
+            await self._redis.hdel(self._keys.dead, *(settlement.field for settlement in settlements))
+
+    async def _apply(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """Settle at most ``CHUNK``; applying the same twice is harmless, so a lost answer is."""
+        created = [settlement.field for settlement in settlements if settlement.kind == "stored"]
+        if created:
+            await self._redis.hdel(self._keys.inflight, *created)
+        arguments: list[str] = []
+        for settlement in settlements:
+            if settlement.kind != "stored":
+                arguments += (settlement.field, settlement.kind, settlement.counter)
+        if not arguments:
+            return [True] * len(settlements)
+        keys = [self._keys.inflight, self._keys.duplicates, self._keys.dead_letters, self._keys.dead]
+        removed = iter(await self._settle(keys=keys, args=arguments))
+        return [settlement.kind == "stored" or bool(next(removed)) for settlement in settlements]

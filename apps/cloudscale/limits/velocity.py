@@ -1,0 +1,133 @@
+"""Counts how many events each client address sent in a sliding window, over all workers.
+
+A sorted set for each address has the event ids as members and the times of receipt as scores, so an event that is
+processed again is not counted again. An event is judged by the window that ends with it, and so is the event that
+arrives late. The sets are bounded: from an address that floods only the newest members are kept, and an event older
+than all that is kept is part of the flood.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING
+
+import msgspec
+from redis.exceptions import RedisError
+
+from cloudscale.circuit_breaker import CircuitOpenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import timedelta
+
+    from redis.asyncio import Redis
+
+    from cloudscale.circuit_breaker import CircuitBreaker
+
+KEPT_MEMBERS = 1000
+FALLBACK_ADDRESSES = 10_000
+
+# KEYS: one set for each address. ARGV: window (ms), members kept, then for each address the number of its events and,
+# in the order of time, the time (ms) and the id of each. Returns the count of events in the window that ends with each.
+_SCRIPT = """
+local window, kept = tonumber(ARGV[1]), tonumber(ARGV[2])
+local counts, at = {}, 3
+for _, key in ipairs(KEYS) do
+  local first, last = at + 1, at + tonumber(ARGV[at]) * 2
+  local trimmed = -1
+  if redis.call('ZCARD', key) >= kept then trimmed = tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) end
+  for start = first, last, 2000 do
+    redis.call('ZADD', key, unpack(ARGV, start, math.min(start + 1999, last)))
+  end
+  for place = first, last, 2 do
+    local time = tonumber(ARGV[place])
+    if time < trimmed then counts[#counts + 1] = kept
+    else counts[#counts + 1] = redis.call('ZCOUNT', key, string.format('(%.3f', time - window), ARGV[place]) end
+  end
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('(%.3f', tonumber(ARGV[first]) - 2 * window))
+  redis.call('ZREMRANGEBYRANK', key, 0, -kept - 1)
+  redis.call('PEXPIRE', key, 2 * window)
+  at = last + 1
+end
+return counts
+"""
+
+
+class Sighting(msgspec.Struct, frozen=True, gc=False):
+    """An event as the velocity check sees it. ``milliseconds`` is its time of receipt since the epoch."""
+
+    address: str
+    event_id: str
+    milliseconds: float
+
+
+class VelocityWindows:
+    """The windows of all client addresses, kept in Redis and, while that is away, in this process.
+
+    Args:
+        redis: the client.
+        key: builds the key of an address's set.
+        window: length of the window.
+        breaker: shared with the other users of this Redis, so that each outage is waited for once.
+    """
+
+    def __init__(self, redis: Redis, *, key: Callable[[str], str], window: timedelta, breaker: CircuitBreaker) -> None:
+        self._script = redis.register_script(_SCRIPT)
+        self._key = key
+        self._window_milliseconds = int(window.total_seconds() * 1000)
+        self._breaker = breaker
+        self._local = LocalWindows(self._window_milliseconds)
+
+    async def count(self, sightings: Sequence[Sighting]) -> list[int]:
+        """For each event, how many its address sent in the window that ends with it, itself included.
+
+        While Redis is away the windows of this process answer: they see only the events of this worker, which finds
+        fewer suspicious events rather than holding up all.
+        """
+        if not sightings:
+            return []
+        order = sorted(range(len(sightings)), key=lambda place: sightings[place].milliseconds)
+        by_address: dict[str, list[int]] = {}
+        for place in order:
+            by_address.setdefault(sightings[place].address, []).append(place)
+        arguments: list[str | int] = [self._window_milliseconds, KEPT_MEMBERS]
+        for places in by_address.values():
+            arguments.append(len(places))
+            for place in places:
+                arguments += (f"{sightings[place].milliseconds:.3f}", sightings[place].event_id)
+        try:
+            self._breaker.before_call()
+            found: list[int] = await self._script(keys=[self._key(address) for address in by_address], args=arguments)
+        except CircuitOpenError:
+            return self._local.count(sightings, order)
+        except (RedisError, OSError, TimeoutError):
+            self._breaker.record_failure()
+            return self._local.count(sightings, order)
+        self._breaker.record_success()
+        counts = [0] * len(sightings)
+        for count, place in zip(found, (place for places in by_address.values() for place in places), strict=True):
+            counts[place] = count
+        return counts
+
+
+class LocalWindows:
+    """The same windows in this process, for the addresses seen last."""
+
+    def __init__(self, window_milliseconds: int) -> None:
+        self._window_milliseconds = window_milliseconds
+        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def count(self, sightings: Sequence[Sighting], order: Sequence[int]) -> list[int]:
+        """Count ``sightings``, taken in ``order``."""
+        counts = [0] * len(sightings)
+        for place in order:
+            sighting = sightings[place]
+            times = self._times.setdefault(sighting.address, deque(maxlen=KEPT_MEMBERS))
+            self._times.move_to_end(sighting.address)
+            times.append(sighting.milliseconds)
+            while times[0] <= sighting.milliseconds - self._window_milliseconds:
+                times.popleft()
+            counts[place] = len(times)
+        while len(self._times) > FALLBACK_ADDRESSES:
+            self._times.popitem(last=False)
+        return counts

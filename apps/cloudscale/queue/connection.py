@@ -1,0 +1,76 @@
+"""Opens the official Service Bus client for a pipeline's queue, and turns its errors into this project's."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any
+
+from azure.core.exceptions import ClientAuthenticationError
+from azure.identity.aio import DefaultAzureCredential
+from azure.servicebus.aio import ServiceBusClient
+from azure.servicebus.exceptions import (
+    OperationTimeoutError,
+    ServiceBusAuthenticationError,
+    ServiceBusAuthorizationError,
+    ServiceBusError,
+)
+
+from cloudscale.errors import BackendUnavailableError, ConfigurationError, CredentialError, OutcomeUnknownError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from cloudscale.pipeline import Queue
+    from cloudscale.settings import Settings
+
+SOCKET_SECONDS = 0.02
+"""How long one read of the SDK waits, and with it a receive that wants more messages than there are."""
+
+
+@asynccontextmanager
+async def open_client(spec: Queue, settings: Settings) -> AsyncIterator[ServiceBusClient]:
+    """A client of the namespace that ``settings`` has a connection string for, or that ``spec.namespace`` names.
+
+    Raises:
+        ConfigurationError: there is neither.
+    """
+    options: dict[str, Any] = {"socket_timeout": SOCKET_SECONDS}
+    if settings.certificate_authority_file:
+        options["connection_verify"] = settings.certificate_authority_file
+    if settings.servicebus_connection_string:
+        try:
+            client = ServiceBusClient.from_connection_string(settings.servicebus_connection_string, **options)
+        except ValueError as error:
+            raise ConfigurationError(f"the Service Bus connection string cannot be used: {error}") from error
+        async with client:
+            yield client
+    elif spec.namespace:
+        async with (
+            DefaultAzureCredential() as credential,
+            ServiceBusClient(spec.namespace, credential, **options) as client,
+        ):
+            yield client
+    else:
+        raise ConfigurationError(
+            "no Service Bus namespace: set CLOUDSCALE_SERVICEBUS_CONNECTION_STRING, "
+            "or spec.queue.namespace to use workload identity"
+        )
+
+
+@contextmanager
+def translated(action: str) -> Iterator[None]:
+    """Turn what the SDK raises into this project's errors; ``action`` says what was tried ("send 3 messages").
+
+    Raises:
+        CredentialError: the broker refuses the credential.
+        OutcomeUnknownError: no answer in time; what was asked may have happened.
+        BackendUnavailableError: the broker cannot be reached or does not take the call now.
+    """
+    try:
+        yield
+    except (ServiceBusAuthenticationError, ServiceBusAuthorizationError, ClientAuthenticationError) as error:
+        raise CredentialError(f"cannot {action}: the broker refuses the credential: {error}") from error
+    except (OperationTimeoutError, TimeoutError) as error:
+        raise OutcomeUnknownError(f"cannot {action}: no answer from the broker in time: {error}") from error
+    except (ServiceBusError, OSError) as error:
+        raise BackendUnavailableError(f"cannot {action}: the broker cannot be used: {error}") from error

@@ -1,0 +1,151 @@
+"""Peek-locks messages of the queue or of its dead-letter sub-queue, keeps their locks, and settles them.
+
+One receiver is used by one task: it receives, processes and settles in turn. The SDK shares one socket lock between
+reading and writing, so a settlement beside a waiting receive would wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
+
+import structlog
+from azure.servicebus import ServiceBusReceiveMode, ServiceBusSubQueue
+from azure.servicebus.exceptions import ServiceBusError
+
+from cloudscale.queue.connection import translated
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Sequence
+
+    from azure.servicebus import ServiceBusReceivedMessage
+    from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
+
+log = structlog.get_logger(__name__)
+
+IDLE_SECONDS = 1
+"""A receive on an empty queue returns after this long, so that its caller can look for a reason to stop."""
+
+GATHER_SECONDS = 0.02
+"""How long to wait for more messages after the first: more events in a turn make fuller batches of the store."""
+
+RENEWAL_SHARE = 0.5
+"""A lock is renewed when this share of its time is left."""
+
+RENEWAL_SECONDS = 1.0
+"""Pause between looks at the locks at the least, however short they are."""
+
+
+class MessageReceiver:
+    """Receives messages of one queue, as an async context manager.
+
+    Closing it gives back what was fetched ahead and not handed out, without raising its delivery count.
+    """
+
+    def __init__(
+        self, client: ServiceBusClient, queue: str, *, prefetch: int = 0, sub_queue: ServiceBusSubQueue | None = None
+    ) -> None:
+        self._receiver: ServiceBusReceiver = client.get_queue_receiver(
+            queue,
+            sub_queue=sub_queue,
+            receive_mode=ServiceBusReceiveMode.PEEK_LOCK,
+            prefetch_count=prefetch,
+            max_wait_time=IDLE_SECONDS,
+        )
+
+    async def __aenter__(self) -> Self:
+        with translated("open a receiver"):
+            await self._receiver.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with translated("close a receiver"):
+            await self._receiver.close()
+
+    async def receive(self, limit: int) -> list[ServiceBusReceivedMessage]:
+        """Up to ``limit`` messages, those that arrived within moments of the first; none after a while without any.
+
+        Raises:
+            BackendUnavailableError, CredentialError: the broker cannot be used; the next call connects again.
+        """
+        with translated("receive messages"):
+            try:
+                # An iterating receive returns as soon as a message is there; a batch receive waits to be full.
+                messages = [await anext(self._receiver)]
+            except StopAsyncIteration:
+                return []
+            if limit > 1:
+                messages += await self._receiver.receive_messages(limit - 1, max_wait_time=GATHER_SECONDS)
+        # A message fetched ahead can outlive its lock; the broker delivers it again, to another worker perhaps.
+        now = datetime.now(UTC)
+        return [message for message in messages if is_locked(message, now)]
+
+    async def complete(self, messages: Sequence[ServiceBusReceivedMessage]) -> None:
+        """Remove messages from the queue. One whose lock is lost comes again, which is harmless and only logged."""
+        await self._settle("complete", [self._receiver.complete_message(message) for message in messages])
+
+    async def abandon(self, messages: Sequence[ServiceBusReceivedMessage]) -> None:
+        """Give messages back for another delivery, which raises their delivery count."""
+        await self._settle("abandon", [self._receiver.abandon_message(message) for message in messages])
+
+    async def dead_letter(self, message: ServiceBusReceivedMessage, *, reason: str, description: str) -> None:
+        """Move a message to the dead-letter sub-queue."""
+        settlement = self._receiver.dead_letter_message(message, reason=reason, error_description=description)
+        await self._settle("dead-letter", [settlement])
+
+    async def peek(self, count: int, *, after: int = 0) -> list[ServiceBusReceivedMessage]:
+        """Read up to ``count`` messages with sequence numbers above ``after`` without locking them."""
+        with translated("peek at messages"):
+            return await self._receiver.peek_messages(max_message_count=count, sequence_number=after + 1)
+
+    @asynccontextmanager
+    async def locked(self, messages: Sequence[ServiceBusReceivedMessage]) -> AsyncIterator[None]:
+        """Renew the locks of ``messages`` in time for as long as the block runs."""
+        renewal = asyncio.create_task(self._keep_locked(messages))
+        try:
+            yield
+        finally:
+            renewal.cancel()
+            await asyncio.gather(renewal, return_exceptions=True)
+
+    async def _keep_locked(self, messages: Sequence[ServiceBusReceivedMessage]) -> None:
+        held = {message.sequence_number: message for message in messages}
+        while held:
+            seconds = min(map(seconds_left, held.values()))
+            await asyncio.sleep(max(seconds * RENEWAL_SHARE, RENEWAL_SECONDS))
+            for number, message in list(held.items()):
+                if seconds_left(message) > seconds:
+                    continue
+                try:
+                    await self._receiver.renew_message_lock(message)
+                except ServiceBusError as error:
+                    log.warning("lock lost", sequence_number=number, error=str(error))
+                    del held[number]
+
+    async def _settle(self, action: str, settlements: Sequence[Awaitable[None]]) -> None:
+        for result in await asyncio.gather(*settlements, return_exceptions=True):
+            if isinstance(result, ServiceBusError | ValueError):
+                log.warning("message not settled, it will be delivered again", action=action, error=str(result))
+            elif isinstance(result, BaseException):
+                raise result
+
+
+def body_of(message: ServiceBusReceivedMessage) -> bytes:
+    """The message's body in one piece."""
+    body = message.body
+    return body if isinstance(body, bytes) else b"".join(body)
+
+
+def is_locked(message: ServiceBusReceivedMessage, now: datetime) -> bool:
+    """Whether the message's lock still holds at ``now``."""
+    return message.locked_until_utc is None or message.locked_until_utc > now
+
+
+def seconds_left(message: ServiceBusReceivedMessage) -> float:
+    """Until the message's lock expires."""
+    if message.locked_until_utc is None:
+        return 0.0
+    return message.locked_until_utc.timestamp() - time.time()

@@ -1,0 +1,68 @@
+"""The alerts' container: what somebody should look at, each once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from cloudscale.store.batches import cut
+from cloudscale.store.errors import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cloudscale.store.batches import Batch
+    from cloudscale.store.events import EventStore
+
+Kind = Literal["velocity", "cart_abandoned"]
+
+
+class Alert(msgspec.Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):
+    """Something to look at. ``id`` follows from what it is about, so that repeating it makes no second one."""
+
+    id: str
+    kind: Kind
+    tenant_id: str
+    created_at: str
+    user_id: str | None = None
+    client_address: str | None = None
+    correlation_id: str | None = None
+    evidence: dict[str, Any] = {}
+
+
+class AlertStore:
+    """The alerts of one pipeline, over the client of its :class:`EventStore`."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._container = store.database.get_container_client(store.names.alerts)
+
+    async def raise_alerts(self, alerts: Sequence[Alert]) -> None:
+        """Write the alerts; one that is there is written again, which changes nothing but its evidence.
+
+        Raises:
+            BackendError: some may not be written; the same call again is safe.
+        """
+        documents = [msgspec.to_builtins(alert) | {"partitionKey": alert.tenant_id} for alert in alerts]
+        await asyncio.gather(*map(self._write, cut(documents)))
+
+    async def find_alerts(
+        self, *, kind: Kind | None = None, tenant_id: str | None = None, limit: int = 100
+    ) -> list[Alert]:
+        """At most ``limit`` alerts, the latest first."""
+        conditions = {"c.kind = @kind": kind, "c.tenantId = @tenant": tenant_id}
+        given = {condition: value for condition, value in conditions.items() if value is not None}
+        where = f" WHERE {' AND '.join(given)}" if given else ""
+        parameters: list[dict[str, object]] = [
+            {"name": condition.split()[-1], "value": value} for condition, value in given.items()
+        ]
+        query = f"SELECT TOP {int(limit)} * FROM c{where} ORDER BY c.createdAt DESC"  # noqa: S608 - names only
+        with translated("query alerts"):
+            rows = self._container.query_items(query, parameters=parameters)
+            return [msgspec.convert(row, Alert) async for row in rows]
+
+    async def _write(self, batch: Batch) -> None:
+        with translated(f"write {len(batch.documents)} alerts"):
+            operations = [("upsert", (document,)) for document in batch.documents]
+            await self._container.execute_item_batch(operations, batch.partition_key)

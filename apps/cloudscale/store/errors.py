@@ -1,0 +1,75 @@
+"""What Cosmos DB's SDK raises, as this project's errors."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import aiohttp
+from azure.core.exceptions import AzureError, ClientAuthenticationError
+from azure.cosmos.exceptions import CosmosHttpResponseError
+
+from cloudscale.errors import BackendError, BackendUnavailableError, CredentialError, ThrottledError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEFAULT_RETRY_SECONDS = 1.0
+
+
+class RequestRefusedError(BackendError):
+    """The store refused the request itself (4xx): the same request fails again, others may pass.
+
+    ``status`` is the HTTP status code.
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+@contextmanager
+def translated(action: str) -> Iterator[None]:
+    """Turn what the SDK raises into this project's errors; ``action`` says what was tried ("write 50 events").
+
+    Raises:
+        ThrottledError: 429, with the delay that the store asked for.
+        CredentialError: 401 or 403.
+        RequestRefusedError: another 4xx that blames the request.
+        BackendUnavailableError: everything that blames the store or the way to it.
+    """
+    try:
+        yield
+    except CosmosHttpResponseError as error:
+        raise from_response(action, error) from error
+    except ClientAuthenticationError as error:
+        raise CredentialError(f"cannot {action}: no token for the store: {first_line(error)}") from error
+    except (AzureError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise BackendUnavailableError(f"cannot {action}: the store cannot be reached: {first_line(error)}") from error
+
+
+def from_response(action: str, error: CosmosHttpResponseError) -> BackendError:
+    """The error that a response's status code means."""
+    status = error.status_code or 0
+    text = f"cannot {action}: the store answered {status}: {first_line(error)}"
+    if status == 429:
+        return ThrottledError(text, retry_after_seconds=retry_after_seconds(error))
+    if status in {401, 403}:
+        return CredentialError(f"{text}; check the connection string, or the role of the workload identity")
+    if 400 <= status < 500 and status not in {408, 410, 449}:
+        return RequestRefusedError(text, status=status)
+    return BackendUnavailableError(text)
+
+
+def retry_after_seconds(error: CosmosHttpResponseError) -> float:
+    """The delay that a 429 asks for."""
+    milliseconds = (error.headers or {}).get("x-ms-retry-after-ms")
+    try:
+        return float(milliseconds) / 1000 if milliseconds is not None else DEFAULT_RETRY_SECONDS
+    except ValueError:
+        return DEFAULT_RETRY_SECONDS
+
+
+def first_line(error: BaseException) -> str:
+    """An SDK's error in one line of bounded length; some carry the whole response."""
+    return (str(error) or type(error).__name__).split("\n", 1)[0][:300]

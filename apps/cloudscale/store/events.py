@@ -1,0 +1,258 @@
+"""The events' container: create each event once, find events, count them.
+
+A document's id is the event's id, so the store is the last line against duplicates: a create of an id that is there
+fails with 409. One such item fails a whole transactional batch, so on 409 the ids that exist are looked up and the rest
+is written again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, suppress
+from enum import Enum
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceNotFoundError
+
+from cloudscale import metrics
+from cloudscale.errors import BackendUnavailableError, CredentialError
+from cloudscale.store.batches import Batch, Document, cut
+from cloudscale.store.client import open_client
+from cloudscale.store.containers import ContainerNames, ensure_containers
+from cloudscale.store.errors import translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from azure.cosmos.aio import ContainerProxy, CosmosClient
+
+    from cloudscale.pipeline import Store
+    from cloudscale.settings import Settings
+
+IDS_PER_QUERY = 200
+BATCHES_IN_FLIGHT = 8
+CONFLICT_ROUNDS = 10
+"""How often a batch is resolved and written again; another worker can create the same ids in between."""
+
+
+class CreateOutcome(Enum):
+    """What became of one document that was to be created."""
+
+    CREATED = "created"
+    REDELIVERED = "redelivered"
+    """The same acceptance was stored before: the message was delivered again, or an answer was lost."""
+    DUPLICATE = "duplicate"
+    """Another acceptance of the same event was stored before."""
+    CONFLICT = "conflict"
+    """Another event with the same id was stored before."""
+
+
+class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events to find; a field that is None does not restrict. Times are RFC 3339 in UTC, of ``receivedAt``."""
+
+    event_id: str | None = None
+    correlation_id: str | None = None
+    tenant_id: str | None = None
+    user_id: str | None = None
+    event_type: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+
+class EventStore:
+    """The events of one pipeline, as an async context manager that owns its client.
+
+    ``client`` is the SDK's own, for the stores of profiles, alerts and leases that share it.
+    """
+
+    def __init__(self, spec: Store, settings: Settings) -> None:
+        self._spec = spec
+        self._settings = settings
+        self._exits = AsyncExitStack()
+        self._in_flight = asyncio.Semaphore(BATCHES_IN_FLIGHT)
+
+    async def __aenter__(self) -> Self:
+        self.client: CosmosClient = await self._exits.enter_async_context(open_client(self._spec, self._settings))
+        self.names = ContainerNames.of(self._spec)
+        self.database = self.client.get_database_client(self._spec.database)
+        self._container: ContainerProxy = self.database.get_container_client(self.names.events)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._exits.aclose()
+
+    async def ensure(self) -> None:
+        """Create the database and the containers that are absent."""
+        await ensure_containers(self.client, self._spec)
+
+    async def create_events(self, documents: Sequence[Document]) -> list[CreateOutcome]:
+        """Create each document that is not there yet; the outcomes are in the order of the documents.
+
+        Raises:
+            BackendError: a batch failed; the others may have been written, so only the same call again is safe.
+        """
+        outcomes: dict[int, CreateOutcome] = {}
+        batches = cut(documents)
+        for batch, results in zip(batches, await asyncio.gather(*map(self.create, batches)), strict=True):
+            outcomes.update(zip(batch.indices, results, strict=True))
+        return [outcomes[index] for index in range(len(documents))]
+
+    async def create(self, batch: Batch) -> list[CreateOutcome]:
+        """Create the documents of one batch, which must have different ids.
+
+        Raises:
+            BackendError: nothing of the batch is sure to be written; the same call again is safe.
+        """
+        outcomes: list[CreateOutcome | None] = [None] * len(batch.documents)
+        places = list(range(len(batch.documents)))
+        for _ in range(CONFLICT_ROUNDS):
+            if await self._write(batch if len(places) == len(outcomes) else batch.part(places)):
+                for place in places:
+                    outcomes[place] = CreateOutcome.CREATED
+                return [outcome for outcome in outcomes if outcome is not None]
+            there = await self._stored(batch.partition_key, [batch.documents[place]["id"] for place in places])
+            for place in places:
+                stored = there.get(batch.documents[place]["id"])
+                outcomes[place] = None if stored is None else compare(batch.documents[place], stored)
+            places = [place for place in places if outcomes[place] is None]
+            if not places:
+                return [outcome for outcome in outcomes if outcome is not None]
+        raise BackendUnavailableError(
+            f"cannot write {len(places)} events to {batch.partition_key}: "
+            f"they conflicted {CONFLICT_ROUNDS} times with events that could not be read"
+        )
+
+    async def _write(self, batch: Batch) -> bool:
+        """Create all documents of the batch in one transaction; False when one of the ids is there."""
+        operations = [("create", (document,)) for document in batch.documents]
+        started = perf_counter()
+        async with self._in_flight:
+            with translated(f"write {len(operations)} events to partition {batch.partition_key}"):
+                try:
+                    result = await self._container.execute_item_batch(operations, batch.partition_key)
+                except CosmosHttpResponseError as error:
+                    if error.status_code == 409:
+                        return False
+                    raise
+        metrics.STORE_DURATION.labels("create").observe(perf_counter() - started)
+        metrics.STORE_REQUEST_UNITS.inc(float(result.get_response_headers().get("x-ms-request-charge", 0)))
+        return True
+
+    async def _stored(self, partition_key: str, ids: Sequence[str]) -> dict[str, Document]:
+        found: dict[str, Document] = {}
+        for start in range(0, len(ids), IDS_PER_QUERY):
+            condition, parameters = one_of("c.id", ids[start : start + IDS_PER_QUERY])
+            query = f"SELECT c.id, c.payloadHash, c.acceptance FROM c WHERE {condition}"  # noqa: S608 - names only
+            for row in await self._query(query, parameters, partition_key=partition_key):
+                found[row["id"]] = row
+        return found
+
+    async def get_event(self, event_id: str, *, partition_key: str | None = None) -> Document | None:
+        """The event with this id, looked for in all partitions when its ``partition_key`` is not known."""
+        if partition_key is not None:
+            with translated(f"read event {event_id}"), suppress(CosmosResourceNotFoundError):
+                return dict(await self._container.read_item(event_id, partition_key))
+            return None
+        found = await self.find_events(EventFilter(event_id=event_id), limit=1)
+        return found[0] if found else None
+
+    async def find_events(self, which: EventFilter, *, limit: int = 100) -> list[Document]:
+        """At most ``limit`` events that match, the last received first."""
+        condition, parameters = where(which)
+        query = f"SELECT TOP {int(limit)} * FROM c{condition} ORDER BY c.receivedAt DESC"  # noqa: S608 - names only
+        return await self._query(query, parameters)
+
+    async def count(self, which: EventFilter = EventFilter()) -> int:  # noqa: B008 - frozen
+        """How many events match, over all partitions."""
+        condition, parameters = where(which)
+        rows = await self._query(f"SELECT VALUE COUNT(1) FROM c{condition}", parameters)  # noqa: S608 - names only
+        return sum(rows)
+
+    async def count_by_tenant_and_hour(self, hours: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+        """How many events of each ``(tenant id, yyyy-MM-ddTHH of receivedAt)`` are stored.
+
+        The caller names the pairs, since the SDK cannot group over partitions; each pair is one aggregate query.
+        """
+        pairs = list(hours)
+
+        async def one(pair: tuple[str, str]) -> int:
+            tenant_id, hour = pair
+            async with self._in_flight:
+                return await self.count(EventFilter(tenant_id=tenant_id, since=f"{hour}:00:00", until=f"{hour}:59:60"))
+
+        counts = await asyncio.gather(*map(one, pairs))
+        return dict(zip(pairs, counts, strict=True))
+
+    async def existing_ids(self, events: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Those of the ``(tenant id, event id)`` pairs that are stored."""
+        by_tenant: dict[str, list[str]] = {}
+        for tenant_id, event_id in events:
+            by_tenant.setdefault(tenant_id, []).append(event_id)
+        found: set[tuple[str, str]] = set()
+        for tenant_id, ids in by_tenant.items():
+            for start in range(0, len(ids), IDS_PER_QUERY):
+                condition, parameters = one_of("c.id", ids[start : start + IDS_PER_QUERY])
+                query = f"SELECT VALUE c.id FROM c WHERE c.tenantId = @tenant AND {condition}"  # noqa: S608 - names only
+                rows = await self._query(query, {**parameters, "@tenant": tenant_id})
+                found.update((tenant_id, event_id) for event_id in rows)
+        return found
+
+    async def purchases(self, partition_key: str, *, users: Sequence[str], since: str, until: str) -> list[Document]:
+        """``userId`` and ``createdAt`` of the purchases in a partition by one of ``users`` between two times."""
+        condition, parameters = one_of("c.userId", users)
+        query = (
+            "SELECT c.userId, c.createdAt FROM c WHERE c.eventType = 'purchase' "  # noqa: S608 - names only
+            f"AND c.createdAt >= @since AND c.createdAt <= @until AND {condition}"
+        )
+        return await self._query(query, {**parameters, "@since": since, "@until": until}, partition_key=partition_key)
+
+    async def accepts_writes(self) -> bool:
+        """Write a probe, to tell a store that is away from a store that only refuses certain documents."""
+        container = self.database.get_container_client(self.names.leases)
+        try:
+            with translated("write a probe"):
+                await container.upsert_item({"id": "probe", "ttl": 60})
+        except (BackendUnavailableError, CredentialError):
+            return False
+        return True
+
+    async def _query(
+        self, query: str, parameters: Mapping[str, object], *, partition_key: str | None = None
+    ) -> list[Any]:
+        named = [{"name": name, "value": value} for name, value in parameters.items()]
+        # The SDK fans out over all partitions when no key is given.
+        scope: dict[str, Any] = {} if partition_key is None else {"partition_key": partition_key}
+        with translated("query events"):
+            return [row async for row in self._container.query_items(query, parameters=named, **scope)]
+
+
+def compare(document: Document, stored: Document) -> CreateOutcome:
+    """What it means that ``stored`` has the id of ``document``."""
+    if document["payloadHash"] != stored.get("payloadHash"):
+        return CreateOutcome.CONFLICT
+    same_acceptance = document["acceptance"] == stored.get("acceptance")
+    return CreateOutcome.REDELIVERED if same_acceptance else CreateOutcome.DUPLICATE
+
+
+def one_of(path: str, values: Sequence[str]) -> tuple[str, dict[str, object]]:
+    """A condition that the index serves, ``path IN (@p0, @p1, …)``, and its parameters."""
+    parameters: dict[str, object] = {f"@p{place}": value for place, value in enumerate(values)}
+    return f"{path} IN ({', '.join(parameters)})", parameters
+
+
+def where(which: EventFilter) -> tuple[str, dict[str, object]]:
+    """The WHERE clause of a filter (empty when it does not restrict) and its parameters."""
+    conditions = {
+        "c.id = @id": which.event_id,
+        "c.correlationId = @correlation": which.correlation_id,
+        "c.tenantId = @tenant": which.tenant_id,
+        "c.userId = @user": which.user_id,
+        "c.eventType = @type": which.event_type,
+        "c.receivedAt >= @since": which.since,
+        "c.receivedAt < @until": which.until,
+    }
+    given = {condition: value for condition, value in conditions.items() if value is not None}
+    parameters: dict[str, object] = {condition.split()[-1]: value for condition, value in given.items()}
+    return (f" WHERE {' AND '.join(given)}" if given else ""), parameters

@@ -1,0 +1,42 @@
+"""``python -m cloudscale.worker``: run a worker as the environment says, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+
+import uvloop
+
+from cloudscale import logs, pipeline
+from cloudscale.errors import ConfigurationError
+from cloudscale.settings import Settings, read_settings
+from cloudscale.worker.service import Worker
+
+CONFIGURATION_ERROR = 2
+
+
+def main() -> int:
+    """Run the worker; the exit code."""
+    try:
+        settings = read_settings(os.environ)
+        resource = pipeline.load_file(settings.pipeline_file)
+        logs.configure(format=settings.log_format, level=resource.spec.telemetry.log_level)
+        uvloop.run(_run(resource, settings))
+    except ConfigurationError as error:
+        print(f"worker cannot start: {error}", file=sys.stderr)  # noqa: T201 - a message for a person, not a log
+        return CONFIGURATION_ERROR
+    return 0
+
+
+async def _run(resource: pipeline.EventPipeline, settings: Settings) -> None:
+    worker = Worker(resource, settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, worker.stopping.set)
+    await worker.run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

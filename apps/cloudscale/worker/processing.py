@@ -1,0 +1,124 @@
+"""What a worker does with the events of the messages it holds: check, flag, store, act, settle.
+
+Each step can be repeated: a crash at any point brings the messages back, and the second run finds what the first has
+done. So the order is what matters: nothing is settled in the ledger before it is stored or on its way to the dead
+letters, and no message is completed before all of this is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from cloudscale.events import as_utc
+from cloudscale.queue.dead_letters import poison_message
+from cloudscale.worker.decoding import Decoded, UndecodableMessageError, decode
+from cloudscale.worker.ending import Ending, count, dead, ending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cloudscale.limits.ledger import Ledger
+    from cloudscale.queue.outbox import Outbox
+    from cloudscale.store.alerts import Alert, AlertStore
+    from cloudscale.store.batches import Document
+    from cloudscale.store.events import CreateOutcome
+    from cloudscale.worker.carts import CartWatch
+    from cloudscale.worker.decoding import Accepted
+    from cloudscale.worker.persistence import Persistence
+    from cloudscale.worker.velocity import VelocityRule
+    from cloudscale.worker.writing import EventWriter, Failure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processor:
+    """The parts that processing needs. ``validate`` is as :func:`cloudscale.worker.decoding.decode` wants it."""
+
+    validate: Callable[[Document], str | None]
+    velocity: VelocityRule
+    writer: EventWriter
+    persistence: Persistence
+    alerts: AlertStore
+    carts: CartWatch
+    outbox: Outbox
+    ledger: Ledger
+
+    async def process(self, bodies: Sequence[bytes]) -> dict[int, str]:
+        """Process the events of all messages together.
+
+        Returns:
+            Why the messages at these places cannot be read at all: they are to be dead-lettered whole, the others
+            completed.
+
+        Raises:
+            InterruptedByStopError: the worker is to stop while the store is away; nothing may be completed.
+            BackendError: the worker's own messages could not be sent; nothing may be completed.
+        """
+        unreadable: dict[int, str] = {}
+        events = Decoded()
+        for place, body in enumerate(bodies):
+            try:
+                decode(body, self.validate, events)
+            except UndecodableMessageError as error:
+                unreadable[place] = str(error)
+        if events.cart_checks:
+            await self._raise(await self.persistence.insist(lambda: self.carts.check(events.cart_checks)))
+        endings = [dead(poison) for poison in events.poison]
+        processed_at = datetime.now(UTC)
+        if events.documents:
+            endings += await self._store(events.documents, events.accepted, processed_at)
+        if endings:
+            await self._end(endings, processed_at)
+        return unreadable
+
+    async def _store(self, documents: list[Document], accepted: list[Accepted], processed_at: datetime) -> list[Ending]:
+        """Flag and create the events, and start what follows from those that are stored."""
+        alerts = await self.velocity.flag(documents, accepted)
+        stamp = as_utc(processed_at)
+        for document in documents:
+            document["processedAt"] = stamp
+        results = await self._create(documents)
+        await self._raise(alerts)
+        self.velocity.remember(alerts)
+        endings = list(map(ending, accepted, documents, results))
+        checks = self.carts.schedule([each.event for each in endings if each.event and fills_a_cart(each)])
+        await self.outbox.send(checks)
+        return endings
+
+    async def _create(self, documents: list[Document]) -> list[CreateOutcome | Failure]:
+        """Create each document; of several with one id the first goes first and the others find it in the store."""
+        first: dict[tuple[str, str], int] = {}
+        repeated: list[int] = []
+        for place, document in enumerate(documents):
+            if first.setdefault((document["partitionKey"], document["id"]), place) != place:
+                repeated.append(place)
+        if not repeated:
+            return await self.writer.write(documents)
+        results: dict[int, CreateOutcome | Failure] = {}
+        for places in (list(first.values()), repeated):
+            written = await self.writer.write([documents[place] for place in places])
+            results.update(zip(places, written, strict=True))
+        return [results[place] for place in range(len(documents))]
+
+    async def _raise(self, alerts: Sequence[Alert]) -> None:
+        if alerts:
+            await self.persistence.insist(lambda: self.alerts.raise_alerts(alerts))
+
+    async def _end(self, endings: Sequence[Ending], processed_at: datetime) -> None:
+        """Send dead letters on their way, then settle all in the ledger, then count what was settled just now."""
+        poison = [each.dead_letter for each in endings if each.dead_letter is not None]
+        await self.outbox.send(
+            [
+                poison_message(each.event, reason=each.reason, description=each.description, attempts=each.attempts)
+                for each in poison
+            ]
+        )
+        settled = iter(await self.ledger.settle([each.settlement for each in endings if each.settlement is not None]))
+        count([each for each in endings if each.settlement is None or next(settled)], processed_at=processed_at)
+
+
+def fills_a_cart(each: Ending) -> bool:
+    """Whether the event is stored and fills a cart."""
+    document = each.document
+    return each.is_stored and document["eventType"] == "user_action" and document.get("actionName") == "add_to_cart"

@@ -1,0 +1,190 @@
+"""Builds a worker from its resource and settings, and runs it until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+from redis.asyncio import Redis
+
+from cloudscale import figures, metrics
+from cloudscale.circuit_breaker import CircuitBreaker
+from cloudscale.errors import BackendUnavailableError
+from cloudscale.event_types import EventTypes
+from cloudscale.limits.ledger import Ledger, LedgerKeys
+from cloudscale.limits.velocity import VelocityWindows
+from cloudscale.queue.administration import QueueAdministration
+from cloudscale.queue.connection import open_client
+from cloudscale.queue.outbox import Outbox
+from cloudscale.queue.receiver import MessageReceiver
+from cloudscale.store.alerts import AlertStore
+from cloudscale.store.events import EventStore
+from cloudscale.units import parse_duration
+from cloudscale.worker.carts import CartWatch
+from cloudscale.worker.http import serve
+from cloudscale.worker.lanes import Lane
+from cloudscale.worker.persistence import InterruptedByStopError, Persistence
+from cloudscale.worker.pressure import Pressure
+from cloudscale.worker.processing import Processor
+from cloudscale.worker.velocity import VelocityRule
+from cloudscale.worker.writing import EventWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from cloudscale.pipeline import EventPipeline
+    from cloudscale.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+LANES = 2
+"""Enough that one receives and decodes while the other waits for the store; more only divide the same core."""
+
+REDIS_SECONDS = 2.0
+CONNECT_AGAIN_SECONDS = 1.0
+GAUGES_SECONDS = 1.0
+
+
+class Worker:
+    """One worker process: builds its parts, runs them, and takes them down in reverse.
+
+    Setting ``stopping`` ends it: what is held is finished, what was fetched ahead goes back to the queue.
+    """
+
+    def __init__(self, pipeline: EventPipeline, settings: Settings) -> None:
+        self.stopping = asyncio.Event()
+        self._pipeline = pipeline
+        self._spec = pipeline.spec
+        self._settings = settings
+        self._lanes: list[Lane] = []
+        processing = self._spec.processing
+        self._store_breaker = CircuitBreaker(
+            backend="store",
+            failure_ratio=processing.circuit_breaker.failure_ratio,
+            window=parse_duration(processing.circuit_breaker.window),
+            minimum_calls=processing.circuit_breaker.minimum_calls,
+            open_for=parse_duration(processing.circuit_breaker.open_for),
+        )
+        # An outage of the cache costs little: this only keeps each group from waiting for it again.
+        self._cache_breaker = CircuitBreaker(
+            backend="cache",
+            failure_ratio=0.5,
+            window=timedelta(seconds=10),
+            minimum_calls=2,
+            open_for=timedelta(seconds=1),
+        )
+        self._persistence = Persistence(processing.retries, breaker=self._store_breaker, stopping=self.stopping)
+
+    async def run(self) -> None:
+        """Work until ``stopping`` is set.
+
+        Raises:
+            ConfigurationError: a connection string is missing or cannot be used.
+            CredentialError: a backend refuses the credential.
+        """
+        settings = self._settings
+        async with AsyncExitStack() as exits:
+            await exits.enter_async_context(serve(settings.host, settings.metrics_port, unready=self.unready))
+            try:
+                background = await self._build(exits)
+            except InterruptedByStopError:
+                return
+            async with asyncio.TaskGroup() as tasks:
+                running = [tasks.create_task(coroutine) for coroutine in background]
+                try:
+                    await asyncio.gather(*(tasks.create_task(lane.run()) for lane in self._lanes))
+                finally:
+                    for task in running:
+                        task.cancel()
+        log.info("worker stopped")
+
+    def unready(self) -> list[str]:
+        """What keeps this worker from processing events at present."""
+        problems = []
+        if not any(lane.connected for lane in self._lanes):
+            problems.append("not connected to the broker")
+        if self._store_breaker.state == "open":
+            problems.append("the store is failing: its circuit breaker is open")
+        if self.stopping.is_set():
+            problems.append("stopping")
+        return problems
+
+    async def _build(self, exits: AsyncExitStack) -> list[Coroutine[None, None, None]]:
+        """Connect to the backends and make the lanes; what is to run beside them."""
+        spec, settings = self._spec, self._settings
+        prefix = f"cloudscale:{self._pipeline.metadata.namespace}/{self._pipeline.metadata.name}:"
+        redis = Redis.from_url(settings.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+        exits.push_async_callback(redis.aclose)
+        store = await self._patiently(lambda: exits.enter_async_context(EventStore(spec.store, settings)))
+        await self._patiently(store.ensure)
+        administration = await exits.enter_async_context(QueueAdministration(spec.queue, settings))
+        await self._patiently(administration.ensure_queue)
+        client = await exits.enter_async_context(open_client(spec.queue, settings))
+        outbox = await exits.enter_async_context(Outbox(client, spec.queue.name))
+
+        velocity = spec.processing.fraud.velocity
+        windows = VelocityWindows(
+            redis,
+            key=lambda address: f"{prefix}velocity:{address}",
+            window=parse_duration(velocity.window),
+            breaker=self._cache_breaker,
+        )
+        keys = LedgerKeys(
+            inflight=f"{prefix}inflight",
+            duplicates=f"{prefix}duplicates",
+            dead_letters=f"{prefix}deadletters",
+            dead=f"{prefix}dead",
+        )
+        processor = Processor(
+            validate=EventTypes(spec.event_types).problem_of,
+            velocity=VelocityRule(windows, limit=velocity.limit, window=parse_duration(velocity.window)),
+            writer=EventWriter(store, self._persistence),
+            persistence=self._persistence,
+            alerts=AlertStore(store),
+            carts=CartWatch(
+                store,
+                after=parse_duration(spec.processing.actions.cart_abandonment.after),
+                buckets=spec.store.partition_buckets,
+            ),
+            outbox=outbox,
+            ledger=Ledger(redis, keys=keys, breaker=self._cache_breaker),
+        )
+        pressure = Pressure(spec.processing.concurrency, administration)
+        prefetch = spec.processing.prefetch // LANES
+        self._lanes = [
+            Lane(
+                connect=partial(MessageReceiver, client, spec.queue.name, prefetch=prefetch),
+                processor=processor,
+                share=partial(pressure.share, number, LANES),
+                breaker=self._store_breaker,
+                stopping=self.stopping,
+            )
+            for number in range(LANES)
+        ]
+        return [pressure.watch(), self._show_states(), figures.publish_every_second(redis, "worker", prefix=prefix)]
+
+    async def _patiently(self, connect: Callable[[], Awaitable[T]]) -> T:
+        """Try to connect until a backend that is away is there, since all start at once and in no order.
+
+        Raises:
+            InterruptedByStopError: the worker is to stop.
+        """
+        while True:
+            try:
+                return await connect()
+            except BackendUnavailableError as error:
+                log.warning("a backend is away, connecting again", error=str(error))
+                await self._persistence.pause(CONNECT_AGAIN_SECONDS)
+
+    async def _show_states(self) -> None:
+        """Keep the gauges of the breakers up to date: an open breaker becomes half-open by time alone."""
+        while True:
+            metrics.set_breaker_state("store", self._store_breaker.state)
+            metrics.CACHE_AVAILABLE.set(self._cache_breaker.state != "open")
+            await asyncio.sleep(GAUGES_SECONDS)

@@ -1,0 +1,69 @@
+"""Writes events to the store until each is there or has failed by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cloudscale.store.batches import cut
+from cloudscale.store.errors import RequestRefusedError
+from cloudscale.worker.persistence import LOOK_SECONDS, OUTAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cloudscale.store.batches import Batch, Document
+    from cloudscale.store.events import CreateOutcome, EventStore
+    from cloudscale.worker.persistence import Persistence
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """An event that the store does not take while it takes others. ``attempts`` is how often it was tried."""
+
+    description: str
+    attempts: int
+
+
+class EventWriter:
+    """Creates documents, patient with a store that is away and short with a document that cannot be stored."""
+
+    def __init__(self, store: EventStore, persistence: Persistence) -> None:
+        self._store = store
+        self._persistence = persistence
+
+    async def write(self, documents: Sequence[Document]) -> list[CreateOutcome | Failure]:
+        """Create the documents, which have different ids in each partition; the results are in their order.
+
+        Raises:
+            InterruptedByStopError: the worker is to stop while the store is away.
+        """
+        results: list[CreateOutcome | Failure | None] = [None] * len(documents)
+
+        async def one(batch: Batch) -> None:
+            for index, result in zip(batch.indices, await self._write(batch), strict=True):
+                results[index] = result
+
+        async with asyncio.TaskGroup() as tasks:
+            for batch in cut(documents):
+                tasks.create_task(one(batch))
+        return [result for result in results if result is not None]
+
+    async def _write(self, batch: Batch) -> list[CreateOutcome | Failure]:
+        while True:
+            try:
+                return list(await self._persistence.attempt(lambda: self._store.create(batch)))
+            except RequestRefusedError as error:
+                failure = Failure(str(error), 1)
+            except OUTAGE as error:
+                if not await self._store.accepts_writes():
+                    await self._persistence.pause(LOOK_SECONDS)
+                    continue
+                failure = Failure(str(error), self._persistence.tries)
+            if len(batch.documents) == 1:
+                return [failure]
+            # One bad document fails its whole batch, so look for it by halves.
+            middle = len(batch.documents) // 2
+            first = await self._write(batch.part(range(middle)))
+            return first + await self._write(batch.part(range(middle, len(batch.documents))))
