@@ -1,0 +1,57 @@
+"""The kinds of value that the resource's models are made of."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from cloudscale.pipeline.rules import POSITIVE, Rule, at_least, requests_within_limits, rules
+from cloudscale.units import DURATION_PATTERN, QUANTITY_PATTERN
+
+Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, max_length=32, extra_json_schema=rules(at_least("0s")))]
+"""Any duration, zero included. Its rule refuses what matches the pattern and still is too long to count."""
+
+PositiveDuration = Annotated[str, Meta(pattern=DURATION_PATTERN, max_length=32, extra_json_schema=rules(POSITIVE))]
+"""A duration where zero would make no sense."""
+
+BoundedDuration = Annotated[str, Meta(pattern=DURATION_PATTERN, max_length=32)]
+"""A duration whose field says in a rule of its own between which bounds it lies."""
+
+Quantity = Annotated[str, Meta(pattern=QUANTITY_PATTERN, max_length=32)]
+ObjectName = Annotated[str, Meta(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", min_length=1, max_length=253)]
+DataKey = Annotated[str, Meta(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)]
+HostName = Annotated[
+    str, Meta(pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253)
+]
+Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+
+
+class Model(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """A part of the resource: immutable, camelCase on the wire, unknown fields refused."""
+
+
+class SecretKey(Model, frozen=True):
+    """Names one key of a Secret in the pipeline's namespace."""
+
+    name: Annotated[ObjectName, Meta(description="Name of the Secret.")]
+    key: Annotated[DataKey, Meta(description="Key in the Secret's data.")]
+
+
+class Resources(Model, frozen=True):
+    """Compute resources of one pod: requests and limits by resource name."""
+
+    requests: Annotated[dict[str, Quantity], Meta(description="What the scheduler reserves.", max_length=16)] = {}
+    limits: Annotated[dict[str, Quantity], Meta(description="What the pod may not exceed.", max_length=16)] = {}
+
+
+RESOURCES_RULES = rules(
+    Rule(
+        "self.requests.all(name, !(name in self.limits) || "
+        "quantity(self.requests[name]).compareTo(quantity(self.limits[name])) <= 0)",
+        "requests must not exceed limits",
+        requests_within_limits,
+        field="requests",
+    )
+)

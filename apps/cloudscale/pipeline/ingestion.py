@@ -1,0 +1,112 @@
+"""The ingestion side of the resource: replicas, rate limits, idempotency and shedding."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from cloudscale.pipeline.fields import RESOURCES_RULES, Count, Model, PositiveDuration, Resources
+from cloudscale.pipeline.rules import MIN_UP_TO_MAX, Rule, rules
+
+
+def _is_network(text: str) -> bool:
+    """Whether ``text`` is what CEL's ``isCIDR`` takes: an address without a zone, and its prefix length."""
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return "/" in text
+
+
+IS_NETWORK = Rule("isCIDR(self)", "is not a network like 10.0.0.0/8 or fd00::/8", _is_network)
+Cidr = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9a-fA-F:.]+/[0-9]{1,3}$",
+        max_length=49,
+        extra_json_schema=rules(IS_NETWORK),
+    ),
+]
+
+
+class ReplicaRange(Model, frozen=True):
+    """How few and how many replicas may run."""
+
+    min: Annotated[int, Meta(description="Replicas that always run.", ge=1, le=1000)] = 2
+    max: Annotated[int, Meta(description="Replicas at the most.", ge=1, le=1000)] = 10
+
+
+class TokenBucket(Model, frozen=True):
+    """A token bucket: so many requests at once, refilled at a steady rate."""
+
+    burst: Annotated[Count, Meta(description="Requests that one client may send at once.")] = 100
+    per_second: Annotated[
+        float, Meta(description="Requests a second that one client may send for long.", gt=0, le=1_000_000)
+    ] = 10.0
+
+
+class SlidingWindow(Model, frozen=True):
+    """A sliding window: so many requests in any window of the given length."""
+
+    limit: Annotated[Count, Meta(description="Requests in one window, over all clients and replicas.")] = 10_000
+    window: Annotated[PositiveDuration, Meta(description="Length of the window.")] = "60s"
+
+
+class RateLimits(Model, frozen=True):
+    """How many requests are let in. A batch is one request."""
+
+    per_client: Annotated[TokenBucket, Meta(description="Limit of one client address, a token bucket.")] = TokenBucket()
+    global_: Annotated[SlidingWindow, Meta(description="Limit of all clients together, a sliding window.")] = (
+        msgspec.field(default=SlidingWindow(), name="global")
+    )
+
+
+class Idempotency(Model, frozen=True):
+    """How a repeated event is recognised and answered."""
+
+    time_to_live: Annotated[PositiveDuration, Meta(description="How long a key is remembered.")] = "10m"
+    on_duplicate: Annotated[
+        Literal["Conflict", "Skip"], Meta(description="Answer to a copy: Conflict is 409, Skip is 200.")
+    ] = "Conflict"
+
+
+class Shedding(Model, frozen=True):
+    """When requests are refused with 503 to keep the answers of the others fast."""
+
+    in_flight: Annotated[Count, Meta(description="Requests in one replica that wait for the broker.")] = 2000
+    queue_depth: Annotated[Count, Meta(description="Messages in the queue.")] = 100_000
+
+
+class Ingestion(Model, frozen=True):
+    """The HTTP side: checks, limits, deduplicates and hands events to the queue."""
+
+    replicas: Annotated[
+        ReplicaRange,
+        Meta(
+            description="Replicas of the Deployment; the request rate decides between them.",
+            extra_json_schema=rules(MIN_UP_TO_MAX),
+        ),
+    ] = ReplicaRange()
+    requests_per_replica: Annotated[Count, Meta(description="Requests a second that one replica is sized for.")] = 2000
+    rate_limits: Annotated[RateLimits, Meta(description="How many requests are let in. A batch is one request.")] = (
+        RateLimits()
+    )
+    idempotency: Annotated[Idempotency, Meta(description="How repeated events are recognised and answered.")] = (
+        Idempotency()
+    )
+    shed_above: Annotated[Shedding, Meta(description="When new requests are refused with 503.")] = Shedding()
+    trusted_proxies: Annotated[
+        tuple[Cidr, ...],
+        Meta(
+            description="Networks of proxies whose X-Forwarded-For is believed; the client is the rightmost address "
+            "outside them.",
+            max_length=64,
+            extra_json_schema={"x-kubernetes-list-type": "set"},
+        ),
+    ] = ()
+    resources: Annotated[
+        Resources, Meta(description="Compute resources of one replica.", extra_json_schema=RESOURCES_RULES)
+    ] = Resources(requests={"cpu": "250m", "memory": "192Mi"}, limits={"cpu": "2", "memory": "512Mi"})

@@ -1,0 +1,130 @@
+"""The whole resource: its specification, the metadata that CloudScale reads, and its names in the Kubernetes API."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from cloudscale.pipeline.backends import Cache, Queue, Store
+from cloudscale.pipeline.event_types import BUILT_IN_EVENT_TYPES, EventType
+from cloudscale.pipeline.fields import Model, PositiveDuration
+from cloudscale.pipeline.ingestion import Ingestion
+from cloudscale.pipeline.placement import Identity, Placement
+from cloudscale.pipeline.processing import Processing
+from cloudscale.pipeline.rules import Rule, excludes, rules
+from cloudscale.pipeline.surface import Dashboard, Expose, Telemetry
+
+GROUP = "cloudscale.io"
+VERSION = "v1alpha1"
+KIND = "EventPipeline"
+PLURAL = "eventpipelines"
+SHORT_NAME = "evp"
+MAX_NAME_LENGTH = 40
+"""Longest name of a pipeline: with ``keda-hpa-`` before it and ``-ingestion`` after it, 63 characters hold it."""
+
+
+def _scores_known_types(spec: dict[str, Any]) -> bool:
+    known = {*BUILT_IN_EVENT_TYPES, *(event_type["name"] for event_type in spec["eventTypes"])}
+    return known.issuperset(spec["processing"]["scoring"])
+
+
+def _names_an_identity(spec: dict[str, Any]) -> bool:
+    needed = "namespace" in spec["queue"] or "endpoint" in spec["store"]
+    return not needed or "clientId" in spec["identity"]
+
+
+class PipelineSpec(Model, frozen=True):
+    """What the pipeline should be."""
+
+    paused: Annotated[bool, Meta(description="Stop workers; ingestion goes on and the queue keeps the events.")] = False
+    queue: Annotated[
+        Queue,
+        Meta(
+            description="The Service Bus queue between ingestion and workers.",
+            extra_json_schema=rules(excludes("connectionSecretRef", "namespace")),
+        ),
+    ] = Queue()
+    store: Annotated[
+        Store,
+        Meta(
+            description="The Cosmos DB database that keeps events, profiles and alerts.",
+            extra_json_schema=rules(excludes("connectionSecretRef", "endpoint")),
+        ),
+    ] = Store()
+    cache: Annotated[
+        Cache,
+        Meta(description="The Redis that keeps rate limits, idempotency records, velocity windows and live figures."),
+    ] = Cache()
+    identity: Annotated[
+        Identity,
+        Meta(description="The Azure identity of the pods, for backends that are reached without a connection string."),
+    ] = Identity()
+    event_types: Annotated[
+        tuple[EventType, ...],
+        Meta(
+            description="Types of event besides page_view, user_action and purchase.",
+            max_length=100,
+            extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = ()
+    ingestion: Annotated[
+        Ingestion, Meta(description="The HTTP side: checks, limits, deduplicates and hands events to the queue.")
+    ] = Ingestion()
+    processing: Annotated[Processing, Meta(description="The workers: fraud check, score, write, act.")] = Processing()
+    dashboard: Annotated[Dashboard, Meta(description="The web page that shows the pipeline at work.")] = Dashboard()
+    expose: Annotated[
+        Expose,
+        Meta(
+            description="How ingestion is reached from outside of the cluster; a Service inside of it is always there."
+        ),
+    ] = Expose()
+    telemetry: Annotated[Telemetry, Meta(description="Metrics, traces and logs.")] = Telemetry()
+    placement: Annotated[Placement, Meta(description="Where the pipeline's pods may run.")] = Placement()
+    deletion: Annotated[
+        Literal["Drain", "Immediate"],
+        Meta(description="Drain stops intake, empties the queue, then goes; Immediate goes at once."),
+    ] = "Drain"
+    drain_deadline: Annotated[
+        PositiveDuration, Meta(description="How long a deletion waits for the queue to empty.")
+    ] = "10m"
+
+
+SPEC_RULES = rules(
+    Rule(
+        f"self.processing.scoring.all(type, type in {list(BUILT_IN_EVENT_TYPES)} || "
+        "self.eventTypes.exists(known, known.name == type))",
+        "scoring names an event type that is neither built in nor in eventTypes",
+        _scores_known_types,
+        field="processing.scoring",
+    ),
+    Rule(
+        "!(has(self.queue.namespace) || has(self.store.endpoint)) || has(self.identity.clientId)",
+        "queue.namespace and store.endpoint need identity.clientId: the managed identity to reach them with",
+        _names_an_identity,
+        field="identity",
+    ),
+)
+
+
+class Metadata(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """The part of an object's metadata that CloudScale reads; everything else is the API server's."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=MAX_NAME_LENGTH, pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$")]
+    namespace: str = "default"
+    uid: str = ""
+    generation: int = 0
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+
+
+class EventPipeline(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """An event pipeline: HTTP in, fraud-scored documents in Cosmos DB out."""
+
+    api_version: Literal["cloudscale.io/v1alpha1"]
+    kind: Literal["EventPipeline"]
+    metadata: Metadata
+    spec: Annotated[PipelineSpec, Meta(description="What the pipeline should be.", extra_json_schema=SPEC_RULES)] = (
+        msgspec.field(default_factory=PipelineSpec)
+    )

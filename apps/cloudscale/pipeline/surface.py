@@ -1,0 +1,71 @@
+"""What a pipeline shows to the outside: the dashboard, ways in from outside of the cluster, telemetry."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from cloudscale.pipeline.fields import RESOURCES_RULES, HostName, Model, ObjectName, Resources, SecretKey
+
+
+class Dashboard(Model, frozen=True):
+    """The web page that shows the pipeline at work."""
+
+    enabled: Annotated[bool, Meta(description="Whether the dashboard runs.")] = True
+    token_secret_ref: Annotated[
+        SecretKey | None,
+        Meta(description="Where the access tokens are; without it reading is open and acting is refused."),
+    ] = None
+    resources: Annotated[
+        Resources, Meta(description="Compute resources of the dashboard.", extra_json_schema=RESOURCES_RULES)
+    ] = Resources(requests={"cpu": "50m", "memory": "128Mi"}, limits={"cpu": "1", "memory": "512Mi"})
+
+
+class Ingress(Model, frozen=True):
+    """An Ingress in front of ingestion."""
+
+    host: Annotated[HostName, Meta(description="Host name of the rule.")]
+    class_name: Annotated[
+        ObjectName | None, Meta(description="IngressClass; left out for the cluster's default one.")
+    ] = None
+    tls_secret_name: Annotated[ObjectName | None, Meta(description="Secret with the certificate; none for HTTP.")] = (
+        None
+    )
+
+
+class Gateway(Model, frozen=True):
+    """A Gateway API HTTPRoute in front of ingestion."""
+
+    name: Annotated[ObjectName, Meta(description="Gateway that the route attaches to.")]
+    namespace: Annotated[
+        ObjectName | None, Meta(description="Namespace of the Gateway; left out for the pipeline's own.")
+    ] = None
+    hostnames: Annotated[tuple[HostName, ...], Meta(description="Host names of the route.", max_length=16)] = ()
+
+
+class Expose(Model, frozen=True):
+    """How ingestion is reached from outside of the cluster; a Service inside is always there."""
+
+    ingress: Annotated[Ingress | None, Meta(description="Make an Ingress in front of ingestion.")] = None
+    gateway: Annotated[Gateway | None, Meta(description="Make a Gateway API HTTPRoute in front of ingestion.")] = None
+
+
+class Tracing(Model, frozen=True):
+    """OpenTelemetry traces from the request to the store."""
+
+    endpoint: Annotated[
+        Annotated[str, Meta(pattern=r"^https?://\S+$", max_length=512)] | None,
+        Meta(description="OTLP over HTTP endpoint; none turns tracing off."),
+    ] = None
+    sample_ratio: Annotated[float, Meta(description="Share of events that are traced.", ge=0, le=1)] = 0.01
+
+
+class Telemetry(Model, frozen=True):
+    """Metrics, traces and logs."""
+
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least level logged.")] = "info"
+    tracing: Annotated[Tracing, Meta(description="OpenTelemetry traces from the request to the store.")] = Tracing()
+    service_monitor: Annotated[
+        bool, Meta(description="Make a ServiceMonitor and a PrometheusRule where those kinds exist.")
+    ] = True
