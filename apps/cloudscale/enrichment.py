@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cloudscale.cloudevents import derive_id
-from cloudscale.events import as_utc
+from cloudscale.events import Document, as_utc
 
 if TYPE_CHECKING:
-    from cloudscale.events import Common, Document
+    from cloudscale.events import Common
 
 
 class Origin(msgspec.Struct, frozen=True, gc=False):
@@ -44,6 +44,11 @@ class Enriched(msgspec.Struct, frozen=True, gc=False):
     payload_hash: str
     field: str
 
+    @property
+    def key_in_tenant(self) -> str:
+        """The idempotency key among those of all tenants."""
+        return f"{self.tenant_id}:{self.key}"
+
 
 def payload_hash(event: Document) -> str:
     """A digest of what the client sent, the same for any formatting or order of keys (BLAKE2b, 128 bits)."""
@@ -51,7 +56,7 @@ def payload_hash(event: Document) -> str:
 
 
 def partition_key(tenant_id: str, created_at: datetime, *, event_id: str, buckets: int) -> str:
-    """The logical partition of an event: its tenant and the UTC month of its own time, and a bucket if there are any."""
+    """The logical partition of an event: its tenant and its own time's UTC month, and a bucket if there are any."""
     moment = created_at if created_at.tzinfo is UTC else created_at.astimezone(UTC)
     key = f"{tenant_id}:{moment.year:04d}-{moment.month:02d}"
     return key if buckets == 1 else f"{key}:{zlib.crc32(event_id.encode()) % buckets}"

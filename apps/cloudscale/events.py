@@ -44,6 +44,8 @@ RESERVED = {
 }
 """Top-level names that belong to the pipeline, and what a client should do instead."""
 
+STORE_NAMES = "names that begin with _ belong to the store"
+
 EventId = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^/\\?#\x00-\x1f\x7f]+$")]
 CorrelationId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:@/+=-]+$")]
 TenantId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$")]
@@ -128,7 +130,7 @@ def check_limits(event: Document) -> None:
         InvalidEventError: reserved names, or strings, numbers or nesting beyond the limits.
     """
     errors = [
-        FieldError(f"/{escape(name)}", f"is reserved: {RESERVED.get(name, 'names that begin with _ are the store's')}")
+        FieldError(f"/{escape(name)}", f"is reserved: {RESERVED.get(name, STORE_NAMES)}")
         for name in event
         if name in RESERVED or name.startswith("_")
     ]

@@ -28,13 +28,13 @@ SOCKET_SECONDS = 0.02
 
 
 @asynccontextmanager
-async def open_client(spec: Queue, settings: Settings) -> AsyncIterator[ServiceBusClient]:
+async def open_client(spec: Queue, settings: Settings, *, retries: int = 3) -> AsyncIterator[ServiceBusClient]:
     """A client of the namespace that ``settings`` has a connection string for, or that ``spec.namespace`` names.
 
     Raises:
         ConfigurationError: there is neither.
     """
-    options: dict[str, Any] = {"socket_timeout": SOCKET_SECONDS}
+    options: dict[str, Any] = {"socket_timeout": SOCKET_SECONDS, "retry_total": retries}
     if settings.certificate_authority_file:
         options["connection_verify"] = settings.certificate_authority_file
     if settings.servicebus_connection_string:

@@ -1,0 +1,90 @@
+-- Admission of one group: settle what earlier groups left to do, then limit, then reserve.
+-- KEYS: 1 inflight hash, 2 accepted hash, 3 prefix of idempotency keys, 4 prefix of client buckets, 5 prefix of windows
+-- ARGV is one MessagePack array: {now, burst, per_millisecond, window_limit, window_milliseconds, ttl_milliseconds,
+--   commits {field, value, ...}, accepted {counter, count, ...}, requests {{client, {key, hash, field, ...}}, ...}}
+-- Answers MessagePack: for each request {0 admitted | 1 client | 2 global, remaining, wait in ms, {for each event 0 new,
+--   1 copy, 2 other payload}, {first ids of copies}}.
+local now, burst, per_millisecond, window_limit, window, ttl, commits, accepted, requests =
+  unpack(cmsgpack.unpack(ARGV[1]))
+local call = redis.call
+
+for first = 1, #commits, 200 do
+  call('HSET', KEYS[1], unpack(commits, first, math.min(first + 199, #commits)))
+end
+for place = 1, #accepted, 2 do
+  call('HINCRBY', KEYS[2], accepted[place], accepted[place + 1])
+end
+
+local number = math.floor(now / window)
+local current_key = KEYS[5] .. string.format('%d', number)
+local counts = call('MGET', current_key, KEYS[5] .. string.format('%d', number - 1))
+local elapsed = now - number * window
+local used = tonumber(counts[1] or 0)
+local estimate = tonumber(counts[2] or 0) * (1 - elapsed / window) + used
+local taken = 0
+local buckets = {}
+
+local function bucket_of(client)
+  local bucket = buckets[client]
+  if not bucket then
+    local stored = call('HMGET', KEYS[4] .. client, 'tokens', 'at')
+    local tokens, at = tonumber(stored[1] or burst), tonumber(stored[2] or now)
+    bucket = {math.min(burst, tokens + math.max(0, now - at) * per_millisecond)}
+    buckets[client] = bucket
+  end
+  return bucket
+end
+
+local function reserve(events, states, firsts)
+  local reserved = {}
+  for place = 1, #events, 3 do
+    local key, hash, field = KEYS[3] .. events[place], events[place + 1], events[place + 2]
+    local found = call('SET', key, hash .. field, 'NX', 'GET', 'PX', ttl)
+    local state, first = 0, ''
+    if found then
+      local entry = call('HGET', KEYS[1], string.sub(found, 33))
+      if string.sub(found, 1, 32) ~= hash then
+        state = 2
+      elseif entry and string.sub(entry, 1, 1) == 'p' then
+        -- Only reserved: nobody has been told that it was accepted, so this one is sent as well and takes the key.
+        call('SET', key, hash .. field, 'PX', ttl)
+      else
+        state, first = 1, string.match(found, '\n(.-)\n')
+      end
+    end
+    if state == 0 then
+      reserved[#reserved + 1] = field
+      reserved[#reserved + 1] = 'p' .. string.format('%d', now)
+    end
+    states[#states + 1], firsts[#firsts + 1] = state, first
+  end
+  for first = 1, #reserved, 200 do
+    call('HSET', KEYS[1], unpack(reserved, first, math.min(first + 199, #reserved)))
+  end
+end
+
+local answers = {}
+for place, request in ipairs(requests) do
+  local bucket = bucket_of(request[1])
+  local states, firsts = {}, {}
+  if bucket[1] < 1 then
+    answers[place] = {1, 0, math.ceil((1 - bucket[1]) / per_millisecond), states, firsts}
+  elseif estimate + taken + 1 > window_limit then
+    answers[place] = {2, math.floor(bucket[1]), math.ceil(window - elapsed), states, firsts}
+  else
+    bucket[1] = bucket[1] - 1
+    taken = taken + 1
+    reserve(request[2], states, firsts)
+    answers[place] = {0, math.floor(bucket[1]), 0, states, firsts}
+  end
+end
+
+for client, bucket in pairs(buckets) do
+  call('HSET', KEYS[4] .. client, 'tokens', bucket[1], 'at', now)
+  call('PEXPIRE', KEYS[4] .. client, math.ceil(burst / per_millisecond) + 1000)
+end
+if taken > 0 then
+  call('INCRBY', current_key, taken)
+  call('PEXPIRE', current_key, window * 2)
+end
+return cmsgpack.pack(answers)

@@ -1,0 +1,200 @@
+"""Admission: whether a request may come in, and which of its events are new.
+
+One script call answers for a whole group of requests: rate limits over all replicas, idempotency, and the ledger's
+entries of what is about to be sent. The same call carries what earlier groups left to do, so a group costs one round
+trip. While Redis is away requests are limited by this process alone, nothing is known of copies (the store drops them),
+and what belongs into the ledger waits here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+import structlog
+from redis.exceptions import NoScriptError, RedisError
+
+from cloudscale import metrics
+from cloudscale.circuit_breaker import CircuitOpenError
+from cloudscale.limits.rates import Allowance, LocalRates
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from cloudscale.circuit_breaker import CircuitBreaker
+    from cloudscale.enrichment import Enriched
+    from cloudscale.limits.keys import Keys
+    from cloudscale.limits.rates import Limit, Rates
+
+log = structlog.get_logger(__name__)
+
+WAITING_ENTRIES = 500_000
+"""Ledger entries kept while Redis is away; beyond this the oldest are given up and counted."""
+
+COMMITS_A_CALL = 5_000
+
+State = Literal["new", "copy", "conflict"]
+_STATES: tuple[State, State, State] = ("new", "copy", "conflict")
+_LIMITS: tuple[Limit | None, Limit | None, Limit | None] = (None, "client", "global")
+
+
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    """What is to be done with one request: what the limits say, and each event's state.
+
+    ``first_ids`` holds for a copy the id that the first one was answered with, otherwise "".
+    """
+
+    allowance: Allowance
+    states: Sequence[State] = ()
+    first_ids: Sequence[str] = ()
+
+
+class _Answer(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    limit: int
+    remaining: int
+    wait_milliseconds: float
+    # Lua has one empty table, which arrives as an empty map.
+    states: list[int] | dict[str, int]
+    first_ids: list[str] | dict[str, str]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(list[_Answer]).decode
+
+
+class Admission:
+    """Limits and reservations of one process, shared with the others through Redis."""
+
+    def __init__(self, redis: Redis, *, keys: Keys, rates: Rates, idempotency_ms: int, breaker: CircuitBreaker) -> None:
+        self._redis = redis
+        self._keys = [keys.inflight, keys.accepted, keys.idempotency, keys.client, keys.global_window]
+        self._inflight, self._idempotency = keys.inflight, keys.idempotency
+        self._rates = rates
+        self._local = LocalRates(rates)
+        self._ttl = idempotency_ms
+        self._breaker = breaker
+        self._script = files("cloudscale.limits").joinpath("admission.lua").read_text()
+        self._digest = ""
+        self._commits: dict[str, str] = {}
+        self._accepted: Counter[str] = Counter()
+        self._given_up = 0
+
+    @property
+    def has_commits(self) -> bool:
+        """Whether acknowledged events wait to be entered in the ledger."""
+        return bool(self._commits or self._accepted)
+
+    async def admit(self, requests: Sequence[tuple[str, Sequence[Enriched]]]) -> list[Verdict]:
+        """Judge requests, each a client address and the events that it brings (none if it is refused anyway).
+
+        Redis being away is no error: the verdicts are then this process's own.
+        """
+        now = int(time.time() * 1000)
+        wire = []
+        for client, events in requests:
+            reservations: list[str] = []
+            for event in events:
+                reservations += (event.key_in_tenant, event.payload_hash, event.field)
+            wire.append((client, reservations))
+        answers = await self._call(now, wire)
+        if answers is None:
+            return [self._judge_alone(client, events, now) for client, events in requests]
+        return [
+            Verdict(
+                Allowance(_LIMITS[answer.limit], answer.remaining, answer.wait_milliseconds / 1000),
+                [_STATES[state] for state in answer.states] if isinstance(answer.states, list) else (),
+                answer.first_ids if isinstance(answer.first_ids, list) else (),
+            )
+            for answer in answers
+        ]
+
+    def commit(self, events: Sequence[Enriched], *, hour: str, milliseconds: int) -> None:
+        """Note that the broker has acknowledged ``events``; the next call writes it down.
+
+        ``hour`` is the events' ``yyyy-MM-ddTHH`` of receipt.
+        """
+        value = f"c{milliseconds}"
+        for event in events:
+            self._commits[event.field] = value
+            self._accepted[f"{event.tenant_id}\n{hour}"] += 1
+        surplus = len(self._commits) - WAITING_ENTRIES
+        if surplus > 0:
+            for field in list(self._commits)[:surplus]:
+                del self._commits[field]
+            self._given_up += surplus
+            log.error("ledger entries are given up: Redis has been away for too long", entries=self._given_up)
+
+    async def release(self, events: Sequence[Enriched]) -> None:
+        """Take back the reservations of events that were not sent, so that a retry is not mistaken for a copy."""
+        if not events or self._breaker.state == "open":
+            return
+        try:
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.delete(*(self._idempotency + event.key_in_tenant for event in events))
+            pipeline.hdel(self._inflight, *(event.field for event in events))
+            await pipeline.execute()
+        except (RedisError, OSError, TimeoutError) as error:
+            # The reservations stay marked as reserved, and a retry of one is treated as new.
+            self._breaker.record_failure()
+            log.warning("reservations are not released: Redis cannot be reached", events=len(events), reason=str(error))
+
+    async def flush(self) -> None:
+        """Write down what the broker has acknowledged, when no group comes that would carry it."""
+        while self.has_commits:
+            if await self._call(int(time.time() * 1000), []) is None:
+                return
+
+    async def _call(self, now: int, wire: Sequence[tuple[str, list[str]]]) -> list[_Answer] | None:
+        try:
+            self._breaker.before_call()
+        except CircuitOpenError:
+            metrics.CACHE_AVAILABLE.set(0)
+            return None
+        fields = list(self._commits)[:COMMITS_A_CALL]
+        commits: list[str] = []
+        for field in fields:
+            commits += (field, self._commits.pop(field))
+        accepted, self._accepted = self._accepted, Counter()
+        counts: list[str | int] = []
+        for counter, count in accepted.items():
+            counts += (counter, count)
+        rates = self._rates
+        argument = _encode(
+            (
+                *(now, rates.burst, rates.per_second / 1000, rates.window_limit, rates.window_milliseconds, self._ttl),
+                *(commits, counts, wire),
+            )
+        )
+        try:
+            answers = _decode(await self._evaluate(argument))
+        except (RedisError, OSError, TimeoutError) as error:
+            # Whether the counts arrived is unknown; entries are the same twice, counts would not be, and a count that
+            # is short shows in `verify` as stored without an acknowledged answer, never as a loss.
+            self._commits = {**dict(zip(commits[::2], commits[1::2], strict=True)), **self._commits}
+            self._accepted += accepted
+            self._breaker.record_failure()
+            metrics.CACHE_AVAILABLE.set(0)
+            log.warning("requests are limited by this process alone: Redis cannot be reached", reason=str(error))
+            return None
+        self._breaker.record_success()
+        metrics.CACHE_AVAILABLE.set(1)
+        return answers
+
+    async def _evaluate(self, argument: bytes) -> bytes:
+        if not self._digest:
+            self._digest = await self._redis.script_load(self._script)
+        try:
+            answer: bytes = await self._redis.evalsha(self._digest, len(self._keys), *self._keys, argument)
+        except NoScriptError:
+            # Redis was restarted and has forgotten its scripts.
+            self._digest = await self._redis.script_load(self._script)
+            answer = await self._redis.evalsha(self._digest, len(self._keys), *self._keys, argument)
+        return answer
+
+    def _judge_alone(self, client: str, events: Sequence[Enriched], now: int) -> Verdict:
+        allowance = self._local.admit(client, now_milliseconds=now)
+        return Verdict(allowance, ["new"] * len(events), [""] * len(events))

@@ -1,0 +1,144 @@
+"""The queue's management: creating it as the resource says, and reading how deep it is."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+from azure.identity.aio import DefaultAzureCredential
+from azure.servicebus.aio.management import ServiceBusAdministrationClient
+
+from cloudscale.errors import BackendUnavailableError, ConfigurationError, CredentialError
+from cloudscale.units import parse_duration, parse_quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from cloudscale.pipeline import Queue
+    from cloudscale.settings import Settings
+
+Answer = TypeVar("Answer")
+
+CALL_SECONDS = 10.0
+BYTES_IN_MEGABYTE = 1024 * 1024
+
+
+class QueueDepth(msgspec.Struct, frozen=True):
+    """How many messages are in a queue; locked ones count as active."""
+
+    active: int
+    dead_letters: int
+    scheduled: int
+
+
+class QueueAdministration:
+    """Calls of the HTTPS management API for one queue, as an async context manager."""
+
+    def __init__(self, spec: Queue, settings: Settings) -> None:
+        self._spec = spec
+        self._settings = settings
+        self._resources = AsyncExitStack()
+        self._client: ServiceBusAdministrationClient
+
+    async def __aenter__(self) -> Self:
+        options: dict[str, Any] = {"retry_total": 0, "connection_timeout": CALL_SECONDS, "read_timeout": CALL_SECONDS}
+        if self._settings.certificate_authority_file:
+            options["connection_verify"] = self._settings.certificate_authority_file
+        if self._settings.servicebus_connection_string:
+            text = _managed(self._settings.servicebus_connection_string, self._settings.servicebus_management_url)
+            try:
+                client = ServiceBusAdministrationClient.from_connection_string(text, **options)
+            except ValueError as error:
+                raise ConfigurationError(f"the Service Bus connection string cannot be used: {error}") from error
+        elif self._spec.namespace:
+            credential = await self._resources.enter_async_context(DefaultAzureCredential())
+            client = ServiceBusAdministrationClient(self._spec.namespace, credential, **options)
+        else:
+            raise ConfigurationError(
+                "no Service Bus namespace: set CLOUDSCALE_SERVICEBUS_CONNECTION_STRING, "
+                "or spec.queue.namespace to use workload identity"
+            )
+        self._client = await self._resources.enter_async_context(client)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._resources.aclose()
+
+    async def ensure_queue(self) -> bool:
+        """Create the queue if it is absent; whether it was.
+
+        Raises:
+            CredentialError: the credential may neither read nor create it.
+            BackendUnavailableError: the management API cannot be reached.
+        """
+        try:
+            await self._call("look for", self._client.get_queue(self._spec.name))
+        except ResourceNotFoundError:
+            pass
+        else:
+            return False
+        try:
+            await self._call(
+                "create",
+                self._client.create_queue(
+                    self._spec.name,
+                    lock_duration=parse_duration(self._spec.lock_duration),
+                    max_delivery_count=self._spec.max_delivery_count,
+                    max_size_in_megabytes=int(parse_quantity(self._spec.max_size) // BYTES_IN_MEGABYTE),
+                    default_message_time_to_live=parse_duration(self._spec.time_to_live),
+                    dead_lettering_on_message_expiration=True,
+                ),
+            )
+        except ResourceExistsError:
+            return False
+        return True
+
+    async def depth(self) -> QueueDepth:
+        """Read how many messages the queue holds.
+
+        Raises:
+            CredentialError, BackendUnavailableError: it cannot be read.
+        """
+        try:
+            properties = await self._call("read", self._client.get_queue_runtime_properties(self._spec.name))
+        except ResourceNotFoundError:
+            raise BackendUnavailableError(
+                f"the queue {self._spec.name} does not exist: start ingestion, which creates it, or create it yourself"
+            ) from None
+        return QueueDepth(
+            active=properties.active_message_count or 0,
+            dead_letters=properties.dead_letter_message_count or 0,
+            scheduled=properties.scheduled_message_count or 0,
+        )
+
+    async def _call(self, action: str, call: Awaitable[Answer]) -> Answer:
+        what = f"cannot {action} the queue {self._spec.name}"
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await call
+        except (ResourceNotFoundError, ResourceExistsError):
+            raise
+        except ClientAuthenticationError as error:
+            raise CredentialError(f"{what}: the management API refuses the credential: {error}") from error
+        except (ServiceRequestError, ServiceResponseError, HttpResponseError, TimeoutError) as error:
+            raise BackendUnavailableError(f"{what}: the management API does not answer: {error}") from error
+
+
+def _managed(connection_string: str, management_url: str) -> str:
+    """The connection string with the management API's own address; the SDK takes host and port from there."""
+    if not management_url:
+        return connection_string
+    host = urlsplit(management_url).netloc
+    parts = [part for part in connection_string.split(";") if part and not part.lower().startswith("endpoint=")]
+    return ";".join([f"Endpoint=sb://{host}/", *parts])

@@ -1,0 +1,119 @@
+"""Sends packed events to the queue; what it returns from has been acknowledged by the broker."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Self
+
+import structlog
+from azure.servicebus import ServiceBusMessage
+
+from cloudscale.errors import BackendError, BackendUnavailableError
+from cloudscale.queue.connection import open_client, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from azure.servicebus.aio import ServiceBusSender
+
+    from cloudscale.pipeline import Queue
+    from cloudscale.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+OPEN_SECONDS = 5.0
+SEND_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
+MAXIMUM_TRANSFER_BYTES = 200 * 1024
+"""Bodies that go into one transfer; with its headers it stays below the 256 KiB of the Standard tier."""
+
+
+class EventSender:
+    """One link to the queue, for one task at a time. It reconnects by itself: the next send after a failure tries anew.
+
+    Args:
+        spec: the queue.
+        settings: where the namespace is.
+        pipeline: name of the pipeline, an application property of each message.
+    """
+
+    def __init__(self, spec: Queue, settings: Settings, *, pipeline: str) -> None:
+        self._spec = spec
+        self._settings = settings
+        self._properties: dict[str | bytes, str] = {"pipeline": pipeline}
+        self._resources = AsyncExitStack()
+        self._sender: ServiceBusSender | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.disconnect()
+
+    async def connect(self) -> None:
+        """Open the link if it is not open.
+
+        Raises:
+            BackendUnavailableError, CredentialError: it cannot be opened.
+        """
+        if self._sender is not None:
+            return
+        try:
+            with translated(f"open the queue {self._spec.name}"):
+                async with asyncio.timeout(OPEN_SECONDS):
+                    # The callers retry with the same event; retries of the SDK would only keep them waiting.
+                    client = await self._resources.enter_async_context(
+                        open_client(self._spec, self._settings, retries=0)
+                    )
+                    self._sender = await self._resources.enter_async_context(client.get_queue_sender(self._spec.name))
+        except BackendError:
+            await self.disconnect()
+            raise
+
+    async def send(self, bodies: Sequence[bytes]) -> None:
+        """Send message bodies; all are acknowledged when this returns.
+
+        Raises:
+            OutcomeUnknownError: no answer in time; some or all may have arrived.
+            BackendUnavailableError: the broker did not take all of them.
+            CredentialError: the broker refuses the credential.
+        """
+        await self.connect()
+        sender = self._sender
+        if sender is None:
+            raise BackendUnavailableError(f"the queue {self._spec.name} is being closed: send the events again")
+        messages = [
+            ServiceBusMessage(body, content_type="application/json", application_properties=self._properties)
+            for body in bodies
+        ]
+        try:
+            with translated(f"send {len(messages)} messages to the queue {self._spec.name}"):
+                async with asyncio.timeout(SEND_SECONDS):
+                    start = 0
+                    for end in _transfer_ends(bodies):
+                        await sender.send_messages(messages[start] if end - start == 1 else messages[start:end])
+                        start = end
+        except BaseException:
+            # A link whose transfer was interrupted may answer the next one with this one's outcome.
+            await self.disconnect()
+            raise
+
+    async def disconnect(self) -> None:
+        """Close the link; never raises, because what matters has been answered by then."""
+        resources, self._resources, self._sender = self._resources, AsyncExitStack(), None
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await resources.aclose()
+        except Exception as error:  # noqa: BLE001 - the SDK raises whatever its socket does
+            log.debug("a link was not closed in order", queue=self._spec.name, reason=str(error))
+
+
+def _transfer_ends(bodies: Sequence[bytes]) -> list[int]:
+    ends, size = [], 0
+    for index, body in enumerate(bodies):
+        if size and size + len(body) > MAXIMUM_TRANSFER_BYTES:
+            ends.append(index)
+            size = 0
+        size += len(body)
+    return [*ends, len(bodies)]
