@@ -1,0 +1,116 @@
+"""Transactional batches: up to 100 operations on one partition key, all or nothing.
+
+"Transactional batch operations in Azure Cosmos DB": when one operation fails, the answer is 207 with that operation's
+own status, 424 for all others, and nothing is stored.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from cloudscale.emulators.cosmos.documents import Documents
+from cloudscale.emulators.cosmos.errors import CosmosError, bad_request
+from cloudscale.emulators.cosmos.partition_key import Component
+from cloudscale.emulators.cosmos.patching import patch_item
+from cloudscale.emulators.cosmos.resources import Item, render
+from cloudscale.emulators.cosmos.throughput import read_charge, write_charge
+
+MAXIMUM_OPERATIONS: Final = 100
+MAXIMUM_BATCH_BYTES: Final = 2 * 1024 * 1024
+FAILED_DEPENDENCY: Final = 424
+
+
+class BatchOperation(msgspec.Struct, rename="camel"):
+    """One operation as it comes over the wire; the document stays text."""
+
+    operation_type: str
+    id: str | None = None
+    resource_body: msgspec.Raw = msgspec.Raw(b"")
+    if_match: str | None = None
+    if_none_match: str | None = None
+
+
+_decoder: Final = msgspec.json.Decoder(list[BatchOperation])
+
+
+class BatchFailedError(Exception):
+    """Rolls the batch back. ``answer`` is the 207's body."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
+        super().__init__()
+
+
+def parse_batch(body: bytes) -> list[BatchOperation]:
+    """Read the operations; raises CosmosError 400 or 413 when there are none or too many."""
+    if len(body) > MAXIMUM_BATCH_BYTES:
+        raise CosmosError(413, f"A batch has at most {MAXIMUM_BATCH_BYTES} bytes.")
+    try:
+        operations = _decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise bad_request(f"The batch cannot be read: {error}.") from error
+    if not 0 < len(operations) <= MAXIMUM_OPERATIONS:
+        raise bad_request(f"A batch has 1 to {MAXIMUM_OPERATIONS} operations, not {len(operations)}.")
+    return operations
+
+
+def run_batch(
+    documents: Documents, operations: list[BatchOperation], partition_key: Sequence[Component], *, minimal: bool
+) -> tuple[bytes, float]:
+    """Run the operations inside a write; returns the 200's body and the charge, or raises BatchFailedError."""
+    results: list[bytes] = []
+    total = 0.0
+    for position, operation in enumerate(operations):
+        try:
+            status, item, charge = _run(documents, operation, partition_key)
+        except CosmosError as error:
+            raise BatchFailedError(_failure(len(operations), position, error)) from error
+        total += charge
+        answer = f'{{"statusCode":{status},"requestCharge":{charge}'
+        if item is None:
+            results.append((answer + "}").encode())
+            continue
+        answer += f',"eTag":"\\"{item.etag[1:-1]}\\""'
+        if minimal and operation.operation_type != "Read":
+            results.append((answer + "}").encode())
+        else:
+            results.append(answer.encode() + b',"resourceBody":' + render(documents.container, item) + b"}")
+    return b"[" + b",".join(results) + b"]", round(total, 2)
+
+
+def _run(
+    documents: Documents, operation: BatchOperation, partition_key: Sequence[Component]
+) -> tuple[int, Item | None, float]:
+    kind = operation.operation_type.lower()
+    if kind == "create":
+        item = documents.create(bytes(operation.resource_body), partition_key)
+        return 201, item, write_charge(len(item.body))
+    if kind == "upsert":
+        item, created = documents.upsert(bytes(operation.resource_body), partition_key, if_match=operation.if_match)
+        return 201 if created else 200, item, write_charge(len(item.body))
+    if operation.id is None:
+        raise bad_request(f"The batch operation '{operation.operation_type}' needs an id.")
+    if kind == "replace":
+        item = documents.replace(
+            operation.id, bytes(operation.resource_body), partition_key, if_match=operation.if_match
+        )
+        return 200, item, write_charge(len(item.body))
+    if kind == "patch":
+        item = patch_item(documents, operation.id, partition_key, operation.resource_body, if_match=operation.if_match)
+        return 200, item, write_charge(len(item.body))
+    if kind == "delete":
+        documents.delete(operation.id, partition_key, if_match=operation.if_match)
+        return 204, None, write_charge(0)
+    if kind == "read":
+        item = documents.find(partition_key, operation.id)
+        if operation.if_none_match == item.etag:
+            return 304, None, read_charge(0)
+        return 200, item, read_charge(len(item.body))
+    raise bad_request(f"'{operation.operation_type}' is no batch operation.")
+
+
+def _failure(count: int, position: int, error: CosmosError) -> bytes:
+    other = {"statusCode": FAILED_DEPENDENCY, "requestCharge": 0}
+    own = {"statusCode": error.status, "subStatusCode": error.substatus, "requestCharge": 0, "message": error.message}
+    return msgspec.json.encode([own if index == position else other for index in range(count)])

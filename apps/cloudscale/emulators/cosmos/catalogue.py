@@ -1,0 +1,235 @@
+"""Databases and containers: what exists, under which name and resource id."""
+
+import sqlite3
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from cloudscale.emulators.cosmos.documents import Clock, Documents
+from cloudscale.emulators.cosmos.errors import OWNER_NOT_FOUND, bad_request, conflict, not_found
+from cloudscale.emulators.cosmos.partition_key import PartitionKeyDefinition
+from cloudscale.emulators.cosmos.resources import Container, Database
+from cloudscale.emulators.cosmos.storage import Storage
+from cloudscale.emulators.cosmos.tables import create_tables, drop_tables
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS databases (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+    ts INTEGER NOT NULL, throughput TEXT);
+CREATE TABLE IF NOT EXISTS containers (number INTEGER PRIMARY KEY AUTOINCREMENT, database INTEGER NOT NULL,
+    id TEXT NOT NULL, definition TEXT NOT NULL, ts INTEGER NOT NULL, throughput TEXT,
+    reserved INTEGER NOT NULL DEFAULT 0, merged INTEGER NOT NULL DEFAULT 0, UNIQUE (database, id))
+"""
+MAXIMUM_NAME_CHARACTERS: Final = 255
+DEFAULT_INDEXING_POLICY: Final = {
+    "indexingMode": "consistent",
+    "automatic": True,
+    "includedPaths": [{"path": "/*"}],
+    "excludedPaths": [{"path": '/"_etag"/?'}],
+}
+
+
+def prepare_file(path: Path) -> None:
+    """Create the tables that every store has."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.executescript(_SCHEMA)
+    finally:
+        connection.close()
+
+
+class Catalogue:
+    """Everything that exists, in memory; changes are made inside ``Storage.write``."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._connection = storage.connection
+        self._clock = Clock()
+        self.reload()
+
+    def reload(self) -> None:
+        """Read everything from the tables."""
+        self._databases: dict[str, Database] = {}
+        self._containers: dict[str, dict[str, Documents]] = {}
+        databases: dict[int, Database] = {}
+        for number, name, timestamp, throughput in self._connection.execute(
+            "SELECT number, id, ts, throughput FROM databases ORDER BY number"
+        ):
+            database = Database(number, name.decode(), timestamp, _decode(throughput))
+            databases[number] = self._databases[database.id] = database
+            self._containers[database.id] = {}
+        for number, owner, definition, timestamp, throughput in self._connection.execute(
+            "SELECT number, database, definition, ts, throughput FROM containers ORDER BY number"
+        ).fetchall():
+            container = Container(
+                number, databases[owner], msgspec.json.decode(definition), timestamp, _decode(throughput)
+            )
+            self._open(container)
+
+    def _open(self, container: Container) -> Documents:
+        documents = Documents(self._storage, container, self._clock)
+        self._containers[container.database.id][container.id] = documents
+        return documents
+
+    # Participant: the catalogue changes so rarely that it is read again when a write fails.
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+    def keep(self) -> None:
+        """Memory was changed along with the tables."""
+
+    def discard(self) -> None:
+        """Take memory back to what the tables say."""
+        self.reload()
+
+    # databases
+
+    def databases(self) -> list[Database]:
+        """All databases, oldest first."""
+        return list(self._databases.values())
+
+    def database(self, name: str) -> Database:
+        """A database by name or resource id; raises CosmosError 404."""
+        database = self._databases.get(name)
+        if database is None:
+            database = next((each for each in self._databases.values() if each.rid == name), None)
+        if database is None:
+            raise not_found(f"database '{name}'", substatus=OWNER_NOT_FOUND)
+        return database
+
+    def create_database(self, name: object, throughput: dict[str, Any] | None) -> Database:
+        """Create a database; raises CosmosError 409."""
+        checked = _check_name(name)
+        if checked in self._databases:
+            raise conflict(checked)
+        self._storage.enlist(self)
+        timestamp = int(time.time())
+        cursor = self._connection.execute(
+            "INSERT INTO databases (id, ts, throughput) VALUES (?, ?, ?)", (checked, timestamp, _encode(throughput))
+        )
+        assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
+        database = Database(cursor.lastrowid, checked, timestamp, throughput)
+        self._databases[checked] = database
+        self._containers[checked] = {}
+        return database
+
+    def delete_database(self, name: str) -> None:
+        """Remove a database and all that is in it."""
+        database = self.database(name)
+        self._storage.enlist(self)
+        for documents in list(self._containers[database.id].values()):
+            self._drop(documents.container)
+        self._connection.execute("DELETE FROM databases WHERE number = ?", (database.number,))
+        del self._databases[database.id], self._containers[database.id]
+
+    # containers
+
+    def containers(self, database: str) -> list[Documents]:
+        """All containers of a database, oldest first."""
+        return list(self._containers[self.database(database).id].values())
+
+    def all_containers(self) -> Iterable[Documents]:
+        """The containers of all databases."""
+        return [documents for containers in self._containers.values() for documents in containers.values()]
+
+    def container(self, database: str, name: str) -> Documents:
+        """A container by names or resource ids; raises CosmosError 404."""
+        containers = self._containers[self.database(database).id]
+        documents = containers.get(name)
+        if documents is None:
+            documents = next((each for each in containers.values() if each.container.rid == name), None)
+        if documents is None:
+            raise not_found(f"container '{name}'", substatus=OWNER_NOT_FOUND)
+        return documents
+
+    def create_container(
+        self, database: str, definition: dict[str, Any], throughput: dict[str, Any] | None
+    ) -> Documents:
+        """Create a container; raises CosmosError 409, or 400 for a definition that makes no sense."""
+        owner = self.database(database)
+        checked = _check_definition(definition)
+        if checked["id"] in self._containers[owner.id]:
+            raise conflict(checked["id"])
+        self._storage.enlist(self)
+        timestamp = int(time.time())
+        cursor = self._connection.execute(
+            "INSERT INTO containers (database, id, definition, ts, throughput) VALUES (?, ?, ?, ?, ?)",
+            (owner.number, checked["id"], msgspec.json.encode(checked).decode(), timestamp, _encode(throughput)),
+        )
+        assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
+        create_tables(self._connection, cursor.lastrowid)
+        return self._open(Container(cursor.lastrowid, owner, checked, timestamp, throughput))
+
+    def replace_container(self, documents: Documents, definition: dict[str, Any]) -> None:
+        """Change what may be changed later: time to live, indexing and the like."""
+        container = documents.container
+        checked = _check_definition({**definition, "id": definition.get("id", container.id)})
+        if checked["id"] != container.id or checked["partitionKey"] != container.definition["partitionKey"]:
+            raise bad_request("A container's id and partition key cannot be changed.")
+        if checked.get("uniqueKeyPolicy") != container.definition.get("uniqueKeyPolicy"):
+            raise bad_request("A container's unique keys cannot be changed.")
+        self._storage.enlist(self)
+        self._connection.execute(
+            "UPDATE containers SET definition = ? WHERE number = ?",
+            (msgspec.json.encode(checked).decode(), container.number),
+        )
+        container.define(checked)
+
+    def delete_container(self, documents: Documents) -> None:
+        """Remove a container and its documents."""
+        self._storage.enlist(self)
+        self._drop(documents.container)
+
+    def _drop(self, container: Container) -> None:
+        drop_tables(self._connection, container.number)
+        self._connection.execute("DELETE FROM containers WHERE number = ?", (container.number,))
+        del self._containers[container.database.id][container.id]
+
+    # throughput
+
+    def set_throughput(self, owner: Database | Container, throughput: dict[str, Any]) -> None:
+        """Replace the provisioned throughput of a database or container."""
+        self._storage.enlist(self)
+        table = "databases" if isinstance(owner, Database) else "containers"
+        self._connection.execute(
+            f"UPDATE {table} SET throughput = ? WHERE number = ?",
+            (_encode(throughput), owner.number),
+        )
+        if isinstance(owner, Container):
+            owner.throughput = throughput
+        else:
+            self.reload()
+
+
+def _check_name(name: object) -> str:
+    if not isinstance(name, str) or not name or name != name.rstrip(" "):
+        raise bad_request("The required property 'id' is missing, not a string or ends with a space.")
+    if len(name) > MAXIMUM_NAME_CHARACTERS or any(character in name for character in "/\\?#\t\r\n"):
+        raise bad_request(f"'{name[:40]}' is no valid id: at most 255 characters, none of / \\ ? #.")
+    return name
+
+
+def _check_definition(definition: dict[str, Any]) -> dict[str, Any]:
+    kept = {name: value for name, value in definition.items() if not name.startswith("_")}
+    kept["id"] = _check_name(kept.get("id"))
+    partition_key = kept.get("partitionKey") or {"paths": ["/_partitionKey"], "kind": "Hash", "systemKey": True}
+    if not isinstance(partition_key, dict):
+        raise bad_request("partitionKey must be an object.")
+    PartitionKeyDefinition.parse(partition_key)
+    kept["partitionKey"] = {"kind": "Hash", **partition_key, "version": 2}
+    ttl = kept.get("defaultTtl")
+    if ttl is not None and (not isinstance(ttl, int) or isinstance(ttl, bool) or not (ttl == -1 or ttl > 0)):
+        raise bad_request("defaultTtl must be -1 or a positive number of seconds.")
+    kept.setdefault("indexingPolicy", DEFAULT_INDEXING_POLICY)
+    return kept
+
+
+def _encode(throughput: dict[str, Any] | None) -> str | None:
+    return None if throughput is None else msgspec.json.encode(throughput).decode()
+
+
+def _decode(text: bytes | None) -> dict[str, Any] | None:
+    return None if text is None else msgspec.json.decode(text)

@@ -1,0 +1,137 @@
+"""What a write must know of a document: its id, its partition key and its time to live.
+
+Only these members are decoded; the text itself is stored as it came, so the cost of a write hardly depends on what is
+in the document.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from cloudscale.emulators.cosmos.errors import CosmosError, bad_request
+from cloudscale.emulators.cosmos.partition_key import UNDEFINED, Component, PartitionKeyDefinition
+from cloudscale.emulators.cosmos.resources import SYSTEM_PROPERTIES
+
+MAXIMUM_DOCUMENT_BYTES: Final = 2 * 1024 * 1024
+MAXIMUM_ID_BYTES: Final = 1023
+_FORBIDDEN_IN_ID: Final = frozenset("/\\?#")
+_Leaf = str | int | float | bool | None | msgspec.UnsetType
+
+
+@dataclass(slots=True)
+class Head:
+    """A document that is to be written. ``body`` is its text without system properties."""
+
+    id: str
+    partition_key: tuple[Component, ...]
+    ttl: int | None
+    body: bytes
+
+
+class HeadReader:
+    """Reads heads of the documents of one container."""
+
+    def __init__(self, definition: PartitionKeyDefinition) -> None:
+        self._definition = definition
+        tree: dict[str, Any] = {"id": None, "ttl": None}
+        # A path below "id" or "ttl" cannot be read in the same pass.
+        self._decoder: msgspec.json.Decoder[Any] | None = None
+        if all(_graft(tree, path) for path in definition.paths):
+            self._decoder = msgspec.json.Decoder(_build_struct(tree))
+        self._paths = definition.paths
+
+    def read(self, body: bytes) -> Head:
+        """Read the head; raise CosmosError 400 or 413 when the document cannot be stored."""
+        if len(body) > MAXIMUM_DOCUMENT_BYTES:
+            raise CosmosError(413, f"Request size is too large: a document has at most {MAXIMUM_DOCUMENT_BYTES} bytes.")
+        # System properties are spliced in before the last brace.
+        body = body.strip()
+        if self._decoder is not None and b'"_' not in body:
+            try:
+                head = self._decoder.decode(body)
+                body.decode()
+            except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+                # Either no JSON, or a path leads through something else than objects: the full decoder knows.
+                return self._read_fully(body)
+            return Head(
+                _check_id(head.id), tuple([_walk(head, path) for path in self._paths]), _check_ttl(head.ttl), body
+            )
+        return self._read_fully(body)
+
+    def _read_fully(self, body: bytes) -> Head:
+        try:
+            document = msgspec.json.decode(body)
+            body.decode()
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise bad_request(f"The request body is not valid JSON: {error}.") from error
+        if not isinstance(document, dict):
+            raise bad_request("A document must be a JSON object.")
+        return self.of_document(document, None if document.keys().isdisjoint(SYSTEM_PROPERTIES) else b"", body)
+
+    def of_document(self, document: dict[str, Any], encoded: bytes | None = b"", body: bytes = b"") -> Head:
+        """The head of a decoded document; its body is encoded again unless ``encoded`` is None."""
+        if encoded is not None:
+            document = {name: value for name, value in document.items() if name not in SYSTEM_PROPERTIES}
+            body = msgspec.json.encode(document)
+            if len(body) > MAXIMUM_DOCUMENT_BYTES:
+                raise CosmosError(413, f"A document has at most {MAXIMUM_DOCUMENT_BYTES} bytes.")
+        return Head(
+            _check_id(document.get("id", msgspec.UNSET)),
+            self._definition.of_document(document),
+            _check_ttl(document.get("ttl", msgspec.UNSET)),
+            body,
+        )
+
+
+def _graft(tree: dict[str, Any], path: tuple[str, ...]) -> bool:
+    """Add a path to the tree of members to decode; False when it runs through a leaf or ends in a branch."""
+    for name in path[:-1]:
+        branch = tree.setdefault(name, {})
+        if branch is None:
+            return False
+        tree = branch
+    return tree.setdefault(path[-1], None) is None
+
+
+def _build_struct(tree: dict[str, Any]) -> type[msgspec.Struct]:
+    fields: list[tuple[str, Any, Any]] = []
+    names: dict[str, str] = {}
+    for name, branch in tree.items():
+        attribute = _attribute(name)
+        names[attribute] = name
+        kind = _Leaf if branch is None else _build_struct(branch) | msgspec.UnsetType
+        fields.append((attribute, kind, msgspec.UNSET))
+    return msgspec.defstruct("DocumentHead", fields, rename=names.get)
+
+
+def _attribute(name: str) -> str:
+    return name if name in ("id", "ttl") else "member_" + name.encode().hex()
+
+
+def _walk(head: Any, path: tuple[str, ...]) -> Component:
+    for name in path:
+        head = getattr(head, _attribute(name))
+        if head is msgspec.UNSET:
+            return UNDEFINED
+    return head  # type: ignore[no-any-return]
+
+
+def _check_id(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise bad_request("The input content is invalid because the required property 'id' is missing or not a string.")
+    if not _FORBIDDEN_IN_ID.isdisjoint(value):
+        raise bad_request("A document id cannot contain '/', '\\', '?' or '#'.")
+    if len(value) > MAXIMUM_ID_BYTES or len(value.encode()) > MAXIMUM_ID_BYTES:
+        raise bad_request(f"A document id has at most {MAXIMUM_ID_BYTES} bytes.")
+    return value
+
+
+def _check_ttl(value: object) -> int | None:
+    if value is msgspec.UNSET or value is None:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not (value == -1 or 0 < value <= 2**31 - 1):
+        raise bad_request("'ttl' must be -1 or a positive number of seconds below 2^31.")
+    return value

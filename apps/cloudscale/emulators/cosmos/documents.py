@@ -1,0 +1,294 @@
+"""The documents of one container: every change of an item goes through here, inside a write of the storage."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from cloudscale.emulators.cosmos.document_head import Head, HeadReader
+from cloudscale.emulators.cosmos.errors import (
+    PARTITION_KEY_MISMATCH,
+    bad_request,
+    conflict,
+    not_found,
+    precondition_failed,
+)
+from cloudscale.emulators.cosmos.key_index import KeyIndex, key_digest
+from cloudscale.emulators.cosmos.partition_key import Component, canonical
+from cloudscale.emulators.cosmos.partitions import Partitions
+from cloudscale.emulators.cosmos.resources import Container, Item
+from cloudscale.emulators.cosmos.storage import Storage
+from cloudscale.emulators.cosmos.tables import COLUMNS, first_lsn_at, to_item
+from cloudscale.emulators.cosmos.unique_keys import UniqueKeys
+
+# Sequence numbers are reserved in blocks, so that none is used twice after a restart although the documents with the
+# highest ones may be gone.
+RESERVED_SEQUENCE_NUMBERS: Final = 10_000
+
+
+class Clock:
+    """Unix seconds that never go back, so that the order of timestamps is the order of sequence numbers."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def now(self) -> int:
+        """The current second."""
+        self._last = max(self._last, int(time.time()))
+        return self._last
+
+    def not_before(self, timestamp: int) -> None:
+        """Never answer less than ``timestamp``."""
+        self._last = max(self._last, timestamp)
+
+
+class Documents:
+    """Reads and changes items. Every method that changes something is called inside ``Storage.write``."""
+
+    def __init__(self, storage: Storage, container: Container, clock: Clock) -> None:
+        self._storage = storage
+        self._connection = storage.connection
+        self._clock = clock
+        self.container = container
+        self._table = f"documents_{container.number}"
+        self._buffer: dict[int, Item] = {}
+        self._enlisted = False
+        self.reload()
+
+    def reload(self) -> None:
+        """Read everything that is kept in memory from the tables."""
+        self.heads = HeadReader(self.container.partition_key)
+        self.partitions = Partitions(self._connection, self.container.number, self.container.partition_key)
+        self.keys = KeyIndex(self._connection, self.container.number)
+        self._unique = UniqueKeys(self._connection, self.container)
+        (self.count,) = self._connection.execute(f"SELECT count(*) FROM {self._table}").fetchone()
+        self.lsn: int
+        (self.lsn,) = self._connection.execute(
+            "SELECT reserved FROM containers WHERE number = ?", (self.container.number,)
+        ).fetchone()
+        self._reserved: int = self.lsn
+        row = self._connection.execute(f"SELECT ts FROM {self._table} ORDER BY lsn DESC LIMIT 1").fetchone()
+        self._clock.not_before(row[0] if row else 0)
+
+    # Participant
+
+    def flush(self) -> None:
+        """Insert the new documents of this write, all at once."""
+        if self._buffer:
+            rows = [
+                (item.number, item.lsn, item.partition, item.timestamp, item.ttl, item.id, item.body.decode())
+                for item in self._buffer.values()
+            ]
+            self._connection.executemany(f"INSERT INTO {self._table} VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+            self._buffer.clear()
+
+    def keep(self) -> None:
+        """The write succeeded."""
+        self._enlisted = False
+        self.keys.keep()
+        self.partitions.keep()
+        if self.keys.wants_merge:
+            self._storage.write_unattended(lambda: self.keys.merge_step(self.lsn))
+
+    def discard(self) -> None:
+        """The write was rolled back."""
+        if not self._enlisted:
+            return
+        self._enlisted = False
+        self._buffer.clear()
+        self.keys.discard()
+        self.partitions.discard()
+        self.count, self.lsn, self._reserved = self._before
+
+    def _enlist(self) -> None:
+        if not self._enlisted:
+            self._enlisted = True
+            self._before = self.count, self.lsn, self._reserved
+            self._storage.enlist(self)
+
+    # reading
+
+    def is_visible(self, item: Item, now: int) -> bool:
+        """Whether the item's time to live has not run out. Times to live count only in containers that have them on."""
+        default = self.container.default_ttl
+        if default is None:
+            return True
+        ttl = default if item.ttl is None else item.ttl
+        return ttl == -1 or item.timestamp + ttl > now
+
+    def find(self, partition_key: Sequence[Component], document_id: str) -> Item:
+        """The item; raises CosmosError 404."""
+        item = self._find(partition_key, document_id)
+        if item is None:
+            raise not_found(document_id)
+        return item
+
+    def _find(self, partition_key: Sequence[Component], document_id: str) -> Item | None:
+        partition = self.partitions.find(partition_key)
+        if partition is None:
+            return None
+        number = self.keys.find(key_digest(partition, document_id))
+        if number is None:
+            return None
+        item = self._load(number)
+        return item if self.is_visible(item, self._clock.now()) else None
+
+    def _load(self, number: int) -> Item:
+        item = self._buffer.get(number)
+        if item is None:
+            row = self._connection.execute(
+                f"SELECT {COLUMNS} FROM {self._table} WHERE number = ?",
+                (number,),
+            ).fetchone()
+            item = to_item(row)
+        return item
+
+    # writing
+
+    def create(self, body: bytes, partition_key: Sequence[Component] | None) -> Item:
+        """Store a new document; raises CosmosError 409 when its id is taken in its partition."""
+        head = self.heads.read(body)
+        _check_partition_key(head, partition_key)
+        self._enlist()
+        return self._insert(head)
+
+    def upsert(
+        self, body: bytes, partition_key: Sequence[Component] | None, *, if_match: str | None = None
+    ) -> tuple[Item, bool]:
+        """Store a document whether or not it exists; True when it is new."""
+        head = self.heads.read(body)
+        _check_partition_key(head, partition_key)
+        self._enlist()
+        existing = self._find(head.partition_key, head.id)
+        if existing is None:
+            return self._insert(head), True
+        _check_match(existing, if_match)
+        return self._update(existing, head), False
+
+    def replace(
+        self, document_id: str, body: bytes, partition_key: Sequence[Component] | None, *, if_match: str | None = None
+    ) -> Item:
+        """Store another version of a document that exists."""
+        head = self.heads.read(body)
+        _check_partition_key(head, partition_key)
+        if head.id != document_id:
+            raise bad_request(f"The id '{head.id}' in the document differs from '{document_id}' in the request.")
+        self._enlist()
+        existing = self.find(head.partition_key, document_id)
+        _check_match(existing, if_match)
+        return self._update(existing, head)
+
+    def modify(
+        self,
+        document_id: str,
+        partition_key: Sequence[Component],
+        change: Callable[[Item], Head],
+        *,
+        if_match: str | None = None,
+    ) -> Item:
+        """Replace a document by what ``change`` makes of it; its id and partition key cannot change."""
+        self._enlist()
+        existing = self.find(partition_key, document_id)
+        _check_match(existing, if_match)
+        head = change(existing)
+        if head.id != existing.id or canonical(head.partition_key) != canonical(partition_key):
+            raise bad_request("A patch can change neither 'id' nor the partition key.")
+        return self._update(existing, head)
+
+    def delete(self, document_id: str, partition_key: Sequence[Component], *, if_match: str | None = None) -> None:
+        """Remove a document."""
+        self._enlist()
+        existing = self.find(partition_key, document_id)
+        _check_match(existing, if_match)
+        self._remove(existing)
+        self._next_lsn()
+
+    def expire(self, numbers: Sequence[int]) -> None:
+        """Remove documents whose time to live has run out, if they are still there and nobody has renewed them."""
+        self._enlist()
+        for number in set(numbers).intersection(self.expired(len(numbers))):
+            self._remove(self._load(number))
+
+    def _insert(self, head: Head) -> Item:
+        partition = self.partitions.find_or_add(head.partition_key)
+        digest = key_digest(partition, head.id)
+        number = self.keys.find(digest)
+        if number is not None:
+            existing = self._load(number)
+            if self.is_visible(existing, self._clock.now()):
+                raise conflict(head.id)
+            self._remove(existing)
+        lsn = self._next_lsn()
+        item = Item(lsn, lsn, partition, self._clock.now(), head.ttl, head.id, head.body)
+        if self._unique.any:
+            self._unique.add(item)
+        self._buffer[lsn] = item
+        self.keys.add(digest, lsn)
+        self.count += 1
+        return item
+
+    def _update(self, existing: Item, head: Head) -> Item:
+        self.flush()
+        item = existing._replace(lsn=self._next_lsn(), timestamp=self._clock.now(), ttl=head.ttl, body=head.body)
+        if self._unique.any:
+            self._unique.remove(existing)
+            self._unique.add(item)
+        self._connection.execute(
+            f"UPDATE {self._table} SET lsn = ?, ts = ?, ttl = ?, body = ? WHERE number = ?",
+            (item.lsn, item.timestamp, item.ttl, item.body.decode(), item.number),
+        )
+        return item
+
+    def _remove(self, item: Item) -> None:
+        self.flush()
+        if self._unique.any:
+            self._unique.remove(item)
+        self._connection.execute(f"DELETE FROM {self._table} WHERE number = ?", (item.number,))
+        self.keys.remove(key_digest(item.partition, item.id))
+        self.count -= 1
+
+    def _next_lsn(self) -> int:
+        self.lsn += 1
+        if self.lsn > self._reserved:
+            self._reserved += RESERVED_SEQUENCE_NUMBERS
+            self._connection.execute(
+                "UPDATE containers SET reserved = ? WHERE number = ?", (self._reserved, self.container.number)
+            )
+        return self.lsn
+
+    # time to live
+
+    def lsn_at(self, timestamp: int) -> int:
+        """The lowest sequence number that was given at ``timestamp`` or later: time and sequence rise together."""
+        return first_lsn_at(self._connection, self.container.number, timestamp, self.lsn + 1)
+
+    def expired(self, limit: int) -> list[int]:
+        """Numbers of up to ``limit`` documents whose time to live has run out."""
+        default = self.container.default_ttl
+        if default is None:
+            return []
+        now = self._clock.now()
+        numbers = self._connection.execute(
+            f"SELECT number FROM {self._table} WHERE ttl > 0 AND ts + ttl <= ? LIMIT ?",
+            (now, limit),
+        ).fetchall()
+        if default > 0 and len(numbers) < limit:
+            numbers += self._connection.execute(
+                f"SELECT number FROM {self._table} WHERE lsn < ? AND ttl IS NULL LIMIT ?",
+                (self.lsn_at(now - default + 1), limit - len(numbers)),
+            ).fetchall()
+        return [number for (number,) in numbers]
+
+
+def _check_partition_key(head: Head, expected: Sequence[Component] | None) -> None:
+    if expected is None or (head.partition_key == expected and type(head.partition_key[0]) is type(expected[0])):
+        return
+    if canonical(head.partition_key) != canonical(expected):
+        raise bad_request(
+            "PartitionKey extracted from document doesn't match the one specified in the header.",
+            substatus=PARTITION_KEY_MISMATCH,
+        )
+
+
+def _check_match(item: Item, if_match: str | None) -> None:
+    if if_match is not None and if_match != "*" and if_match.strip('"') != item.etag.strip('"'):
+        raise precondition_failed()

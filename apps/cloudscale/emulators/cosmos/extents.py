@@ -1,0 +1,90 @@
+"""The part of a container that a feed or query sees.
+
+A request sees one partition (its key in the header), one partition key range (its id, and perhaps a part of it by
+effective partition keys), or everything.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cloudscale.emulators.cosmos.documents import Documents
+from cloudscale.emulators.cosmos.emulator import Emulator, partition_key_of
+from cloudscale.emulators.cosmos.errors import PARTITION_RANGE_GONE, CosmosError
+from cloudscale.emulators.cosmos.partition_key import Component
+from cloudscale.emulators.cosmos.protocol import Request
+from cloudscale.emulators.cosmos.query.execution import MAXIMUM_PAGE_ITEMS
+from cloudscale.emulators.cosmos.query.scope import Bindings
+from cloudscale.emulators.cosmos.resources import Container
+
+DEFAULT_PAGE_ITEMS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """The part of a container that a request sees: a partition, a span of effective partition keys, or both unset."""
+
+    partition: int | None = None
+    low: str = ""
+    high: str = "FF"
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is left out."""
+        return self.partition is None and not self.low and self.high == "FF"
+
+    def conditions(self, container: int, bindings: Bindings, *, indexed: bool = True) -> list[str]:
+        """SQL conditions on ``d``. Without ``indexed`` they leave the choice of the index to other conditions."""
+        column = "d.partition" if indexed else "+d.partition"
+        if self.partition is not None:
+            return [f"{column} = {bindings.bind(self.partition)}"]
+        if self.is_everything:
+            return []
+        span = f"effective >= {bindings.bind(self.low)} AND effective < {bindings.bind(self.high)}"
+        return [f"+d.partition IN (SELECT number FROM partitions_{container} WHERE {span})"]
+
+
+NOTHING: Final = -1
+
+
+def extent_of(emulator: Emulator, documents: Documents, request: Request) -> Extent:
+    """What a request's headers say; raises CosmosError 400 or 410."""
+    key = partition_key_of(request, documents)
+    if key is not None:
+        return partition_extent(documents, key)
+    low, high = "", "FF"
+    range_id = request.headers.get("x-ms-documentdb-partitionkeyrangeid")
+    if range_id is not None:
+        if not range_id.isdigit() or int(range_id) >= len(emulator.boundaries) - 1:
+            raise CosmosError(410, f"There is no partition key range '{range_id}'.", substatus=PARTITION_RANGE_GONE)
+        low, high = emulator.boundaries[int(range_id)], emulator.boundaries[int(range_id) + 1]
+    return Extent(
+        low=max(low, request.headers.get("x-ms-start-epk", "")),
+        high=min(high, request.headers.get("x-ms-end-epk", "FF")),
+    )
+
+
+def partition_extent(documents: Documents, key: Sequence[Component]) -> Extent:
+    """One partition; nothing when nothing was ever stored in it."""
+    partition = documents.partitions.find(key)
+    return Extent(NOTHING if partition is None else partition)
+
+
+def page_size_of(request: Request) -> int:
+    """How many items a page has at most."""
+    text = request.headers.get("x-ms-max-item-count", "")
+    if not text.lstrip("-").isdigit():
+        return DEFAULT_PAGE_ITEMS
+    size = int(text)
+    return MAXIMUM_PAGE_ITEMS if size <= 0 else min(size, MAXIMUM_PAGE_ITEMS)
+
+
+def visible(container: Container, bindings: Bindings, now: int) -> list[str]:
+    """SQL conditions on ``d`` that leave out documents whose time to live has run out."""
+    default = container.default_ttl
+    if default is None:
+        return []
+    own = f"d.ttl = -1 OR d.ts + d.ttl > {bindings.bind(now)}"
+    if default == -1:
+        return [f"(d.ttl IS NULL OR {own})"]
+    return [f"(d.ttl IS NULL AND d.ts > {bindings.bind(now - default)} OR {own})"]

@@ -1,0 +1,58 @@
+"""The logical partitions of one container: a small number for each partition key that has ever been used."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final
+
+from cloudscale.emulators.cosmos.partition_key import Component, PartitionKeyDefinition, canonical
+
+CACHED_PARTITIONS: Final = 50_000
+
+
+class Partitions:
+    """Numbers partition keys. What the write that is being made adds is pending until ``keep`` or ``discard``."""
+
+    def __init__(self, connection: sqlite3.Connection, container: int, definition: PartitionKeyDefinition) -> None:
+        self._connection = connection
+        self._table = f"partitions_{container}"
+        self._definition = definition
+        self._known: dict[str, int] = {}
+        self._pending: dict[str, int] = {}
+
+    def find(self, components: Sequence[Component]) -> int | None:
+        """The number of the partition, or None when nothing was ever stored in it."""
+        key = canonical(components)
+        number = self._known.get(key) or self._pending.get(key)
+        if number is None:
+            row = self._connection.execute(f"SELECT number FROM {self._table} WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                return None
+            number = int(row[0])
+            if len(self._known) >= CACHED_PARTITIONS:
+                self._known.clear()
+            self._known[key] = number
+        return number
+
+    def find_or_add(self, components: Sequence[Component]) -> int:
+        """The number of the partition, within a write."""
+        number = self.find(components)
+        if number is None:
+            cursor = self._connection.execute(
+                f"INSERT INTO {self._table} (key, effective) VALUES (?, ?)",
+                (canonical(components), self._definition.effective(components)),
+            )
+            number = cursor.lastrowid
+            assert number is not None  # noqa: S101 - an INSERT always has one
+            self._pending[canonical(components)] = number
+        return number
+
+    def keep(self) -> None:
+        """The write succeeded."""
+        self._known |= self._pending
+        self._pending.clear()
+
+    def discard(self) -> None:
+        """The write was rolled back."""
+        # A pending key may have been looked up again meanwhile.
+        self._known = {key: number for key, number in self._known.items() if key not in self._pending}
+        self._pending.clear()

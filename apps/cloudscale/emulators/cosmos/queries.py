@@ -1,0 +1,193 @@
+"""Requests that query a container. They run on reader threads."""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Final
+
+from cloudscale.emulators.cosmos.documents import Documents
+from cloudscale.emulators.cosmos.emulator import Emulator, answer, encode, feed
+from cloudscale.emulators.cosmos.extents import Extent, extent_of, page_size_of, partition_extent, visible
+from cloudscale.emulators.cosmos.items import check_budget, spend
+from cloudscale.emulators.cosmos.key_index import key_digest
+from cloudscale.emulators.cosmos.protocol import Request, Response
+from cloudscale.emulators.cosmos.query.ast import Expression, Logical, Query
+from cloudscale.emulators.cosmos.query.execution import Page, decode_token, run_page
+from cloudscale.emulators.cosmos.query.expressions import ExpressionCompiler
+from cloudscale.emulators.cosmos.query.narrowing import Narrowing, narrow
+from cloudscale.emulators.cosmos.query.parser import parse_query
+from cloudscale.emulators.cosmos.query.request import QueryRequest, parse_request
+from cloudscale.emulators.cosmos.query.scope import Bindings, Scope, document_root
+from cloudscale.emulators.cosmos.query.statement import Statement, compile_query, counts_documents, root_alias
+from cloudscale.emulators.cosmos.tables import first_lsn_at
+from cloudscale.emulators.cosmos.throughput import query_charge
+
+# Marks a query that a plan has rewritten: it is answered for all ranges, whichever range it is sent to.
+ALL_RANGES: Final = "/* all ranges */ "
+
+
+async def read_all(emulator: Emulator, documents: Documents, request: Request) -> Response:
+    """GET docs: every item."""
+    return await _answer_query(emulator, documents, request, QueryRequest("SELECT * FROM c"))
+
+
+async def run_query(emulator: Emulator, documents: Documents, request: Request) -> Response:
+    """POST docs with a query."""
+    return await _answer_query(emulator, documents, request, parse_request(request.body))
+
+
+async def plan_query(emulator: Emulator, documents: Documents, request: Request) -> Response:  # noqa: ARG001 - a handler
+    """POST docs for a query plan.
+
+    The service's plans split a query into parts for every range and leave it to the client to merge them. Here all
+    ranges are in one process, so the plan tells the client to send the query, marked, to the first range only, and
+    that its results need nothing more.
+    """
+    query = parse_request(request.body).query
+    parse_query(query)
+    first = {"min": "", "max": "00", "isMinInclusive": True, "isMaxInclusive": False}
+    info: dict[str, object] = {
+        "distinctType": "None",
+        "top": None,
+        "offset": None,
+        "limit": None,
+        "orderBy": [],
+        "orderByExpressions": [],
+        "groupByExpressions": [],
+        "groupByAliases": [],
+        "aggregates": [],
+        "groupByAliasToAggregateType": {},
+        "rewrittenQuery": ALL_RANGES + query,
+        "hasSelectValue": False,
+        "hasNonStreamingOrderBy": False,
+        "dCountInfo": None,
+    }
+    plan = {"partitionedQueryExecutionInfoVersion": 2, "queryInfo": info, "queryRanges": [first]}
+    return answer(encode(plan), documents=documents)
+
+
+async def _answer_query(emulator: Emulator, documents: Documents, request: Request, asked: QueryRequest) -> Response:
+    check_budget(emulator, documents)
+    query = parse_query(asked.query)
+    extent = Extent() if asked.query.startswith(ALL_RANGES) else extent_of(emulator, documents, request)
+    work = _prepare(documents, query, asked, extent)
+    size, continuation = page_size_of(request), decode_token(request.headers.get("x-ms-continuation"))
+    page = await emulator.storage.query(
+        lambda connection: run_page(connection, work(connection), page_size=size, continuation=continuation)
+    )
+    return _page_answer(emulator, documents, page)
+
+
+def _page_answer(emulator: Emulator, documents: Documents, page: Page) -> Response:
+    charge = spend(emulator, documents, "query", query_charge(len(page.results), page.size))
+    headers = {} if page.token is None else {"x-ms-continuation": page.token}
+    return feed("Documents", documents.container.rid, page.results, charge=charge, documents=documents, headers=headers)
+
+
+def _prepare(
+    documents: Documents, query: Query, asked: QueryRequest, extent: Extent
+) -> Callable[[sqlite3.Connection], Statement]:
+    """Compile on the loop, where the key index is; what needs the tables is left for the thread."""
+    container, values = documents.container, asked.values
+    bindings = Bindings()
+    root = document_root(bindings, container)
+    constants = ExpressionCompiler(Bindings(), Scope(Bindings(), {}, {}), values)
+    narrowing = narrow(query.where, root_alias(query), container.partition_key, constants.constant_of)
+    where = query.where
+    if extent.partition is None and narrowing.partition_key is not None:
+        extent = partition_extent(documents, narrowing.partition_key)
+        where = _conjunction(narrowing.rest)
+    statement = compile_query(
+        query,
+        table=f"documents_{container.number}",
+        root=root,
+        bindings=bindings,
+        parameters=values,
+        where=where,
+    )
+    now = int(time.time())
+    numbers = _candidates(documents, extent, narrowing)
+    if numbers is not None:
+        statement.conditions.append(f"d.number IN ({', '.join(map(str, numbers))})")
+    elif where is None and extent.is_everything and counts_documents(query):
+        total = documents.count
+        return lambda connection: _count_statement(connection, documents, statement, total, now)
+    statement.conditions.extend(extent.conditions(container.number, bindings, indexed=numbers is None))
+    statement.conditions.extend(visible(container, bindings, now))
+    end = documents.lsn + 1
+
+    def bound_by_time(connection: sqlite3.Connection) -> Statement:
+        for operator, timestamp in narrowing.timestamps:
+            statement.conditions.extend(_lsn_bounds(connection, container.number, bindings, operator, timestamp, end))
+        return statement
+
+    return bound_by_time
+
+
+def _conjunction(expressions: list[Expression]) -> Expression | None:
+    if len(expressions) > 1:
+        return Logical("AND", tuple(expressions))
+    return expressions[0] if expressions else None
+
+
+def _candidates(documents: Documents, extent: Extent, narrowing: Narrowing) -> list[int] | None:
+    """The numbers of the only documents that can match, where the condition names their ids."""
+    if narrowing.points is None:
+        return None
+    numbers: set[int] = set()
+    for key, name in narrowing.points:
+        if extent.partition is not None:
+            partition: int | None = extent.partition
+        elif key is not None:
+            partition = documents.partitions.find(key)
+        else:
+            return None
+        number = None if partition is None else documents.keys.find(key_digest(partition, name))
+        if number is not None:
+            numbers.add(number)
+    return sorted(numbers)
+
+
+def _lsn_bounds(
+    connection: sqlite3.Connection, container: int, bindings: Bindings, operator: str, timestamp: float, end: int
+) -> list[str]:
+    """Conditions on ``lsn``, which is indexed and rises with ``_ts``."""
+    first = first_lsn_at(connection, container, int(timestamp // 1), end)
+    after = first_lsn_at(connection, container, int(timestamp // 1) + 1, end)
+    low, high = f"d.lsn >= {bindings.bind(first)}", f"d.lsn < {bindings.bind(after)}"
+    return {"=": [low, high], ">": [low], ">=": [low], "<": [high], "<=": [high]}[operator]
+
+
+def _count_statement(
+    connection: sqlite3.Connection, documents: Documents, statement: Statement, total: int, now: int
+) -> Statement:
+    """All documents that were stored less those whose time to live has run out and that are not yet removed."""
+    container = documents.container
+    expired = 0
+    if container.default_ttl is not None:
+        table = f"documents_{container.number}"
+        (expired,) = connection.execute(
+            f"SELECT count(*) FROM {table} WHERE ttl > 0 AND ts + ttl <= ?",
+            (now,),
+        ).fetchone()
+        if container.default_ttl > 0:
+            bound = first_lsn_at(connection, container.number, now - container.default_ttl + 1, documents.lsn + 1)
+            (more,) = connection.execute(
+                f"SELECT count(*) FROM {table} WHERE lsn < ? AND ttl IS NULL",
+                (bound,),
+            ).fetchone()
+            expired += more
+    bindings = Bindings()
+    count = bindings.bind(total - expired)
+    return Statement(
+        result=f"CAST({count} AS TEXT)",
+        source="(SELECT 1 AS number) AS d",
+        conditions=[],
+        keys=[],
+        grouping="",
+        distinct=False,
+        joined=False,
+        offset=statement.offset,
+        limit=statement.limit,
+        bindings=bindings,
+    )

@@ -1,0 +1,1 @@
+"""Cosmos SQL, compiled to SQLite."""

@@ -1,0 +1,132 @@
+"""What a WHERE clause says about the documents to look at, so that an index finds them.
+
+Only conditions that hold for every result count: those joined by AND at the top, and, for ids, every branch of an OR,
+which is how clients read many items at once.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cloudscale.emulators.cosmos.partition_key import Component, PartitionKeyDefinition
+from cloudscale.emulators.cosmos.query.ast import Binary, Expression, Logical, Membership, Name, Property
+
+MAXIMUM_POINTS: Final = 2_000
+Constant = Callable[[Expression], object]
+_FLIPPED: Final = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """``points`` are the only (partition key or None, id) that can match; None when any id can.
+
+    ``partition_key`` is the only one that can match. ``timestamps`` are comparisons of ``_ts`` with a number.
+    ``rest`` is what is left of the condition when the partition key is taken care of.
+    """
+
+    partition_key: tuple[Component, ...] | None
+    points: list[tuple[tuple[Component, ...] | None, str]] | None
+    timestamps: list[tuple[str, float]]
+    rest: list[Expression]
+
+
+def narrow(where: Expression | None, alias: str, definition: PartitionKeyDefinition, constant: Constant) -> Narrowing:
+    """Look at a condition; ``constant`` gives the value of literals and parameters."""
+    conjuncts = _operands("AND", where)
+    reader = _Reader(alias, definition, constant)
+    key, used = reader.partition_key(conjuncts)
+    timestamps = [
+        (operator, value)
+        for operator, path, value in map(reader.comparison, conjuncts)
+        if path == ("_ts",) and isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    points = None if where is None else reader.points(where)
+    if points is not None and len(points) > MAXIMUM_POINTS:
+        points = None
+    return Narrowing(key, points, timestamps, [each for each in conjuncts if each not in used])
+
+
+def _operands(operator: str, expression: Expression | None) -> list[Expression]:
+    if expression is None:
+        return []
+    if isinstance(expression, Logical) and expression.operator == operator:
+        return [inner for operand in expression.operands for inner in _operands(operator, operand)]
+    return [expression]
+
+
+class _Reader:
+    def __init__(self, alias: str, definition: PartitionKeyDefinition, constant: Constant) -> None:
+        self._alias = alias
+        self._definition = definition
+        self._constant = constant
+
+    def comparison(self, expression: Expression) -> tuple[str, tuple[str | int, ...], Component]:
+        """Operator, path and constant of ``path operator constant``, either way round; else empty ones."""
+        if isinstance(expression, Binary) and expression.operator in _FLIPPED:
+            for operator, path_side, constant_side in (
+                (expression.operator, expression.left, expression.right),
+                (_FLIPPED[expression.operator], expression.right, expression.left),
+            ):
+                path = self._path(path_side)
+                value = self._constant(constant_side)
+                if path and (value is None or isinstance(value, str | int | float)):
+                    return operator, path, value
+        return "", (), None
+
+    def partition_key(self, conjuncts: Sequence[Expression]) -> tuple[tuple[Component, ...] | None, list[Expression]]:
+        found: dict[tuple[str | int, ...], Component] = {}
+        used: list[Expression] = []
+        for expression in conjuncts:
+            operator, path, value = self.comparison(expression)
+            if operator == "=" and path in self._definition.paths and path not in found:
+                found[path] = value
+                used.append(expression)
+        if len(found) < len(self._definition.paths):
+            return None, []
+        return tuple(found[path] for path in self._definition.paths), used
+
+    def points(self, expression: Expression) -> list[tuple[tuple[Component, ...] | None, str]] | None:
+        alternatives = _operands("OR", expression)
+        if len(alternatives) > 1:
+            result = []
+            for alternative in alternatives:
+                points = self.points(alternative)
+                if points is None:
+                    return None
+                result += points
+            return result
+        conjuncts = _operands("AND", expression)
+        key, _ = self.partition_key(conjuncts)
+        for conjunct in conjuncts:
+            ids = self._ids(conjunct)
+            if ids is not None:
+                return [(key, name) for name in ids]
+            if isinstance(conjunct, Logical) and len(conjuncts) > 1:
+                points = self.points(conjunct)
+                if points is not None:
+                    return [(own or key, name) for own, name in points]
+        return None
+
+    def _ids(self, expression: Expression) -> list[str] | None:
+        if isinstance(expression, Membership):
+            if self._path(expression.operand) != ("id",):
+                return None
+            values = [self._constant(choice) for choice in expression.choices]
+            return [value for value in values if isinstance(value, str)] if _all_constant(values) else None
+        operator, path, value = self.comparison(expression)
+        if operator == "=" and path == ("id",):
+            return [value] if isinstance(value, str) else []
+        return None
+
+    def _path(self, expression: Expression) -> tuple[str | int, ...]:
+        keys: list[str | int] = []
+        while isinstance(expression, Property):
+            keys.append(expression.key)
+            expression = expression.target
+        if isinstance(expression, Name) and expression.name == self._alias:
+            return tuple(reversed(keys))
+        return ()
+
+
+def _all_constant(values: Sequence[object]) -> bool:
+    return all(value is None or isinstance(value, str | int | float | list | dict) for value in values)

@@ -1,0 +1,117 @@
+"""Resource ids, ETags and the system properties that the service adds to what users store."""
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from cloudscale.emulators.cosmos.partition_key import PartitionKeyDefinition
+
+SYSTEM_PROPERTIES: Final = ("_rid", "_self", "_etag", "_attachments", "_ts", "_lsn")
+
+
+def encode_rid(data: bytes) -> str:
+    """Resource ids are base64 with '-' instead of '/'."""
+    return base64.b64encode(data, b"+-").decode("ascii")
+
+
+def etag(lsn: int, timestamp: int) -> str:
+    """An ETag, quoted as in the header: it changes with every write."""
+    return f'"{lsn:08x}-0000-0000-0000-{timestamp:012x}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database. ``timestamp`` is Unix seconds."""
+
+    number: int
+    id: str
+    timestamp: int
+    throughput: dict[str, Any] | None
+
+    @property
+    def rid_bytes(self) -> bytes:
+        """Four bytes."""
+        return self.number.to_bytes(4, "big")
+
+    @property
+    def rid(self) -> str:
+        """The resource id."""
+        return encode_rid(self.rid_bytes)
+
+    @property
+    def self_link(self) -> str:
+        """The link made of resource ids."""
+        return f"dbs/{self.rid}/"
+
+
+@dataclass(slots=True)
+class Container:
+    """A container: its definition as clients see it, and what is derived from it."""
+
+    number: int
+    database: Database
+    definition: dict[str, Any]
+    timestamp: int
+    throughput: dict[str, Any] | None
+    partition_key: PartitionKeyDefinition = field(init=False)
+    default_ttl: int | None = field(init=False)
+    rid_bytes: bytes = field(init=False)
+    rid: str = field(init=False)
+    self_link: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.rid_bytes = self.database.rid_bytes + (0x80000000 | self.number).to_bytes(4, "big")
+        self.rid = encode_rid(self.rid_bytes)
+        self.self_link = f"{self.database.self_link}colls/{self.rid}/"
+        self.define(self.definition)
+
+    def define(self, definition: dict[str, Any]) -> None:
+        """Take over a new definition."""
+        self.definition = definition
+        self.partition_key = PartitionKeyDefinition.parse(definition["partitionKey"])
+        self.default_ttl = definition.get("defaultTtl")
+
+    @property
+    def id(self) -> str:
+        """The name, unique in the database."""
+        return str(self.definition["id"])
+
+
+class Item(NamedTuple):
+    """A stored document: ``body`` is the user's JSON text, without system properties.
+
+    ``number`` is its resource id and never changes; ``lsn`` rises with every write of the container; ``timestamp`` is
+    Unix seconds; ``ttl`` is the document's own time to live in seconds, -1 for ever, None for the container's.
+    """
+
+    number: int
+    lsn: int
+    partition: int
+    timestamp: int
+    ttl: int | None
+    id: str
+    body: bytes
+
+    @property
+    def etag(self) -> str:
+        """The ETag, quoted."""
+        return etag(self.lsn, self.timestamp)
+
+
+def document_rid(container_rid: bytes, number: int) -> str:
+    """The resource id of a document."""
+    return encode_rid(container_rid + number.to_bytes(8, "little"))
+
+
+def system_properties(container: Container, number: int, lsn: int, timestamp: int) -> str:
+    """The JSON members that end every document that is answered, with the brace that closes it."""
+    rid = document_rid(container.rid_bytes, number)
+    return (
+        f',"_rid":"{rid}","_self":"{container.self_link}docs/{rid}/",'
+        f'"_etag":"\\"{lsn:08x}-0000-0000-0000-{timestamp:012x}\\"","_attachments":"attachments/","_ts":{timestamp}}}'
+    )
+
+
+def render(container: Container, item: Item) -> bytes:
+    """The document as clients see it: the stored text with the system properties spliced in."""
+    return item.body[:-1] + system_properties(container, item.number, item.lsn, item.timestamp).encode()

@@ -1,0 +1,166 @@
+"""From a method and a path to the function that answers."""
+
+import time
+from collections.abc import Awaitable
+from urllib.parse import unquote
+from uuid import uuid4
+
+import structlog
+
+from cloudscale.emulators.cosmos import administration, change_feed, items, queries
+from cloudscale.emulators.cosmos.authorization import Authorization
+from cloudscale.emulators.cosmos.emulator import Emulator, is_query, is_true
+from cloudscale.emulators.cosmos.errors import CosmosError, ThrottledRequestError, not_found
+from cloudscale.emulators.cosmos.protocol import Request, Response, error_response
+
+log = structlog.get_logger()
+
+
+class Router:
+    """Answers every request: authorises it, finds its handler and turns errors into answers."""
+
+    def __init__(self, emulator: Emulator, authorization: Authorization) -> None:
+        self._emulator = emulator
+        self._authorization = authorization
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer a request. Raises Abort when the connection is to be closed instead."""
+        started = time.perf_counter()
+        segments = unquote(request.path).strip("/").split("/") if request.path != "/" else []
+        if segments[:1] in (["health"], ["metrics"], ["$faults"]):
+            return self._operate(request, segments)
+        try:
+            await self._emulator.faults.before()
+            self._authorization.check(request)
+            response = await route(self._emulator, request, segments)
+        except ThrottledRequestError as error:
+            response = error_response(error, {"x-ms-retry-after-ms": str(error.retry_after_milliseconds)})
+        except CosmosError as error:
+            response = error_response(error)
+        except Exception:
+            log.exception("a request failed", method=request.method, path=request.path)
+            response = error_response(CosmosError(500, "The emulator failed: its log says why."))
+        response.headers = {
+            **response.headers,
+            "x-ms-activity-id": request.headers.get("x-ms-activity-id") or str(uuid4()),
+        }
+        self._emulator.metrics.record(operation_name(request, segments), response.status, time.perf_counter() - started)
+        self._emulator.faults.after()
+        return response
+
+    def _operate(self, request: Request, segments: list[str]) -> Response:
+        """The paths beside the service's own: health, metrics and faults."""
+        text = {"content-type": "text/plain; version=0.0.4; charset=utf-8"}
+        match request.method, segments:
+            case "GET", ["health"]:
+                return Response(200, b'{"status":"ok"}')
+            case "GET", ["metrics"]:
+                counts = [
+                    (documents.container.database.id, documents.container.id, documents.count)
+                    for documents in self._emulator.catalogue.all_containers()
+                ]
+                return Response(200, self._emulator.metrics.render(counts).encode(), text)
+            case (("PUT" | "DELETE"), ["$faults"]):
+                try:
+                    self._authorization.check(request)
+                    self._emulator.faults.load(request.body if request.method == "PUT" else b"{}")
+                except CosmosError as error:
+                    return error_response(error)
+                return Response(204)
+        return error_response(CosmosError(405, f"{request.method} is not possible here."))
+
+
+def route(emulator: Emulator, request: Request, segments: list[str]) -> Awaitable[Response]:
+    """The handler's coroutine; raises CosmosError 404 or 405 when there is none."""
+    method = request.method
+    match segments:
+        case ["dbs", database, "colls", container, "docs", name]:
+            return _item(emulator, request, (database, container, name))
+        case ["dbs", database, "colls", container, "docs"]:
+            return _items(emulator, request, (database, container))
+        case ["dbs", database, "colls", container, "pkranges"] if method == "GET":
+            return administration.list_partition_ranges(emulator, request, database, container)
+    return _administer(emulator, request, segments)
+
+
+def _item(emulator: Emulator, request: Request, names: tuple[str, str, str]) -> Awaitable[Response]:
+    database, container, name = names
+    documents = emulator.find_container(request, database, container)
+    match request.method:
+        case "GET":
+            return items.read_item(emulator, documents, request, name)
+        case "PUT":
+            return items.replace_item(emulator, documents, request, name)
+        case "PATCH":
+            return items.update_item(emulator, documents, request, name)
+        case "DELETE":
+            return items.delete_item(emulator, documents, request, name)
+    raise _not_allowed(request)
+
+
+def _items(emulator: Emulator, request: Request, names: tuple[str, str]) -> Awaitable[Response]:
+    documents = emulator.find_container(request, *names)
+    if request.method == "GET":
+        if "a-im" in request.headers:
+            return change_feed.read_changes(emulator, documents, request)
+        return queries.read_all(emulator, documents, request)
+    if request.method != "POST":
+        raise _not_allowed(request)
+    if is_true(request, "x-ms-cosmos-is-batch-request"):
+        return items.run_transaction(emulator, documents, request)
+    if is_true(request, "x-ms-cosmos-is-query-plan-request"):
+        return queries.plan_query(emulator, documents, request)
+    if is_query(request):
+        return queries.run_query(emulator, documents, request)
+    return items.create_item(emulator, documents, request)
+
+
+def _administer(emulator: Emulator, request: Request, segments: list[str]) -> Awaitable[Response]:  # noqa: C901, PLR0912 - a table
+    method = "QUERY" if request.method == "POST" and is_query(request) else request.method
+    match method, segments:
+        case "GET", []:
+            return administration.account(emulator, request)
+        case "POST", ["dbs"]:
+            return administration.create_database(emulator, request)
+        case (("GET" | "QUERY"), ["dbs"]):
+            return administration.list_databases(emulator, request)
+        case "GET", ["dbs", database]:
+            return administration.read_database(emulator, database)
+        case "DELETE", ["dbs", database]:
+            return administration.delete_database(emulator, database)
+        case "POST", ["dbs", database, "colls"]:
+            return administration.create_container(emulator, request, database)
+        case (("GET" | "QUERY"), ["dbs", database, "colls"]):
+            return administration.list_containers(emulator, request, database)
+        case "GET", ["dbs", database, "colls", name]:
+            return administration.read_container(emulator, request, database, name)
+        case "PUT", ["dbs", database, "colls", name]:
+            return administration.replace_container(emulator, request, database, name)
+        case "DELETE", ["dbs", database, "colls", name]:
+            return administration.delete_container(emulator, database, name)
+        case (("GET" | "QUERY"), ["offers"]):
+            return administration.list_offers(emulator, request)
+        case "GET", ["offers", rid]:
+            return administration.read_offer(emulator, rid)
+        case "PUT", ["offers", rid]:
+            return administration.replace_offer(emulator, request, rid)
+    raise not_found(f"{request.method} {request.path[:200]}: the emulator has no such resource or operation")
+
+
+def _not_allowed(request: Request) -> CosmosError:
+    return CosmosError(405, f"{request.method} is not possible for {request.path[:200]}.")
+
+
+def operation_name(request: Request, segments: list[str]) -> str:
+    """A label for metrics, of few distinct values."""
+    if len(segments) < 5:
+        return "administration"
+    if segments[4] != "docs":
+        return "partition_ranges"
+    if request.method == "POST":
+        if is_true(request, "x-ms-cosmos-is-batch-request"):
+            return "batch"
+        return "query" if is_query(request) else "write"
+    if len(segments) == 5:
+        return "change_feed" if "a-im" in request.headers else "feed"
+    return "read" if request.method == "GET" else "write"

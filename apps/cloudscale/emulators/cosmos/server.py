@@ -1,0 +1,142 @@
+"""The process: opens the data directory, listens, removes expired documents, and stops cleanly."""
+
+import asyncio
+import fcntl
+import os
+import ssl
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from cloudscale.emulators.cosmos.authorization import Authorization, load_account_key
+from cloudscale.emulators.cosmos.catalogue import Catalogue, prepare_file
+from cloudscale.emulators.cosmos.emulator import Emulator
+from cloudscale.emulators.cosmos.errors import StartupError
+from cloudscale.emulators.cosmos.protocol import Connection
+from cloudscale.emulators.cosmos.query.functions import register
+from cloudscale.emulators.cosmos.routing import Router
+from cloudscale.emulators.cosmos.storage import FsyncPolicy, Storage
+
+REAP_SECONDS: Final = 5.0
+REAP_SLICE: Final = 200
+DRAIN_SECONDS: Final = 5.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """How the emulator runs; see ``python -m cloudscale.emulators.cosmos --help``."""
+
+    data_directory: Path
+    host: str = "127.0.0.1"
+    port: int = 8081
+    account_key_file: Path | None = None
+    advertised_host: str | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    fsync: FsyncPolicy = "interval"
+    partition_ranges: int = 1
+    enforce_throughput: bool = False
+
+
+def lock_directory(directory: Path) -> int:
+    """Make the directory this process's own; returns the lock's descriptor, which is to be kept open."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise StartupError(f"Cannot use the data directory {directory}: {error.strerror}.") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise StartupError(f"The data directory {directory} is in use by another emulator: stop it first.") from error
+    return descriptor
+
+
+def _tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
+    if settings.tls_certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(settings.tls_certificate, settings.tls_key)
+    except (OSError, ssl.SSLError) as error:
+        raise StartupError(f"Cannot load the certificate {settings.tls_certificate}: {error}.") from error
+    return context
+
+
+async def serve(settings: ServerSettings, stop: asyncio.Event) -> None:
+    """Run until ``stop`` is set; raises StartupError when the directory, the key or the port cannot be had."""
+    lock = lock_directory(settings.data_directory)
+    try:
+        key_file = settings.account_key_file or settings.data_directory / "account.key"
+        authorization = Authorization(load_account_key(key_file, generate=settings.account_key_file is None))
+        tls = _tls_context(settings)
+        path = settings.data_directory / "cosmos.sqlite"
+        prepare_file(path)
+        storage = Storage(path, fsync=settings.fsync, prepare_reader=register)
+        try:
+            emulator = Emulator(
+                storage,
+                Catalogue(storage),
+                partition_ranges=settings.partition_ranges,
+                enforce_throughput=settings.enforce_throughput,
+                advertised_host=settings.advertised_host,
+                secure=tls is not None,
+            )
+            await _listen(settings, emulator, Router(emulator, authorization), tls, stop)
+        finally:
+            storage.close()
+    finally:
+        os.close(lock)
+
+
+async def _listen(
+    settings: ServerSettings, emulator: Emulator, router: Router, tls: ssl.SSLContext | None, stop: asyncio.Event
+) -> None:
+    connections: set[Connection] = set()
+    loop = asyncio.get_running_loop()
+    try:
+        server = await loop.create_server(
+            lambda: Connection(router, connections), settings.host, settings.port, ssl=tls, backlog=1024
+        )
+    except OSError as error:
+        raise StartupError(
+            f"Cannot listen on {settings.host}:{settings.port}: {os.strerror(error.errno or 0)}."
+        ) from error
+    reaper = loop.create_task(_reap_regularly(emulator))
+    log.info(
+        "listening",
+        host=settings.host,
+        port=server.sockets[0].getsockname()[1],
+        scheme=emulator.scheme,
+        data_directory=str(settings.data_directory),
+    )
+    # For whoever starts this process and waits: the address, also when the port was left to the system.
+    sys.stdout.write(f"listening {emulator.scheme}://{settings.host}:{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await stop.wait()
+    log.info("stopping")
+    server.close()
+    reaper.cancel()
+    await asyncio.gather(reaper, return_exceptions=True)
+    workers = [connection.worker for connection in connections if connection.worker is not None]
+    if workers:
+        await asyncio.wait(workers, timeout=DRAIN_SECONDS)
+    for connection in list(connections):
+        connection.close()
+    await server.wait_closed()
+
+
+async def _reap_regularly(emulator: Emulator) -> None:
+    """Remove expired documents, a few in each write so that others do not wait."""
+    while True:
+        await asyncio.sleep(REAP_SECONDS)
+        for documents in emulator.catalogue.all_containers():
+            while numbers := documents.expired(REAP_SLICE):
+                await emulator.storage.write(partial(documents.expire, numbers))

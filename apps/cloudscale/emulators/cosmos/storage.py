@@ -1,0 +1,219 @@
+"""One SQLite file in WAL mode: every write goes through one connection, in groups.
+
+Writes that arrive in the same turn of the event loop share one transaction (group commit); each of them has a
+savepoint of its own, so one that fails takes nothing with it. A write is answered after its transaction is committed,
+that is after its pages are in the operating system's hands: a SIGKILL loses nothing that was answered.
+
+Against a loss of power there are two policies: ``always`` synchronises the log with every group
+(``synchronous=FULL``), ``interval`` only when the log is checkpointed, about once a second
+(``synchronous=NORMAL``): the last second may then be lost, the file stays consistent
+(https://www.sqlite.org/pragma.html#pragma_synchronous).
+
+Long reads run on threads with connections of their own and block no write.
+"""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol, TypeVar
+
+import structlog
+
+from cloudscale.emulators.cosmos.errors import CosmosError
+
+FsyncPolicy = Literal["always", "interval"]
+
+READER_THREADS: Final = 2
+CHECKPOINT_SECONDS: Final = 1.0
+# The log is cut back to nothing when it has grown beyond this; until then its pages are used again.
+LOG_BYTES: Final = 64 * 1024 * 1024
+WRITER_CACHE_KIBIBYTES: Final = 48 * 1024
+READER_CACHE_KIBIBYTES: Final = 8 * 1024
+
+Result = TypeVar("Result")
+log = structlog.get_logger()
+
+
+class Participant(Protocol):
+    """Whoever keeps state in memory beside the tables takes part in each write's success or failure."""
+
+    def flush(self) -> None:
+        """Bring buffered rows into the transaction."""
+
+    def keep(self) -> None:
+        """The write's savepoint was released."""
+
+    def discard(self) -> None:
+        """The write was rolled back."""
+
+    def reload(self) -> None:
+        """The whole transaction failed: read everything from the tables again."""
+
+
+class Storage:
+    """The database file. Use ``write`` to change it, ``read`` for quick and ``query`` for long reads."""
+
+    def __init__(self, path: Path, *, fsync: FsyncPolicy, prepare_reader: Callable[[sqlite3.Connection], None]) -> None:
+        self._path = path
+        self._prepare_reader = prepare_reader
+        self.connection = self._connect(WRITER_CACHE_KIBIBYTES)
+        self.connection.execute(f"PRAGMA synchronous={'FULL' if fsync == 'always' else 'NORMAL'}")
+        # Checkpoints run on a thread, never inside a write.
+        self.connection.execute("PRAGMA wal_autocheckpoint=0")
+        self._waiting: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
+        self._touched: dict[Participant, None] = {}
+        self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+        self._pool = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="query")
+        self._written = threading.Event()
+        self._closing = threading.Event()
+        self._checkpointer = threading.Thread(target=self._checkpoint_regularly, name="checkpoint", daemon=True)
+        self._checkpointer.start()
+
+    def _connect(self, cache_kibibytes: int) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30.0)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA cache_size=-{cache_kibibytes}")
+        connection.text_factory = bytes
+        return connection
+
+    def enlist(self, participant: Participant) -> None:
+        """Tell ``participant`` how the write that is being made ends."""
+        self._touched[participant] = None
+
+    def write(self, work: Callable[[], Result]) -> Awaitable[Result]:
+        """Run ``work`` inside the next transaction; the result comes after the commit.
+
+        What ``work`` raises is raised here, and nothing of it is stored.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self.commit_waiting)
+        self._waiting.append((work, future))
+        return future
+
+    def write_unattended(self, work: Callable[[], object]) -> None:
+        """The same for work that nobody waits for; a failure is logged."""
+        asyncio.ensure_future(self.write(work)).add_done_callback(_log_failure)
+
+    def commit_waiting(self) -> None:
+        """Run and commit every write that waits."""
+        group, self._waiting = self._waiting, []
+        if not group:
+            return
+        answers: list[tuple[asyncio.Future[Any], Any]] = []
+        participants: dict[Participant, None] = {}
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            for work, future in group:
+                answers.append((future, self._run(work)))
+                participants |= self._touched
+                self._touched = {}
+            self.connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            log.exception("cannot commit", writes=len(group))
+            self._fail(group, participants | self._touched, error)
+            return
+        self._written.set()
+        for future, answer in answers:
+            if future.cancelled():
+                continue
+            if isinstance(answer, BaseException):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+    def _run(self, work: Callable[[], Any]) -> Any:
+        self.connection.execute("SAVEPOINT write")
+        try:
+            result = work()
+            for participant in self._touched:
+                participant.flush()
+        except sqlite3.Error:
+            raise
+        except Exception as error:
+            self._roll_back_write()
+            return error
+        self.connection.execute("RELEASE write")
+        for participant in self._touched:
+            participant.keep()
+        return result
+
+    def _roll_back_write(self) -> None:
+        self.connection.execute("ROLLBACK TO write")
+        self.connection.execute("RELEASE write")
+        for participant in self._touched:
+            participant.discard()
+
+    def _fail(
+        self,
+        group: list[tuple[Callable[[], Any], asyncio.Future[Any]]],
+        participants: dict[Participant, None],
+        error: sqlite3.Error,
+    ) -> None:
+        with suppress(sqlite3.OperationalError):
+            self.connection.execute("ROLLBACK")
+        self._touched = {}
+        for participant in participants:
+            participant.discard()
+            participant.reload()
+        for _, future in group:
+            if not future.done():
+                future.set_exception(
+                    CosmosError(503, f"The store cannot write: {error}. Check the disk and try again.")
+                )
+
+    async def query(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """Run ``work`` on a thread with a connection of its own, which sees what is committed when it starts."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._on_reader, work)
+
+    def _on_reader(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        try:
+            reader = self._readers.get_nowait()
+        except queue.Empty:
+            reader = self._connect(READER_CACHE_KIBIBYTES)
+            reader.execute("PRAGMA query_only=1")
+            self._prepare_reader(reader)
+        try:
+            return work(reader)
+        finally:
+            self._readers.put(reader)
+
+    def _checkpoint_regularly(self) -> None:
+        connection = self._connect(1024)
+        wal = self._path.with_name(self._path.name + "-wal")
+        try:
+            while not self._closing.is_set():
+                self._written.wait()
+                self._closing.wait(CHECKPOINT_SECONDS)
+                self._written.clear()
+                with suppress(sqlite3.OperationalError):
+                    connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                    # After the passive pass few pages are left, so writers wait only for those.
+                    if wal.exists() and wal.stat().st_size > LOG_BYTES:
+                        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        """Commit what waits, bring the log into the file and close."""
+        self.commit_waiting()
+        self._pool.shutdown()
+        self._closing.set()
+        self._written.set()
+        self._checkpointer.join()
+        while not self._readers.empty():
+            self._readers.get().close()
+        self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self.connection.close()
+
+
+def _log_failure(future: asyncio.Future[object]) -> None:
+    error = None if future.cancelled() else future.exception()
+    if error is not None:
+        log.warning("background work failed", error=str(error))
