@@ -1,0 +1,336 @@
+"""The proof that nothing was lost: what ingestion accepted against what the store, asked itself, has.
+
+For each tenant and hour of ``receivedAt``, accepted = persisted + duplicates + dead letters + in flight. Persisted comes
+from queries on the store, the others come from the ledger in Redis. An acceptance that stays in flight for long is looked up in the store and, if it is not there, in the queue; one that is in
+neither is missing, and is named. An event that was reserved but never acknowledged got no 202, so it is not lost,
+whatever became of it.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cloudscale.limits.keys import keys_of
+from cloudscale.queue.connection import open_client, translated
+from cloudscale.units import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from azure.servicebus import ServiceBusSubQueue
+    from azure.servicebus.aio import ServiceBusClient
+    from redis.asyncio import Redis
+
+    from cloudscale.limits.keys import Keys
+    from cloudscale.pipeline import EventPipeline
+    from cloudscale.settings import Settings
+    from cloudscale.store.events import EventStore
+
+STALE_AFTER = timedelta(seconds=30)
+"""An acceptance in flight for longer is looked up."""
+
+LOOKED_UP = 20_000
+"""Stale acceptances looked up in one verification, the oldest ones."""
+
+PEEKED_MESSAGES = 20_000
+"""Messages of each queue that are looked through for stale acceptances."""
+
+_PEEK_AT_ONCE = 250
+_SCAN_AT_ONCE = 5000
+
+Hour = tuple[str, str]
+"""A tenant id and an hour of ``receivedAt`` as ``yyyy-MM-ddTHH``."""
+
+
+class Acceptance(msgspec.Struct, frozen=True, rename="camel"):
+    """One entry of the ledger's ``inflight`` hash."""
+
+    tenant_id: str
+    event_id: str
+    token: str
+    received_at: float
+    """Epoch seconds."""
+    acknowledged: bool
+
+    @property
+    def hour(self) -> Hour:
+        """The tenant and hour that it counts for."""
+        return self.tenant_id, datetime.fromtimestamp(self.received_at, UTC).strftime("%Y-%m-%dT%H")
+
+
+class LedgerReading(msgspec.Struct, frozen=True):
+    """The ledger at one moment."""
+
+    accepted: dict[Hour, int]
+    duplicates: dict[Hour, int]
+    dead_letters: dict[Hour, int]
+    in_flight: list[Acceptance]
+
+
+class HourBalance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """The balance of one tenant and hour, in events."""
+
+    tenant_id: str
+    hour: str
+    accepted: int = 0
+    persisted: int = 0
+    duplicates: int = 0
+    dead_letters: int = 0
+    in_flight: int = 0
+
+    @property
+    def difference(self) -> int:
+        """Zero when every accepted event is accounted for; positive when some are not."""
+        return self.accepted - self.persisted - self.duplicates - self.dead_letters - self.in_flight
+
+
+class Balance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """The result of a verification."""
+
+    at: str
+    """When it was taken, RFC 3339."""
+    hours: list[HourBalance]
+    moving: bool
+    """Events were on their way while it was taken, so the running hour's difference may not be zero yet."""
+    missing: list[Acceptance]
+    """Acknowledged, and neither in the store nor in a queue."""
+    reserved: list[Acceptance]
+    """Reserved long ago and never acknowledged: their clients got no 202 and are not owed anything."""
+    oldest_unpersisted: Acceptance | None
+    unsearched: int
+    """Acceptances whose whereabouts are open, since the queue is too deep to look through all of it."""
+
+    def total(self, name: str) -> int:
+        """Sum of one field of the hours, such as ``accepted`` or ``difference``."""
+        return sum(getattr(hour, name) for hour in self.hours)
+
+    @property
+    def lost(self) -> int:
+        """Events that were answered 202 and are nowhere.
+
+        While events move, only what was looked up and not found counts.
+        """
+        unaccounted = 0 if self.moving else sum(max(0, hour.difference) for hour in self.hours)
+        return max(len(self.missing), unaccounted)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether nothing is lost and nothing is open."""
+        return not self.lost and not self.unsearched and not self.moving
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """What a verification looks at; everything by default."""
+
+    since: timedelta | None = None
+    """Leave out hours that are longer ago."""
+    tenants: frozenset[str] | None = None
+    stale_after: timedelta = STALE_AFTER
+
+
+async def verify(
+    resource: EventPipeline,
+    settings: Settings,
+    *,
+    redis: Redis,
+    store: EventStore,
+    scope: Scope = Scope(),  # noqa: B008 - frozen
+) -> Balance:
+    """Take the balance of a pipeline, without the hours whose events the store has expired.
+
+    Raises:
+        redis.exceptions.RedisError: the ledger cannot be read.
+        BackendError: the store or the queue cannot be read.
+    """
+    now = time.time()
+    before = restricted(await read_ledger(redis, keys_of(resource)), scope.tenants)
+    first_hour = _first_hour(resource, now, scope.since)
+    hours = sorted(hour for hour in _all_hours(before) if hour[1] >= first_hour)
+    persisted = await store.count_by_tenant_and_hour(hours)
+    after = restricted(await read_ledger(redis, keys_of(resource)), scope.tenants)
+
+    remaining = {(each.tenant_id, each.event_id, each.token) for each in after.in_flight}
+    stale = sorted(
+        (
+            each
+            for each in before.in_flight
+            if each.received_at < now - scope.stale_after.total_seconds()
+            and (each.tenant_id, each.event_id, each.token) in remaining
+        ),
+        key=lambda each: each.received_at,
+    )
+    stale_acknowledged = [each for each in stale if each.acknowledged]
+    absent = await _not_in_store(store, stale_acknowledged[:LOOKED_UP])
+    stored_yet_unsettled = set(stale_acknowledged[:LOOKED_UP]) - set(absent)
+    found, complete = await _look_through_queues(resource, settings, absent)
+    missing = [each for each in absent if (each.event_id, each.token) not in found] if complete else []
+    settled = LedgerReading(
+        accepted=before.accepted,
+        duplicates=before.duplicates,
+        dead_letters=before.dead_letters,
+        # What the store has is counted there; what nobody has is the difference.
+        in_flight=[
+            each
+            for each in before.in_flight
+            if each.acknowledged and each not in stored_yet_unsettled and each not in missing
+        ],
+    )
+    unpersisted = [each for each in before.in_flight if each.acknowledged and each not in stored_yet_unsettled]
+    young = len(before.in_flight) > len(stale)
+    return Balance(
+        at=datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        hours=_balances(settled, persisted, hours),
+        moving=young or before.accepted != after.accepted or _settlements(before) != _settlements(after),
+        missing=missing,
+        reserved=[each for each in stale if not each.acknowledged],
+        oldest_unpersisted=min(unpersisted, key=lambda each: each.received_at, default=None),
+        unsearched=(0 if complete else len([each for each in absent if (each.event_id, each.token) not in found]))
+        + max(0, len(stale_acknowledged) - LOOKED_UP),
+    )
+
+
+async def read_ledger(redis: Redis, keys: Keys) -> LedgerReading:
+    """Read the whole ledger: the counters at one moment, then what is in flight."""
+    async with redis.pipeline(transaction=True) as together:
+        for name in (keys.accepted, keys.duplicates, keys.dead_letters):
+            together.hgetall(name)
+        accepted, duplicates, dead_letters = await together.execute()
+    in_flight = [
+        parse_acceptance(_text(field), _text(value))
+        async for field, value in redis.hscan_iter(keys.inflight, count=_SCAN_AT_ONCE)
+    ]
+    return LedgerReading(
+        accepted=parse_counts(accepted),
+        duplicates=parse_counts(duplicates),
+        dead_letters=parse_counts(dead_letters),
+        in_flight=in_flight,
+    )
+
+
+def restricted(ledger: LedgerReading, tenants: frozenset[str] | None) -> LedgerReading:
+    """The part of the ledger that concerns ``tenants``; all of it for None."""
+    if tenants is None:
+        return ledger
+    return LedgerReading(
+        accepted={hour: count for hour, count in ledger.accepted.items() if hour[0] in tenants},
+        duplicates={hour: count for hour, count in ledger.duplicates.items() if hour[0] in tenants},
+        dead_letters={hour: count for hour, count in ledger.dead_letters.items() if hour[0] in tenants},
+        in_flight=[each for each in ledger.in_flight if each.tenant_id in tenants],
+    )
+
+
+def parse_counts(raw: Mapping[bytes | str, bytes | str]) -> dict[Hour, int]:
+    """Counters by tenant and hour; a third part of a field's name, a dead letter's reason, is summed over."""
+    counts: dict[Hour, int] = {}
+    for field, count in raw.items():
+        tenant_id, hour, *_ = _text(field).split("\n")
+        counts[tenant_id, hour] = counts.get((tenant_id, hour), 0) + int(count)
+    return counts
+
+
+def parse_acceptance(field: str, value: str) -> Acceptance:
+    """An entry of the ``inflight`` hash: ``p`` or ``c`` and the time of receipt in epoch milliseconds."""
+    tenant_id, event_id, token = field.split("\n")
+    return Acceptance(tenant_id, event_id, token, int(value[1:]) / 1000, value.startswith("c"))
+
+
+def _text(raw: bytes | str) -> str:
+    return raw.decode() if isinstance(raw, bytes) else raw
+
+
+def _first_hour(resource: EventPipeline, now: float, since: timedelta | None) -> str:
+    """The earliest hour whose events must all be in the store still."""
+    bounds = [since] if since is not None else []
+    if kept := parse_duration(resource.spec.store.time_to_live):
+        bounds.append(kept - timedelta(hours=1))
+    return (datetime.fromtimestamp(now, UTC) - min(bounds)).strftime("%Y-%m-%dT%H") if bounds else ""
+
+
+def _all_hours(ledger: LedgerReading) -> set[Hour]:
+    acknowledged = {each.hour for each in ledger.in_flight if each.acknowledged}
+    return {*ledger.accepted, *ledger.duplicates, *ledger.dead_letters, *acknowledged}
+
+
+def _settlements(ledger: LedgerReading) -> tuple[dict[Hour, int], dict[Hour, int], int]:
+    return ledger.duplicates, ledger.dead_letters, len(ledger.in_flight)
+
+
+def _balances(ledger: LedgerReading, persisted: Mapping[Hour, int], hours: Iterable[Hour]) -> list[HourBalance]:
+    in_flight: dict[Hour, int] = {}
+    for each in ledger.in_flight:
+        in_flight[each.hour] = in_flight.get(each.hour, 0) + 1
+    return [
+        HourBalance(
+            tenant_id=hour[0],
+            hour=hour[1],
+            accepted=ledger.accepted.get(hour, 0),
+            persisted=persisted.get(hour, 0),
+            duplicates=ledger.duplicates.get(hour, 0),
+            dead_letters=ledger.dead_letters.get(hour, 0),
+            in_flight=in_flight.get(hour, 0),
+        )
+        for hour in hours
+    ]
+
+
+async def _not_in_store(store: EventStore, acceptances: list[Acceptance]) -> list[Acceptance]:
+    if not acceptances:
+        return []
+    stored = await store.existing_ids((each.tenant_id, each.event_id) for each in acceptances)
+    return [each for each in acceptances if (each.tenant_id, each.event_id) not in stored]
+
+
+async def _look_through_queues(
+    resource: EventPipeline, settings: Settings, wanted: list[Acceptance]
+) -> tuple[set[tuple[str, str]], bool]:
+    """Which of the acceptances, as ``(event id, token)``, wait in the queue or its dead letters.
+
+    The second value says whether all of the queues was looked through.
+    """
+    if not wanted:
+        return set(), True
+    from azure.servicebus import ServiceBusSubQueue  # noqa: PLC0415 - a second of import that is rarely needed
+
+    looked_for = {(each.event_id, each.token) for each in wanted}
+    found: set[tuple[str, str]] = set()
+    complete = True
+    async with open_client(resource.spec.queue, settings) as client:
+        for sub_queue in (None, ServiceBusSubQueue.DEAD_LETTER):
+            complete &= await _peek(client, resource.spec.queue.name, sub_queue, looked_for, found)
+    return found, complete or found == looked_for
+
+
+async def _peek(
+    client: ServiceBusClient,
+    queue: str,
+    sub_queue: ServiceBusSubQueue | None,
+    looked_for: set[tuple[str, str]],
+    found: set[tuple[str, str]],
+) -> bool:
+    """Add to ``found`` what the (sub-)queue holds of ``looked_for``; False when there was too much to look through."""
+    with translated("look through the queue"):
+        async with client.get_queue_receiver(queue, sub_queue=sub_queue) as receiver:
+            next_number = 1
+            for _ in range(PEEKED_MESSAGES // _PEEK_AT_ONCE):
+                messages = await receiver.peek_messages(_PEEK_AT_ONCE, sequence_number=next_number)
+                if not messages or found == looked_for:
+                    return True
+                for message in messages:
+                    found |= looked_for & _tokens(b"".join(message.body))
+                next_number = (messages[-1].sequence_number or 0) + 1
+    return False
+
+
+def _tokens(body: bytes) -> set[tuple[str, str]]:
+    """The ``(event id, token)`` pairs in a message; none when it cannot be read, which makes it a dead letter."""
+    try:
+        events = msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        return set()
+    if not isinstance(events, list):
+        return set()
+    return {(str(event.get("id")), str(event.get("acceptance"))) for event in events if isinstance(event, dict)}
