@@ -1,9 +1,9 @@
 """The proof that nothing was lost: what ingestion accepted against what the store, asked itself, has.
 
-For each tenant and hour of ``receivedAt``, accepted = persisted + duplicates + dead letters + in flight. Persisted comes
-from queries on the store, the others come from the ledger in Redis. An acceptance that stays in flight for long is looked up in the store and, if it is not there, in the queue; one that is in
-neither is missing, and is named. An event that was reserved but never acknowledged got no 202, so it is not lost,
-whatever became of it.
+For each tenant and hour of ``receivedAt``, accepted = persisted + duplicates + dead letters + in flight. Persisted
+comes from queries on the store, the others from the ledger in Redis. An acceptance that stays in flight for long is
+looked up in the store and, if it is not there, in the queue; one that is in neither is missing, and is named. An event
+that was reserved but never acknowledged got no 202, so it is not lost, whatever became of it.
 """
 
 from __future__ import annotations
