@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from cloudscale.errors import ConfigurationError
-from cloudscale.settings import Settings  # noqa: TC001 (msgspec resolves it at run time)
+from cloudscale.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEFAULT_DATA_DIRECTORY = Path(".cloudscale")
 _PRIVATE = 0o600
@@ -73,12 +75,12 @@ class DataDirectory:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
 
-    def key(self, name: str, *, size: int = 32) -> bytes:
-        """The random key ``name``, made on the first start and kept."""
+    def secret(self, name: str, *, make: Callable[[], str]) -> Path:
+        """The file that holds the secret ``name``, which is made on the first start and kept."""
         path = self.folder("keys") / name
         if not path.exists():
-            write_private(path, secrets.token_bytes(size))
-        return path.read_bytes()
+            write_private(path, make().encode())
+        return path
 
     def write_record(self, record: RunRecord) -> None:
         """Tell the other commands where the run is."""

@@ -66,6 +66,7 @@ class Supervisor:
         self.processes = {plan.name: Supervised(plan) for plan in plans}
         self._log_directory = log_directory
         self._announce = announce
+        self.started = False
         self._hurry = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -75,6 +76,7 @@ class Supervisor:
         except BaseException:
             await self._kill_all()
             raise
+        self.started = True
         return self
 
     async def __aexit__(self, *_: object) -> None:

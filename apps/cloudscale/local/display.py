@@ -1,0 +1,125 @@
+"""Shows a local run: a live table in a terminal, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from cloudscale.local.readings import Reading
+from cloudscale.local.supervisor import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cloudscale.local.supervisor import Supervised
+
+PLAIN_INTERVAL_SECONDS = 10.0
+
+_STYLES = {State.READY: "green", State.STARTING: "yellow", State.BACKING_OFF: "red"}
+
+
+class Display(Protocol):
+    """Where a run says what happens. Entered while the pipeline runs."""
+
+    def __enter__(self) -> Display: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def announce(self, text: str) -> None:
+        """Tell an event of the run: a start, a restart, the addresses."""
+        ...
+
+    def update(self, processes: Mapping[str, Supervised], reading: Reading | None) -> None:
+        """Show the state; ``reading`` is None while the figures cannot be read."""
+        ...
+
+
+class PlainDisplay:
+    """Every announcement, and the figures every ten seconds in which they change, unless it is ``quiet``."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._shown_at = float("-inf")
+        self._shown = Reading()
+
+    def __enter__(self) -> PlainDisplay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def announce(self, text: str) -> None:
+        """Print the text."""
+        print(text, flush=True)  # noqa: T201 (this is the command's output)
+
+    def update(self, processes: Mapping[str, Supervised], reading: Reading | None) -> None:  # noqa: ARG002 (not shown)
+        """Print the reading, unless it says the same as the last one or that was just now."""
+        now = time.monotonic()
+        if self._quiet or reading is None or now - self._shown_at < PLAIN_INTERVAL_SECONDS:
+            return
+        if (reading.accepted, reading.in_flight) == (self._shown.accepted, self._shown.in_flight):
+            return
+        self._shown_at, self._shown = now, reading
+        self.announce("  ".join(f"{name} {value}" for name, value in describe(reading).items()))
+
+
+class LiveDisplay:
+    """A table that is redrawn in place, with announcements scrolling above it."""
+
+    def __init__(self) -> None:
+        self._console = Console()
+        self._live = Live(console=self._console, auto_refresh=False)
+
+    def __enter__(self) -> LiveDisplay:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def announce(self, text: str) -> None:
+        """Print the text above the table."""
+        self._console.print(text, highlight=False, markup=False)
+
+    def update(self, processes: Mapping[str, Supervised], reading: Reading | None) -> None:
+        """Redraw the table."""
+        self._live.update(render(processes, reading), refresh=True)
+
+
+def render(processes: Mapping[str, Supervised], reading: Reading | None) -> Table:
+    """Processes on the left, figures on the right."""
+    states = Table(box=None, padding=(0, 1))
+    states.add_column("process")
+    states.add_column("state")
+    states.add_column("restarts", justify="right")
+    for name, process in processes.items():
+        states.add_row(name, f"[{_STYLES.get(process.state, 'dim')}]{process.state}[/]", str(process.restarts or ""))
+    values = Table(box=None, padding=(0, 1), show_header=False)
+    values.add_column(style="bold")
+    values.add_column(justify="right")
+    for name, value in describe(reading).items() if reading is not None else [("figures", "waiting for Redis")]:
+        values.add_row(name, value)
+    both = Table.grid(padding=(0, 4))
+    both.add_row(states, values)
+    return both
+
+
+def describe(reading: Reading) -> dict[str, str]:
+    """The figures by name, as people read them."""
+    p99 = "-" if reading.p99_seconds is None else f"{reading.p99_seconds * 1000:.0f} ms"
+    return {
+        "in/s": f"{reading.accepted_per_second:,.0f}",
+        "stored/s": f"{reading.persisted_per_second:,.0f}",
+        "refused/s": f"{reading.refused_per_second:,.0f}",
+        "p99": p99,
+        "accepted": f"{reading.accepted:,}",
+        "depth": f"{reading.in_flight:,}",
+        "persisted": f"{reading.persisted:,}",
+        "duplicates": f"{reading.duplicates:,}",
+        "dead letters": f"{reading.dead_letters:,}",
+        "concurrency": "-" if reading.concurrency_limit is None else str(reading.concurrency_limit),
+    }

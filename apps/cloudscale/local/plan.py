@@ -1,0 +1,207 @@
+"""Which processes a pipeline on one machine consists of, and what each is told: plain functions of the resource."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cloudscale.local.probes import HttpProbe, RedisProbe, TcpProbe
+from cloudscale.local.process import ProcessPlan
+from cloudscale.settings import Settings, as_environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cloudscale.pipeline import EventPipeline
+
+LOOPBACK = "127.0.0.1"
+BACKENDS, WORKERS, INGESTION = range(3)
+"""Stages of the start. Ingestion comes last and is stopped first, so what it takes in, somebody works off."""
+
+_ANY_ANSWER = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What the user chose on the command line."""
+
+    pipeline_file: Path
+    data_directory: Path
+    host: str = LOOPBACK
+    port: int = 8080
+    dashboard_port: int = 8081
+    ingestion_processes: int = 1
+    workers: int = 1
+    redis_url: str | None = None
+    drain_seconds: float = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Ports of the processes that only this machine talks to."""
+
+    redis: int
+    broker: int
+    management: int
+    store: int
+    workers: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secrets:
+    """Keys of one data directory, made on its first start."""
+
+    redis_password: str
+    broker_key_file: Path
+    store_key_file: Path
+    dashboard_token_file: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """All that one run was given: the choices of its user, and what was found or made for it."""
+
+    options: RunOptions
+    ports: Ports
+    keys: Secrets
+    redis_program: Path | None
+    """None when the user named a Redis of their own."""
+
+    def folder(self, name: str) -> Path:
+        """The folder of one process in the data directory."""
+        return self.options.data_directory / name
+
+
+def service_settings(layout: Layout) -> Settings:
+    """What ingestion is told; workers and dashboard differ in their ports only."""
+    options, ports, keys = layout.options, layout.ports, layout.keys
+    broker_key = keys.broker_key_file.read_text().strip()
+    store_key = keys.store_key_file.read_text().strip()
+    return Settings(
+        pipeline_file=str(options.data_directory / "pipeline.json"),
+        redis_url=options.redis_url or f"redis://:{keys.redis_password}@{LOOPBACK}:{ports.redis}/0",
+        servicebus_connection_string=(
+            f"Endpoint=sb://{LOOPBACK}:{ports.broker};SharedAccessKeyName=RootManageSharedAccessKey;"
+            f"SharedAccessKey={broker_key};UseDevelopmentEmulator=true"
+        ),
+        servicebus_management_url=f"https://{LOOPBACK}:{ports.management}",
+        cosmos_connection_string=f"AccountEndpoint=http://{LOOPBACK}:{ports.store}/;AccountKey={store_key};",
+        certificate_authority_file=str(options.data_directory / "broker" / "tls" / "ca.pem"),
+        host=options.host,
+        port=options.port,
+        processes=options.ingestion_processes,
+        log_format="console",
+        dashboard_token_file=str(keys.dashboard_token_file),
+    )
+
+
+def plan_processes(pipeline: EventPipeline, layout: Layout, *, settings: Settings) -> list[ProcessPlan]:
+    """The processes of ``pipeline`` on this machine, ``settings`` being those of :func:`service_settings`."""
+    plans = [_broker(pipeline, layout), _store(layout)]
+    if layout.redis_program is not None:
+        plans.append(_redis(layout, layout.redis_program))
+    if not pipeline.spec.paused:
+        ports = layout.ports.workers
+        names = ["worker"] if len(ports) == 1 else [f"worker-{number + 1}" for number in range(len(ports))]
+        plans += [_worker(name, port, settings) for name, port in zip(names, ports, strict=True)]
+    if pipeline.spec.dashboard.enabled:
+        plans.append(_dashboard(layout.options, settings))
+    plans.append(_ingestion(layout, settings))
+    return plans
+
+
+def _module(name: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", f"cloudscale.{name}", *arguments)
+
+
+def _broker(pipeline: EventPipeline, layout: Layout) -> ProcessPlan:
+    ports = layout.ports
+    listening = TcpProbe(LOOPBACK, (ports.broker, ports.management))
+    return ProcessPlan(
+        name="broker",
+        command=_module(
+            "emulators.servicebus",
+            *("--data-dir", str(layout.folder("broker"))),
+            *("--port", str(ports.broker), "--management-port", str(ports.management)),
+            *("--queue", pipeline.spec.queue.name),
+            *("--shared-access-key-file", str(layout.keys.broker_key_file)),
+        ),
+        ready=listening,
+        alive=listening,
+        stage=BACKENDS,
+    )
+
+
+def _store(layout: Layout) -> ProcessPlan:
+    # Unsigned requests are refused, and a refusal is an answer.
+    answering = HttpProbe(LOOPBACK, layout.ports.store, "/", below=_ANY_ANSWER)
+    return ProcessPlan(
+        name="store",
+        command=_module(
+            "emulators.cosmos",
+            *("--data-dir", str(layout.folder("store"))),
+            *("--port", str(layout.ports.store)),
+            *("--account-key-file", str(layout.keys.store_key_file)),
+        ),
+        ready=answering,
+        alive=answering,
+        stage=BACKENDS,
+    )
+
+
+def _redis(layout: Layout, program: Path) -> ProcessPlan:
+    pong = RedisProbe(LOOPBACK, layout.ports.redis, layout.keys.redis_password)
+    return ProcessPlan(
+        name="redis",
+        command=(str(program), str(layout.folder("redis") / "redis.conf")),
+        ready=pong,
+        alive=pong,
+        stage=BACKENDS,
+    )
+
+
+def _worker(name: str, port: int, settings: Settings) -> ProcessPlan:
+    told = msgspec.structs.replace(settings, host=LOOPBACK, metrics_port=port)
+    return ProcessPlan(
+        name=name,
+        command=_module("worker"),
+        environment=as_environment(told),
+        ready=HttpProbe(LOOPBACK, port, "/ready"),
+        alive=HttpProbe(LOOPBACK, port, "/health"),
+        stage=WORKERS,
+    )
+
+
+def _dashboard(options: RunOptions, settings: Settings) -> ProcessPlan:
+    address = reachable_address(options.host)
+    return ProcessPlan(
+        name="dashboard",
+        command=_module("dashboard"),
+        environment=as_environment(msgspec.structs.replace(settings, port=options.dashboard_port)),
+        ready=HttpProbe(address, options.dashboard_port, "/health"),
+        alive=HttpProbe(address, options.dashboard_port, "/health"),
+        stage=WORKERS,
+    )
+
+
+def _ingestion(layout: Layout, settings: Settings) -> ProcessPlan:
+    metrics = layout.folder("metrics")
+    options = layout.options
+    address = reachable_address(options.host)
+    return ProcessPlan(
+        name="ingestion",
+        command=_module("ingestion"),
+        environment={**as_environment(settings), "PROMETHEUS_MULTIPROC_DIR": str(metrics)},
+        ready=HttpProbe(address, options.port, "/ready"),
+        alive=HttpProbe(address, options.port, "/health"),
+        stage=INGESTION,
+        scratch_directory=metrics,
+    )
+
+
+def reachable_address(host: str) -> str:
+    """An address that this machine reaches a server by that listens on ``host``."""
+    return {"0.0.0.0": LOOPBACK, "::": "::1", "": LOOPBACK}.get(host, host)  # noqa: S104 (compared, not bound)

@@ -1,0 +1,89 @@
+"""What the status display shows: one reading of the live figures and the ledger of a running pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from cloudscale import activity, figures
+from cloudscale.limits.keys import keys_of
+
+if TYPE_CHECKING:
+    from cloudscale.pipeline import EventPipeline
+
+_READ_SECONDS = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """Rates are events a second since the last reading, the other counts are since the data directory was made."""
+
+    accepted_per_second: float = 0.0
+    persisted_per_second: float = 0.0
+    p99_seconds: float | None = None
+    """Of the answers since the last reading; None when there were none."""
+    accepted: int = 0
+    in_flight: int = 0
+    """Accepted, and not yet stored, found to be a duplicate or dead-lettered."""
+    duplicates: int = 0
+    dead_letters: int = 0
+    refused_per_second: float = 0.0
+    concurrency_limit: int | None = None
+
+    @property
+    def persisted(self) -> int:
+        """Events that have left the pipeline into the store."""
+        return self.accepted - self.in_flight - self.duplicates - self.dead_letters
+
+
+class Readings:
+    """Takes readings of one pipeline from its Redis, as an async context manager that owns the connection."""
+
+    def __init__(self, pipeline: EventPipeline, *, redis_url: str) -> None:
+        self._keys = keys_of(pipeline)
+        self._redis: Redis = Redis.from_url(redis_url, socket_timeout=_READ_SECONDS, max_connections=2)
+        self._before: list[figures.Figures] | None = None
+
+    async def __aenter__(self) -> Readings:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._redis.aclose()
+
+    async def take(self) -> Reading | None:
+        """A new reading, or None while Redis does not answer."""
+        keys = self._keys
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.hgetall(keys.prefix + "figures")
+        pipe.hlen(keys.inflight)
+        for counts in (keys.accepted, keys.duplicates, keys.dead_letters):
+            pipe.hvals(counts)
+        try:
+            async with asyncio.timeout(_READ_SECONDS):
+                raw, in_flight, *counters = await pipe.execute()
+        except (RedisError, OSError, TimeoutError):
+            return None
+        now = figures.decode_all(raw.values())
+        span = activity.between(self._before if self._before is not None else now, now)
+        self._before = now
+        accepted, duplicates, dead_letters = map(_total, counters)
+        seconds = span.seconds or 1.0
+        return Reading(
+            accepted_per_second=span.accepted / seconds,
+            persisted_per_second=span.persisted / seconds,
+            p99_seconds=span.ingestion_seconds.quantile(0.99),
+            accepted=accepted,
+            in_flight=in_flight,
+            duplicates=duplicates,
+            dead_letters=dead_letters,
+            refused_per_second=(sum(span.rejections.values()) + sum(span.rate_limited.values())) / seconds,
+            concurrency_limit=span.concurrency_limit,
+        )
+
+
+def _total(counts: list[Any]) -> int:
+    return sum(int(count) for count in counts)

@@ -1,0 +1,220 @@
+"""``cloudscale run``: a whole pipeline on this machine, from the resource to a clean stop."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+import os
+import secrets
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cloudscale.errors import ConfigurationError
+from cloudscale.local.directory import DataDirectory, RunRecord, write_private
+from cloudscale.local.plan import (
+    INGESTION,
+    LOOPBACK,
+    Layout,
+    Ports,
+    RunOptions,
+    Secrets,
+    plan_processes,
+    reachable_address,
+    service_settings,
+)
+from cloudscale.local.ports import find_free_ports, require_free
+from cloudscale.local.readings import Readings
+from cloudscale.local.redis_server import configuration, find_program
+from cloudscale.local.supervisor import Supervisor
+from cloudscale.pipeline import EventPipeline, as_document, load_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cloudscale.local.display import Display
+    from cloudscale.settings import Settings
+
+READING_INTERVAL_SECONDS = 1.0
+_STANDSTILL_SECONDS = 3.0
+
+
+def run(options: RunOptions, display: Display) -> None:
+    """Run the pipeline until SIGINT or SIGTERM, then drain and stop it.
+
+    Raises:
+        ConfigurationError: the resource, the directory or a port cannot be used.
+        BackendUnavailableError: a process did not start.
+    """
+    pipeline = load_file(options.pipeline_file)
+    with DataDirectory(options.data_directory) as directory:
+        _require_same_pipeline(directory, pipeline)
+        require_free(options.host, options.port, purpose="ingestion", option="--port")
+        if pipeline.spec.dashboard.enabled:
+            require_free(options.host, options.dashboard_port, purpose="the dashboard", option="--dashboard-port")
+        options = dataclasses.replace(options, data_directory=directory.path)
+        layout = prepare(directory, options)
+        asyncio.run(_run(pipeline, layout, directory=directory, display=display))
+
+
+def prepare(directory: DataDirectory, options: RunOptions) -> Layout:
+    """Choose ports, and make the keys and files that the processes expect to find in the directory."""
+    redis, broker, management, store, *workers = find_free_ports(LOOPBACK, 4 + options.workers)
+    ports = Ports(redis=redis, broker=broker, management=management, store=store, workers=tuple(workers))
+    keys = Secrets(
+        redis_password=directory.secret("redis", make=lambda: secrets.token_urlsafe(32)).read_text(),
+        broker_key_file=directory.secret("broker", make=lambda: secrets.token_urlsafe(32)),
+        store_key_file=directory.secret("store", make=_account_key),
+        dashboard_token_file=directory.secret("dashboard-token", make=lambda: secrets.token_urlsafe(24)),
+    )
+    program = None
+    if options.redis_url is None:
+        program = find_program()
+        folder = directory.folder("redis")
+        content = configuration(port=ports.redis, password=keys.redis_password, directory=folder)
+        write_private(folder / "redis.conf", content.encode())
+    return Layout(options=options, ports=ports, keys=keys, redis_program=program)
+
+
+async def _run(pipeline: EventPipeline, layout: Layout, *, directory: DataDirectory, display: Display) -> None:
+    settings = service_settings(layout)
+    plans = plan_processes(pipeline, layout, settings=settings)
+    # The services read a copy, so that editing the file cannot make a restarted process differ from the others.
+    write_private(directory.path / "pipeline.json", msgspec.json.format(msgspec.json.encode(as_document(pipeline))))
+    supervisor = Supervisor(plans, log_directory=directory.folder("logs"), announce=display.announce)
+    asked_to_stop = _on_signals(supervisor, announce=display.announce)
+    with display:
+        display.announce(f"starting pipeline {pipeline.metadata.name} in {directory.path}")
+        try:
+            async with supervisor, Readings(pipeline, redis_url=settings.redis_url) as readings:
+                record = _record(pipeline, layout, settings)
+                directory.write_record(record)
+                _announce_addresses(record, directory, display)
+                await _show_until(asked_to_stop, supervisor, readings, display)
+                await _stop(supervisor, readings, display, drain_seconds=layout.options.drain_seconds)
+        except asyncio.CancelledError:
+            if not asked_to_stop.is_set():
+                raise
+        display.announce("stopped")
+
+
+def _on_signals(supervisor: Supervisor, *, announce: Callable[[str], None]) -> asyncio.Event:
+    """An event that the first SIGINT or SIGTERM sets; the second makes everything end at once.
+
+    Before everything has started there is nothing to drain, so the first one cancels the start.
+    """
+    asked = asyncio.Event()
+    starting = asyncio.current_task()
+
+    def stop() -> None:
+        if asked.is_set():
+            announce("ending everything now: what was acknowledged is on disk")
+            supervisor.hurry()
+        else:
+            asked.set()
+            if not supervisor.started and starting is not None:
+                starting.cancel()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    return asked
+
+
+async def _show_until(
+    asked_to_stop: asyncio.Event, supervisor: Supervisor, readings: Readings, display: Display
+) -> None:
+    asked = asyncio.create_task(asked_to_stop.wait())
+    failed = asyncio.create_task(supervisor.wait())
+    try:
+        while not asked.done() and not failed.done():
+            display.update(supervisor.processes, await readings.take())
+            await asyncio.wait((asked, failed), timeout=READING_INTERVAL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if failed.done():
+            await failed
+    finally:
+        asked.cancel()
+        failed.cancel()
+
+
+async def _stop(supervisor: Supervisor, readings: Readings, display: Display, *, drain_seconds: float) -> None:
+    display.announce("stopping: ingestion first, then what is queued is worked off (Ctrl-C again ends at once)")
+    for stage in reversed(supervisor.stages()):
+        await supervisor.stop(stage)
+        display.update(supervisor.processes, await readings.take())
+        if stage[0].plan.stage == INGESTION:
+            await _drain(supervisor, readings, display, seconds=drain_seconds)
+
+
+async def _drain(supervisor: Supervisor, readings: Readings, display: Display, *, seconds: float) -> None:
+    """Wait until the workers have worked off what is queued, make no progress any more, or the time is over."""
+    deadline = time.monotonic() + seconds
+    least, least_at = None, time.monotonic()
+    while not supervisor.hurried and (now := time.monotonic()) < deadline:
+        reading = await readings.take()
+        display.update(supervisor.processes, reading)
+        if reading is None or reading.in_flight == 0:
+            return
+        if least is None or reading.in_flight < least:
+            least, least_at = reading.in_flight, now
+        if now - least_at >= _STANDSTILL_SECONDS:
+            break
+        await asyncio.sleep(0.2)
+    if least:
+        display.announce(f"{least:,} events are still queued: they are kept, and worked off after the next start")
+
+
+def _record(pipeline: EventPipeline, layout: Layout, settings: Settings) -> RunRecord:
+    options = layout.options
+    address = reachable_address(options.host)
+    shown = f"[{address}]" if ":" in address else address
+    return RunRecord(
+        pid=os.getpid(),
+        ingestion_url=f"http://{shown}:{options.port}",
+        dashboard_url=f"http://{shown}:{options.dashboard_port}" if pipeline.spec.dashboard.enabled else None,
+        settings=settings,
+    )
+
+
+def _announce_addresses(record: RunRecord, directory: DataDirectory, display: Display) -> None:
+    display.announce(f"events     {record.ingestion_url}/api/events (docs: {record.ingestion_url}/docs)")
+    if record.dashboard_url is not None:
+        display.announce(f"dashboard  {record.dashboard_url}")
+    display.announce(f"data       {directory.path} (logs: {directory.path / 'logs'})")
+    display.announce("ready: Ctrl-C drains and stops")
+
+
+def _require_same_pipeline(directory: DataDirectory, pipeline: EventPipeline) -> None:
+    """Refuse a change of what cannot change in data that is there already.
+
+    Raises:
+        ConfigurationError: names the field, what it was and what it should become.
+    """
+    path = directory.path / "pipeline.json"
+    if not path.exists():
+        return
+    before, now = _identity(load_file(path)), _identity(pipeline)
+    for field, value in before.items():
+        if now[field] != value:
+            raise ConfigurationError(
+                f"{field} is immutable: the data in {directory.path} was made with {value!r}, the file says "
+                f"{now[field]!r}. Set it back, or choose another --data-dir"
+            )
+
+
+def _identity(pipeline: EventPipeline) -> dict[str, str | int]:
+    return {
+        "metadata.namespace": pipeline.metadata.namespace,
+        "metadata.name": pipeline.metadata.name,
+        "spec.queue.name": pipeline.spec.queue.name,
+        "spec.store.database": pipeline.spec.store.database,
+        "spec.store.container": pipeline.spec.store.container,
+        "spec.store.partitionBuckets": pipeline.spec.store.partition_buckets,
+    }
+
+
+def _account_key() -> str:
+    return base64.b64encode(secrets.token_bytes(64)).decode()
