@@ -7,6 +7,7 @@ and new annotations before the bare message; a body is never decoded.
 
 from __future__ import annotations
 
+import secrets
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from cloudscale.emulators.servicebus.codec import (
     Buffer,
     CodecError,
     Described,
+    Integer,
     UnsignedLong,
     decode,
     encode,
@@ -42,8 +44,6 @@ DEAD_LETTER_SOURCE = encode_symbol("x-opt-deadletter-source")
 MESSAGE_STATE = encode_symbol("x-opt-message-state")
 LOCK_TOKEN = encode_symbol("x-opt-lock-token")
 SCHEDULED_ENQUEUE_TIME = "x-opt-scheduled-enqueue-time"
-
-EMPTY_PROPERTIES = b"\x00\x53\x73\x45"
 
 _U32, _I64 = struct.Struct(">I"), struct.Struct(">q")
 
@@ -143,14 +143,29 @@ def parse(data: bytes, *, with_identity: bool) -> IncomingMessage:
             header = _section_value(data, start)
             time_to_live = header[2] if isinstance(header, list) and len(header) > 2 else None
         elif code == MESSAGE_ANNOTATIONS:
-            count, annotations = _map_entries(data[start:end])
+            count, annotations = _entries_of(data[start:end])
             given = _section_value(data, start)
             scheduled = given.get(SCHEDULED_ENQUEUE_TIME) if isinstance(given, dict) else None
-    bare = data[bare_start:]
-    if not bare.startswith((b"\x00\x53\x73", b"\x00\x80")):
-        # The Go SDK reads the delivery count only from messages that have properties.
-        bare = EMPTY_PROPERTIES + bare
+    bare = _with_message_id(data[bare_start:])
     return IncomingMessage(pack(count, annotations, bare), time_to_live, scheduled, session_id, message_id)
+
+
+def _with_message_id(bare: bytes) -> bytes:
+    """Give a message the id it lacks, as the service does.
+
+    The Node SDK settles no message without one, and the Go SDK reads the delivery count only from messages that have
+    properties.
+    """
+    identifier = b"\xa1\x20" + secrets.token_hex(16).encode()
+    entries, rest, count = identifier, bare, 1
+    code, start, end = next(sections(bare), (VALUE, 0, 0))
+    if code == PROPERTIES:
+        count, raw = _entries_of(bare[start:end])
+        rest = bare[end:]
+        if raw and raw[0] != 0x40:
+            return bare
+        entries, count = identifier + raw[1:], max(count, 1)
+    return b"\x00\x53\x73\xd0" + _U32.pack(len(entries) + 4) + _U32.pack(count) + entries + rest
 
 
 def pack(count: int, annotations: bytes, bare: bytes) -> bytes:
@@ -172,7 +187,7 @@ def for_delivery(payload: bytes, delivery: DeliveryState) -> bytes:
     if delivery.dead_letter_source is not None:
         entries += [DEAD_LETTER_SOURCE, encode(delivery.dead_letter_source)]
     if delivery.state:
-        entries += [MESSAGE_STATE, encode(delivery.state)]
+        entries += [MESSAGE_STATE, encode(Integer(delivery.state))]
     # The first entry holds a key and the constructor of its value.
     own = b"".join(entries)
     total = count + len(entries)
@@ -208,7 +223,7 @@ def _merge(section: bytes, properties: dict[str, Any]) -> bytes:
     if isinstance(existing, dict) and any(key in existing for key in properties):
         merged = existing | properties
         return _section(APPLICATION_PROPERTIES, 2 * len(merged), _entries(merged))
-    count, raw = _map_entries(section)
+    count, raw = _entries_of(section)
     return _section(APPLICATION_PROPERTIES, count + 2 * len(properties), raw + _entries(properties))
 
 
@@ -220,16 +235,17 @@ def _section(code: int, count: int, entries: bytes) -> bytes:
     return bytes((0, 0x53, code, 0xD1)) + _U32.pack(len(entries) + 4) + _U32.pack(count) + entries
 
 
-def _map_entries(section: bytes) -> tuple[int, bytes]:
+def _entries_of(section: bytes) -> tuple[int, bytes]:
+    """The number of elements in a section that is a map or a list, and their octets."""
     _, body = _descriptor(section, 0)
     constructor = section[body]
-    if constructor == 0xC1:
+    if constructor in {0xC0, 0xC1}:
         return section[body + 2], section[body + 3 :]
-    if constructor == 0xD1:
+    if constructor in {0xD0, 0xD1}:
         return int(_U32.unpack_from(section, body + 5)[0]), section[body + 9 :]
-    if constructor == 0x40:
+    if constructor in {0x40, 0x45}:
         return 0, b""
-    raise CodecError("a section of annotations or properties is not a map")
+    raise CodecError("a section that has to be a map or a list is neither")
 
 
 def _section_value(data: Buffer, start: int) -> Any:
