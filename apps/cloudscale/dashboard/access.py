@@ -1,0 +1,116 @@
+"""Who may see and do what: tokens from a file, sessions in a cookie.
+
+Without a token file everybody who reaches the dashboard may read and nobody may act. With one, reading needs a token
+and acting needs one that says so. A token may be bound to tenants; it then sees nothing of the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import yaml
+
+from cloudscale.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SESSION_SECONDS = 12 * 3600
+MINIMUM_TOKEN_LENGTH = 16
+
+
+class Viewer(msgspec.Struct, frozen=True, rename="camel"):
+    """Somebody who looks at the dashboard. ``tenants`` is None for all."""
+
+    name: str
+    tenants: frozenset[str] | None = None
+    may_act: bool = False
+
+    def sees(self, tenant_id: str | None) -> bool:
+        """Whether this viewer may see what belongs to ``tenant_id``; what belongs to nobody is not for one tenant."""
+        return self.tenants is None or tenant_id in self.tenants
+
+
+ANYBODY = Viewer("anybody")
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+    token: Annotated[str, msgspec.Meta(min_length=MINIMUM_TOKEN_LENGTH)]
+    name: Annotated[str, msgspec.Meta(min_length=1)]
+    tenants: Annotated[list[str], msgspec.Meta(min_length=1)] | None = None
+    act: bool = False
+
+
+class Access:
+    """The tokens of one dashboard. ``required`` says whether reading needs one."""
+
+    def __init__(self, viewers: dict[str, Viewer]) -> None:
+        self.required = bool(viewers)
+        self._viewers = {_digest(token): viewer for token, viewer in viewers.items()}
+        # Sessions outlive a restart and end when the tokens change.
+        self._key = hashlib.blake2b(b"".join(sorted(self._viewers)), person=b"cloudscale-sess").digest()
+
+    def viewer_of_token(self, token: str) -> Viewer | None:
+        """Whose token this is. All tokens are compared in constant time, so that timing tells nothing."""
+        given = _digest(token)
+        found = None
+        for digest, viewer in self._viewers.items():
+            if hmac.compare_digest(digest, given):
+                found = viewer
+        return found
+
+    def open_session(self, token: str) -> str:
+        """The value of a session cookie for a token that :meth:`viewer_of_token` knows; it does not hold the token."""
+        content = f"{_digest(token).hex()}.{int(time.time()) + SESSION_SECONDS}"
+        return f"{content}.{self._sign(content)}"
+
+    def viewer_of_session(self, cookie: str) -> Viewer | None:
+        """Whose session this is, or None when it is forged, over, or its token was withdrawn."""
+        content, _, signature = cookie.rpartition(".")
+        if not hmac.compare_digest(self._sign(content), signature):
+            return None
+        digest, _, expires = content.partition(".")
+        return self._viewers.get(bytes.fromhex(digest)) if int(expires) > time.time() else None
+
+    def _sign(self, content: str) -> str:
+        return hmac.new(self._key, content.encode(), hashlib.sha256).hexdigest()
+
+
+def read_access(path: Path | None) -> Access:
+    """Read the token file: a YAML or JSON list of ``{token, name, tenants?, act?}``, or nothing but one token, which
+    may do everything. None is a dashboard that is open to read.
+
+    Raises:
+        ConfigurationError: the file cannot be read or used. The message never quotes it.
+    """
+    if path is None:
+        return Access({})
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"the dashboard's token file {path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise ConfigurationError(f"the dashboard's token file {path} is not valid YAML") from None
+    if isinstance(content, str):
+        content = [{"token": content, "name": "owner", "act": True}]
+    try:
+        entries = msgspec.convert(content, Annotated[list[_Entry], msgspec.Meta(min_length=1)])
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(
+            f"the dashboard's token file {path} is not a list of {{token, name, tenants, act}}: {error}"
+        ) from None
+    viewers = {
+        entry.token: Viewer(entry.name, frozenset(entry.tenants) if entry.tenants else None, entry.act)
+        for entry in entries
+    }
+    if len(viewers) != len(entries):
+        raise ConfigurationError(f"the dashboard's token file {path} holds the same token twice")
+    return Access(viewers)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

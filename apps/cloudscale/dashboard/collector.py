@@ -1,0 +1,174 @@
+"""Turns the processes' live figures into one hour of time series, and tells the browsers that listen.
+
+The series are kept in Redis, so they survive a restart of the dashboard; of several dashboards one writes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+from redis.exceptions import RedisError
+
+from cloudscale import activity
+from cloudscale.dashboard.points import Gauges, Point, Tally, point_of, tally_of
+from cloudscale.errors import BackendError
+from cloudscale.figures import Figures, decode_all
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from redis.asyncio import Redis
+
+    from cloudscale.limits.keys import Keys
+    from cloudscale.queue.administration import QueueDepth
+
+log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 1.0
+TICKS_PER_POINT = 2
+POINTS = 3600 // TICKS_PER_POINT
+WINDOW_TICKS = 3
+"""Rates are taken over so many ticks: the processes publish once a second each, and not at the same time."""
+
+DEPTH_SECONDS = 2.0
+WRITER_SECONDS = 10
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """What is kept of each point."""
+
+    point: Point
+    tally: Tally
+
+
+class Collector:
+    """Reads the figures once a second while :meth:`run` runs.
+
+    ``points`` and ``tallies`` hold the last hour, ``latest`` the newest point, ``processes`` the newest figures.
+    """
+
+    def __init__(self, redis: Redis, keys: Keys, *, depth: Callable[[], Awaitable[QueueDepth]], name: str) -> None:
+        self.points: deque[Point] = deque(maxlen=POINTS)
+        self.tallies: deque[Tally] = deque(maxlen=POINTS)
+        self.latest = Point(at=time.time())
+        self.processes: list[Figures] = []
+        self._redis = redis
+        self._figures_key = keys.prefix + "figures"
+        self._inflight_key = keys.inflight
+        self._history_key = keys.prefix + "dashboard:history"
+        self._writer_key = keys.prefix + "dashboard:writer"
+        self._name = name
+        self._read_depth = depth
+        self._gauges = Gauges()
+        self._depth: QueueDepth | None = None
+        self._readings: deque[list[Figures]] = deque(maxlen=WINDOW_TICKS + 1)
+        self._kept: list[Figures] = []
+        self._listeners: set[asyncio.Event] = set()
+        self._redis_answers = True
+        self._broker_answers = True
+
+    @contextmanager
+    def listening(self) -> Iterator[asyncio.Event]:
+        """An event that is set at every new point; whoever waits for it clears it."""
+        event = asyncio.Event()
+        self._listeners.add(event)
+        try:
+            yield event
+        finally:
+            self._listeners.discard(event)
+
+    async def run(self) -> None:
+        """Collect until cancelled. While Redis is away the series have a gap, and everything else goes on."""
+        await self._load()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watch_depth())
+            tasks.create_task(self._tick_forever())
+
+    async def _tick_forever(self) -> None:
+        tick = 0
+        due = time.monotonic()
+        while True:
+            try:
+                await self._tick(keep=tick % TICKS_PER_POINT == 0)
+            except (RedisError, OSError, TimeoutError) as error:
+                self._gauges = msgspec.structs.replace(self._gauges, in_flight=None)
+                if self._redis_answers:
+                    log.warning("no live figures: Redis cannot be read", reason=str(error))
+                self._redis_answers = False
+            else:
+                self._redis_answers = True
+            tick += 1
+            due = max(due + TICK_SECONDS, time.monotonic())
+            await asyncio.sleep(due - time.monotonic())
+
+    async def _tick(self, *, keep: bool) -> None:
+        async with self._redis.pipeline(transaction=False) as together:
+            together.hgetall(self._figures_key)
+            together.hlen(self._inflight_key)
+            raw, in_flight = await together.execute()
+        now = time.time()
+        self.processes = decode_all(raw.values(), now=now)
+        self._readings.append(self.processes)
+        depth = self._depth
+        self._gauges = Gauges(
+            queue_depth=depth.active if depth else None,
+            dead_letter_depth=depth.dead_letters if depth else None,
+            scheduled=depth.scheduled if depth else None,
+            in_flight=in_flight,
+        )
+        self.latest = point_of(activity.between(self._readings[0], self._readings[-1]), self._gauges, at=now)
+        if keep:
+            tally = tally_of(activity.between(self._kept, self.processes), at=now)
+            self._kept = self.processes
+            self.points.append(self.latest)
+            self.tallies.append(tally)
+            await self._save(Record(self.latest, tally))
+        for event in self._listeners:
+            event.set()
+
+    async def _watch_depth(self) -> None:
+        while True:
+            try:
+                self._depth = await self._read_depth()
+            except BackendError as error:
+                self._depth = None
+                if self._broker_answers:
+                    log.warning("the queue's depth is not known", reason=str(error))
+                self._broker_answers = False
+            else:
+                self._broker_answers = True
+            await asyncio.sleep(DEPTH_SECONDS)
+
+    async def _load(self) -> None:
+        """Take up the series of an earlier run, without what is older than an hour."""
+        while True:
+            try:
+                raw = await self._redis.lrange(self._history_key, 0, -1)
+            except (RedisError, OSError, TimeoutError) as error:
+                log.warning("the history cannot be read yet: Redis is away", reason=str(error))
+                await asyncio.sleep(TICK_SECONDS)
+                continue
+            break
+        oldest = time.time() - POINTS * TICKS_PER_POINT * TICK_SECONDS
+        for each in raw:
+            record = msgspec.json.decode(each, type=Record)
+            if record.point.at >= oldest:
+                self.points.append(record.point)
+                self.tallies.append(record.tally)
+
+    async def _save(self, record: Record) -> None:
+        writer = await self._redis.set(self._writer_key, self._name, nx=True, ex=WRITER_SECONDS, get=True)
+        if writer is not None and writer not in {self._name, self._name.encode()}:
+            return
+        async with self._redis.pipeline(transaction=False) as together:
+            together.set(self._writer_key, self._name, ex=WRITER_SECONDS)
+            together.rpush(self._history_key, msgspec.json.encode(record))
+            together.ltrim(self._history_key, -POINTS, -1)
+            together.expire(self._history_key, 3600)
+            await together.execute()
