@@ -45,6 +45,12 @@ class Enriched(msgspec.Struct, frozen=True, gc=False):
     field: str
 
     @property
+    def received_hour(self) -> str:
+        """The hour of receipt as ``yyyy-MM-ddTHH``, by which the ledger counts."""
+        received_at: str = self.document["receivedAt"]
+        return received_at[:13]
+
+    @property
     def key_in_tenant(self) -> str:
         """The idempotency key among those of all tenants."""
         return f"{self.tenant_id}:{self.key}"

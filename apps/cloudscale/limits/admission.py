@@ -112,15 +112,12 @@ class Admission:
             for answer in answers
         ]
 
-    def commit(self, events: Sequence[Enriched], *, hour: str, milliseconds: int) -> None:
-        """Note that the broker has acknowledged ``events``; the next call writes it down.
-
-        ``hour`` is the events' ``yyyy-MM-ddTHH`` of receipt.
-        """
-        value = f"c{milliseconds}"
+    def commit(self, events: Sequence[Enriched]) -> None:
+        """Note that the broker has acknowledged ``events``; the next call writes it down."""
+        value = f"c{int(time.time() * 1000)}"
         for event in events:
             self._commits[event.field] = value
-            self._accepted[f"{event.tenant_id}\n{hour}"] += 1
+            self._accepted[f"{event.tenant_id}\n{event.received_hour}"] += 1
         surplus = len(self._commits) - WAITING_ENTRIES
         if surplus > 0:
             for field in list(self._commits)[:surplus]:

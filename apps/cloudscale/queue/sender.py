@@ -13,6 +13,7 @@ from cloudscale.errors import BackendError, BackendUnavailableError
 from cloudscale.queue.connection import open_client, translated
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import Sequence
 
     from azure.servicebus.aio import ServiceBusSender
@@ -41,7 +42,7 @@ class EventSender:
     def __init__(self, spec: Queue, settings: Settings, *, pipeline: str) -> None:
         self._spec = spec
         self._settings = settings
-        self._properties: dict[str | bytes, str] = {"pipeline": pipeline}
+        self._properties: dict[str | bytes, int | float | bytes | bool | str | uuid.UUID] = {"pipeline": pipeline}
         self._resources = AsyncExitStack()
         self._sender: ServiceBusSender | None = None
 
@@ -105,7 +106,7 @@ class EventSender:
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await resources.aclose()
-        except Exception as error:  # noqa: BLE001 - the SDK raises whatever its socket does
+        except Exception as error:  # the SDK raises whatever its socket does
             log.debug("a link was not closed in order", queue=self._spec.name, reason=str(error))
 
 

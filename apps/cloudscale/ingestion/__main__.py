@@ -1,0 +1,53 @@
+"""``python -m cloudscale.ingestion``: serve the HTTP side as the environment says, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.log import LogLevels
+
+from cloudscale import pipeline
+from cloudscale.errors import ConfigurationError
+from cloudscale.event_types import EventTypes
+from cloudscale.settings import read_settings
+
+CONFIGURATION_ERROR = 2
+BACKLOG_CONNECTIONS = 4096
+DRAIN_SECONDS = 20
+
+
+def main() -> int:
+    """Run the server; the exit code."""
+    try:
+        settings = read_settings(os.environ)
+        resource = pipeline.load_file(settings.pipeline_file)
+        EventTypes(resource.spec.event_types)
+    except ConfigurationError as error:
+        print(f"ingestion cannot start: {error}", file=sys.stderr)  # noqa: T201 - a message for a person, not a log
+        return CONFIGURATION_ERROR
+    shedding = resource.spec.ingestion.shed_above
+    Granian(
+        "cloudscale.ingestion.server:Server",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.RSGI,
+        factory=True,
+        workers=settings.processes,
+        loop=Loops.uvloop,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=BACKLOG_CONNECTIONS,
+        # Beyond the requests that wait for the broker, so that a surplus one reaches the code that answers it with 503.
+        backpressure=shedding.in_flight * 2 + BACKLOG_CONNECTIONS,
+        respawn_failed_workers=True,
+        workers_kill_timeout=DRAIN_SECONDS,
+        log_level=LogLevels.warning,
+    ).serve()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""What a client is told of its events."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cloudscale.ingestion.problems import Headers, Problem, render
+
+if TYPE_CHECKING:
+    from cloudscale.enrichment import Enriched
+    from cloudscale.ingestion.group_commit import Outcome
+    from cloudscale.limits.rates import Allowance, Rates
+
+JSON_HEADER = ("content-type", "application/json")
+RETRY_SECONDS = 1.0
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Answer(msgspec.Struct, frozen=True, gc=False):
+    """An HTTP response."""
+
+    status: int
+    headers: Headers
+    body: bytes
+
+
+class Acknowledgement(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
+    """The body of a 202, or of a 200 for a copy."""
+
+    id: str
+    correlation_id: str
+    duplicate: bool = False
+
+
+class BatchItem(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
+    """What became of one event of a batch; ``problem`` is set unless it was accepted."""
+
+    index: int
+    status: int
+    id: str = ""
+    correlation_id: str = ""
+    duplicate: bool = False
+    problem: dict[str, object] | None = None
+
+
+class BatchResult(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """The body of a batch's 202 or 207."""
+
+    accepted: int
+    duplicates: int
+    rejected: int
+    results: Sequence[BatchItem]
+
+
+def rate_headers(allowance: Allowance, rates: Rates) -> Headers:
+    """The client's budget, named as in draft-ietf-httpapi-ratelimit-headers-06: limit, remaining, seconds to full."""
+    reset = math.ceil(max(allowance.retry_after_seconds, (rates.burst - allowance.remaining) / rates.per_second))
+    return [
+        ("ratelimit-limit", str(rates.burst)),
+        ("ratelimit-remaining", str(allowance.remaining)),
+        ("ratelimit-reset", str(reset)),
+    ]
+
+
+def rate_limited(allowance: Allowance, rates: Rates) -> Problem:
+    """The problem of a request that the limits refuse."""
+    if allowance.refused_by == "client":
+        limit = f"one client may send {rates.burst} requests at once and {rates.per_second:g} a second"
+    else:
+        seconds = rates.window_milliseconds / 1000
+        limit = f"all clients together may send {rates.window_limit} requests in {seconds:g} s"
+    return Problem(
+        429,
+        f"{limit} (a batch is one request): wait, or raise spec.ingestion.rateLimits",
+        f"limit-{allowance.refused_by}",
+        retry_after_seconds=max(1.0, allowance.retry_after_seconds),
+    )
+
+
+def unavailable(detail: str, reason: str, retry_after_seconds: float = RETRY_SECONDS) -> Problem:
+    """The problem of an event that cannot be taken now; nothing of it was kept."""
+    return Problem(503, detail, reason, retry_after_seconds=max(RETRY_SECONDS, retry_after_seconds))
+
+
+def refusal(problem: Problem, *, correlation_id: str, instance: str, extra: Headers | None = None) -> Answer:
+    """The answer to a refused request."""
+    headers = [*problem.headers(), ("x-correlation-id", correlation_id), *(extra or ())]
+    return Answer(problem.status, headers, render(problem, correlation_id=correlation_id, instance=instance))
+
+
+def problem_of(state: str, first_id: str, outcome: Outcome) -> Problem | None:
+    """The problem of one event after its group, or None if it was accepted."""
+    if state == "copy":
+        return Problem(409, "this event was accepted before: nothing has to be done", "duplicate", event_id=first_id)
+    if state == "conflict":
+        return Problem(
+            422, "the same key came with another payload: use a new key or event id for a new event", "conflict"
+        )
+    if outcome.failure is not None:
+        return unavailable(f"the event was not accepted: send it again with the same key: {outcome.failure}", "broker")
+    return None
+
+
+def accepted(event: Enriched, *, correlation_id: str, extra: Headers) -> Answer:
+    """The 202 of one event."""
+    body = _encode(Acknowledgement(event.event_id, event.correlation_id))
+    return Answer(202, [JSON_HEADER, ("x-correlation-id", correlation_id), *extra], body)
+
+
+def skipped(first_id: str, *, correlation_id: str, extra: Headers) -> Answer:
+    """The 200 of a copy, where the resource says that copies are skipped."""
+    body = _encode(Acknowledgement(first_id, correlation_id, duplicate=True))
+    return Answer(200, [JSON_HEADER, ("x-correlation-id", correlation_id), *extra], body)
+
+
+def batch_answer(items: Sequence[BatchItem], *, correlation_id: str, extra: Headers) -> Answer:
+    """202 when every event was accepted or skipped, otherwise 207."""
+    duplicates = sum(item.duplicate for item in items)
+    good = sum(item.status in (200, 202) for item in items)
+    result = BatchResult(
+        accepted=sum(item.status == 202 for item in items),
+        duplicates=duplicates,
+        rejected=len(items) - good - sum(item.status == 409 for item in items),
+        results=items,
+    )
+    status = 202 if good == len(items) else 207
+    return Answer(status, [JSON_HEADER, ("x-correlation-id", correlation_id), *extra], _encode(result))

@@ -1,0 +1,84 @@
+"""Everything that ingestion serves beside the event routes: health, readiness, metrics and its description."""
+
+from __future__ import annotations
+
+import uuid
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from cloudscale import metrics
+from cloudscale.ingestion.openapi import describe
+from cloudscale.ingestion.problems import CONTENT_TYPE, Problem, render
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from cloudscale.ingestion.service import IngestionService
+    from cloudscale.pipeline import EventPipeline
+
+DOCS_PATH = "/docs"
+
+
+def build(service: IngestionService, pipeline: EventPipeline) -> Starlette:
+    """The application of one process."""
+    description = msgspec.json.encode(describe(pipeline))
+    page = files("cloudscale.ingestion").joinpath("docs.html").read_text(encoding="utf-8")
+
+    async def health(_: Request) -> Response:
+        return _json({"status": "alive"})
+
+    async def ready(_: Request) -> Response:
+        problems = service.unready()
+        return _json({"status": "unready" if problems else "ready", "problems": problems}, 503 if problems else 200)
+
+    async def measured(_: Request) -> Response:
+        return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
+
+    async def openapi(_: Request) -> Response:
+        return Response(description, media_type="application/json")
+
+    async def docs(_: Request) -> Response:
+        return HTMLResponse(page, headers={"content-security-policy": "default-src 'self'; style-src 'unsafe-inline'"})
+
+    async def script(_: Request) -> Response:
+        content = files("cloudscale.ingestion").joinpath("docs.js").read_bytes()
+        return Response(content, media_type="text/javascript")
+
+    async def home(_: Request) -> Response:
+        return RedirectResponse(DOCS_PATH)
+
+    return Starlette(
+        routes=[
+            Route("/", home),
+            Route("/health", health),
+            Route("/ready", ready),
+            Route("/metrics", measured),
+            Route("/openapi.json", openapi),
+            Route(DOCS_PATH, docs),
+            Route("/docs.js", script),
+        ],
+        exception_handlers={HTTPException: _problem},
+    )
+
+
+def _json(content: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type="application/json")
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    detail = f"{request.method} {request.url.path}: {error.detail}; {DOCS_PATH} lists what there is"
+    problem = Problem(error.status_code, detail[:500], "route")
+    correlation_id = uuid.uuid4().hex
+    return Response(
+        render(problem, correlation_id=correlation_id, instance=request.url.path),
+        error.status_code,
+        {**(error.headers or {}), "content-type": CONTENT_TYPE, "x-correlation-id": correlation_id},
+    )

@@ -1,0 +1,223 @@
+"""Group commit: requests that arrive together share one call to Redis and one send to the broker.
+
+While one group is on its way the next one fills, so a lone request waits for nobody and a busy server packs. Nothing is
+answered as accepted before the broker has acknowledged it. (The idea is that of databases' logs: DeWitt et al.,
+"Implementation Techniques for Main Memory Database Systems", 1984, section 5.2.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+import structlog
+
+from cloudscale import metrics
+from cloudscale.circuit_breaker import CircuitOpenError
+from cloudscale.errors import BackendError, CloudScaleError
+from cloudscale.limits.admission import State
+from cloudscale.limits.rates import Allowance
+from cloudscale.queue.packing import pack
+
+if TYPE_CHECKING:
+    from cloudscale.circuit_breaker import CircuitBreaker
+    from cloudscale.enrichment import Enriched
+    from cloudscale.limits.admission import Admission, Verdict
+    from cloudscale.queue.sender import EventSender
+
+log = structlog.get_logger(__name__)
+
+GROUP_EVENTS = 1000
+GROUP_REQUESTS = 400
+IDLE_FLUSH_SECONDS = 0.02
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """What became of one request's events: what the limits said, and each event's state.
+
+    ``failure`` is set when new events were not acknowledged, so that none of them may be called accepted.
+    """
+
+    allowance: Allowance
+    states: Sequence[State]
+    first_ids: Sequence[str]
+    failure: BackendError | None = None
+
+
+class _Entry:
+    __slots__ = ("arrived_at", "client", "events", "future")
+
+    def __init__(self, client: str, events: Sequence[Enriched], arrived_at: float) -> None:
+        self.client = client
+        self.events = events
+        self.arrived_at = arrived_at
+        self.future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+
+class GroupCommit:
+    """Collects requests into groups and commits them, one group for each of ``senders`` at a time."""
+
+    def __init__(
+        self,
+        admission: Admission,
+        senders: Sequence[EventSender],
+        *,
+        breaker: CircuitBreaker,
+        events_per_message: int,
+    ) -> None:
+        self._admission = admission
+        self._senders = senders
+        self._breaker = breaker
+        self._events_per_message = events_per_message
+        self._waiting: deque[_Entry] = deque()
+        self._arrival = asyncio.Event()
+        self._in_flight = 0
+        self._closing = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [
+            asyncio.create_task(self._commit_groups(sender), name=f"group-commit-{number}")
+            for number, sender in enumerate(self._senders)
+        ]
+        self._tasks.append(asyncio.create_task(self._flush_when_idle(), name="ledger-flush"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Commit what waits, then stop."""
+        self._closing = True
+        self._arrival.set()
+        *committers, flusher = self._tasks
+        await asyncio.gather(*committers)
+        flusher.cancel()
+        await asyncio.gather(flusher, return_exceptions=True)
+        await self._admission.flush()
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait for their answer."""
+        return self._in_flight
+
+    async def submit(self, client: str, events: Sequence[Enriched], *, arrived_at: float) -> Outcome:
+        """Take part in the next group; answers when it is committed or has failed.
+
+        Args:
+            client: the client's address.
+            events: new events; none for a request that is refused anyway and only has to be limited.
+            arrived_at: when the request came in, on ``time.perf_counter``.
+
+        Raises:
+            CircuitOpenError: the broker is away.
+            CloudScaleError: the service is stopping.
+        """
+        if self._closing:
+            raise CloudScaleError("the service is stopping: send the event again")
+        if events and self._breaker.state == "open":
+            self._breaker.before_call()
+        entry = _Entry(client, events, arrived_at)
+        self._waiting.append(entry)
+        self._arrival.set()
+        self._in_flight += 1
+        try:
+            return await entry.future
+        finally:
+            self._in_flight -= 1
+
+    async def _commit_groups(self, sender: EventSender) -> None:
+        while True:
+            group = self._take_group()
+            if not group:
+                if self._closing:
+                    return
+                self._arrival.clear()
+                await self._arrival.wait()
+                continue
+            try:
+                await self._commit(group, sender)
+            except Exception as error:
+                # A group must never leave its requests without an answer, whatever went wrong.
+                log.exception("a group was not committed", events=sum(len(entry.events) for entry in group))
+                for entry in group:
+                    if not entry.future.done():
+                        entry.future.set_exception(error)
+
+    def _take_group(self) -> list[_Entry]:
+        """Up to a group's worth of waiting entries; an entry whose key is in the group already waits for the next."""
+        group: list[_Entry] = []
+        deferred: list[_Entry] = []
+        keys: set[str] = set()
+        size = 0
+        while self._waiting and len(group) < GROUP_REQUESTS and size < GROUP_EVENTS:
+            entry = self._waiting.popleft()
+            if entry.future.done():
+                continue
+            own = [event.key_in_tenant for event in entry.events]
+            if not keys.isdisjoint(own):
+                deferred.append(entry)
+                continue
+            keys.update(own)
+            group.append(entry)
+            size += len(own)
+        self._waiting.extendleft(reversed(deferred))
+        return group
+
+    async def _commit(self, group: Sequence[_Entry], sender: EventSender) -> None:
+        verdicts = await self._admission.admit([(entry.client, entry.events) for entry in group])
+        new = [
+            event
+            for entry, verdict in zip(group, verdicts, strict=True)
+            for event, state in zip(entry.events, verdict.states, strict=False)
+            if state == "new"
+        ]
+        failure = await self._send(new, sender) if new else None
+        self._answer(group, verdicts, failure)
+        if failure is not None:
+            await self._admission.release(new)
+
+    async def _send(self, events: Sequence[Enriched], sender: EventSender) -> BackendError | None:
+        bodies = [
+            body for _, body in pack([event.body for event in events], events_per_message=self._events_per_message)
+        ]
+        try:
+            self._breaker.before_call()
+            await sender.send(bodies)
+        except CircuitOpenError as error:
+            return error
+        except BackendError as error:
+            self._breaker.record_failure()
+            metrics.set_breaker_state("servicebus", self._breaker.state)
+            log.warning("events were not sent", events=len(events), reason=str(error))
+            return error
+        self._breaker.record_success()
+        metrics.set_breaker_state("servicebus", self._breaker.state)
+        self._admission.commit(events)
+        return None
+
+    def _answer(self, group: Sequence[_Entry], verdicts: Sequence[Verdict], failure: BackendError | None) -> None:
+        now = time.perf_counter()
+        durations: dict[str, list[float]] = {}
+        counts: dict[tuple[str, str], int] = {}
+        for entry, verdict in zip(group, verdicts, strict=True):
+            if not entry.future.done():
+                entry.future.set_result(Outcome(verdict.allowance, verdict.states, verdict.first_ids, failure))
+            if failure is None:
+                for event, state in zip(entry.events, verdict.states, strict=False):
+                    if state == "new":
+                        kind = (event.event_type, event.tenant_id)
+                        counts[kind] = counts.get(kind, 0) + 1
+                        durations.setdefault(event.event_type, []).append(now - entry.arrived_at)
+        metrics.count_ingested(counts)
+        for event_type, seconds in durations.items():
+            metrics.observe_ingestion(event_type, seconds)
+        if counts:
+            metrics.GROUP_SIZE.observe(sum(counts.values()))
+
+    async def _flush_when_idle(self) -> None:
+        while True:
+            await asyncio.sleep(IDLE_FLUSH_SECONDS if self._in_flight or self._admission.has_commits else 0.1)
+            if self._admission.has_commits and not self._waiting:
+                await self._admission.flush()

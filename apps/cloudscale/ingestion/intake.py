@@ -1,0 +1,219 @@
+"""The two routes that take events: one event a request, or a batch.
+
+The order of the checks is fixed: client address, rate limits, correlation id, size and content type, validation,
+enrichment, idempotency, group commit. Limits and idempotency share one call to Redis, so a request that is refused for
+its content still goes through it, without events: whoever is over the limit gets 429, whatever was sent.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cloudscale import metrics
+from cloudscale.circuit_breaker import CircuitOpenError
+from cloudscale.errors import CloudScaleError
+from cloudscale.ingestion import answers
+from cloudscale.ingestion.answers import Answer, BatchItem
+from cloudscale.ingestion.problems import Problem
+from cloudscale.ingestion.requests import Refused, correlation_id_of, origin_of, parse_batch, parse_event
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from cloudscale.enrichment import Enriched, Origin
+    from cloudscale.event_types import EventTypes
+    from cloudscale.ingestion.group_commit import GroupCommit, Outcome
+    from cloudscale.ingestion.problems import Headers
+    from cloudscale.ingestion.requests import Request
+    from cloudscale.limits.rates import Rates
+    from cloudscale.pipeline import Ingestion
+    from cloudscale.tracing import RequestTrace, Tracing
+
+    Take = Callable[[Request, bytes, Origin, RequestTrace | None], Awaitable[Answer]]
+
+SINGLE_PATHS = frozenset({"/api/events", "/api/v1/events"})
+BATCH_PATHS = frozenset({"/api/events/batch", "/api/v1/events/batch"})
+
+
+class Intake:
+    """Answers requests with events."""
+
+    def __init__(
+        self,
+        groups: GroupCommit,
+        *,
+        spec: Ingestion,
+        rates: Rates,
+        types: EventTypes,
+        buckets: int,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self._groups = groups
+        self._types = types
+        self._buckets = buckets
+        self._rates = rates
+        self._in_flight_limit = spec.shed_above.in_flight
+        self._depth_limit = spec.shed_above.queue_depth
+        self._skips = spec.idempotency.on_duplicate == "Skip"
+        self._tracing = tracing
+        self.depth = 0
+        """Messages in the queue at the last reading, kept up to date by the service."""
+        self.draining = False
+
+    def overloaded(self, path: str) -> Answer | None:
+        """An immediate 503 when too much is waiting already, decided before the body is read."""
+        if self.draining:
+            problem = answers.unavailable("this replica is stopping: send the event again", "draining")
+        elif self._groups.in_flight >= self._in_flight_limit:
+            problem = answers.unavailable(
+                f"{self._in_flight_limit} requests are waiting already: send the event again later", "in-flight"
+            )
+        elif self.depth > self._depth_limit:
+            problem = answers.unavailable(
+                f"the queue holds {self.depth} messages, more than {self._depth_limit}: send the event again later",
+                "queue-depth",
+                retry_after_seconds=5,
+            )
+        else:
+            return None
+        metrics.REJECTIONS.labels(problem.reason).inc()
+        return answers.refusal(problem, correlation_id=uuid.uuid4().hex, instance=path)
+
+    async def post_event(self, request: Request, read: Callable[[], Awaitable[bytes]]) -> Answer:
+        """Answer a request with one event; ``read`` gets its body."""
+        return await self._answered(request, read, self._take_event)
+
+    async def post_batch(self, request: Request, read: Callable[[], Awaitable[bytes]]) -> Answer:
+        """Answer a request with many events; ``read`` gets its body."""
+        return await self._answered(request, read, self._take_batch)
+
+    async def _answered(self, request: Request, read: Callable[[], Awaitable[bytes]], take: Take) -> Answer:
+        correlation_id = ""
+        trace: RequestTrace | None = None
+        try:
+            correlation_id = correlation_id_of(request)
+            origin = origin_of(request, correlation_id)
+            if self._tracing is not None:
+                trace = self._tracing.begin_request(request.path, origin.traceparent)
+                origin = msgspec.structs.replace(origin, traceparent=trace.traceparent if trace else None)
+            answer = await take(request, await read(), origin, trace)
+        except Refused as refused:
+            answer = await self._refused(request, refused.problem, correlation_id)
+        except CircuitOpenError as error:
+            problem = answers.unavailable(str(error), "broker", error.retry_after_seconds)
+            answer = self._refusal(problem, correlation_id, request)
+        except CloudScaleError as error:
+            answer = self._refusal(answers.unavailable(str(error), "stopping"), correlation_id, request)
+        if trace is not None:
+            trace.end(status_code=answer.status)
+        return answer
+
+    async def _refused(self, request: Request, problem: Problem, correlation_id: str) -> Answer:
+        """Refuse a request for its content; it still counts against the limits, and their answer comes first."""
+        try:
+            outcome = await self._groups.submit(request.client, (), arrived_at=request.arrived_at)
+        except CloudScaleError:
+            return self._refusal(problem, correlation_id, request)
+        extra = answers.rate_headers(outcome.allowance, self._rates)
+        return self._refusal(self._limited(outcome) or problem, correlation_id, request, extra)
+
+    def _refusal(self, problem: Problem, correlation_id: str, request: Request, extra: Headers | None = None) -> Answer:
+        if problem.status not in (409, 429):
+            metrics.REJECTIONS.labels(problem.reason).inc()
+        return answers.refusal(
+            problem, correlation_id=correlation_id or uuid.uuid4().hex, instance=request.path, extra=extra
+        )
+
+    def _limited(self, outcome: Outcome) -> Problem | None:
+        if outcome.allowance.refused_by is None:
+            return None
+        metrics.RATE_LIMIT_REJECTIONS.labels(outcome.allowance.refused_by).inc()
+        return answers.rate_limited(outcome.allowance, self._rates)
+
+    async def _take_event(self, request: Request, body: bytes, origin: Origin, trace: RequestTrace | None) -> Answer:
+        event = parse_event(request, body, origin, self._types, buckets=self._buckets)
+        outcome = await self._groups.submit(request.client, (event,), arrived_at=request.arrived_at)
+        if trace is not None and outcome.failure is None:
+            trace.published(events=1)
+        extra = answers.rate_headers(outcome.allowance, self._rates)
+        problem = self._limited(outcome)
+        if problem is None:
+            state, first_id = outcome.states[0], outcome.first_ids[0]
+            problem = answers.problem_of(state, first_id, outcome)
+            if state == "copy":
+                metrics.DUPLICATES.labels("ingestion").inc()
+                if self._skips:
+                    return answers.skipped(first_id, correlation_id=origin.correlation_id, extra=extra)
+        if problem is None:
+            return answers.accepted(event, correlation_id=origin.correlation_id, extra=extra)
+        return self._refusal(problem, origin.correlation_id, request, extra)
+
+    async def _take_batch(self, request: Request, body: bytes, origin: Origin, trace: RequestTrace | None) -> Answer:
+        parsed = parse_batch(request, body, origin, self._types, buckets=self._buckets)
+        unique = _unique(parsed)
+        outcome = await self._groups.submit(request.client, unique, arrived_at=request.arrived_at)
+        if trace is not None and outcome.failure is None:
+            trace.published(events=len(unique))
+        extra = answers.rate_headers(outcome.allowance, self._rates)
+        problem = self._limited(outcome)
+        if problem is None:
+            items = self._items(parsed, unique, outcome)
+            if outcome.failure is None or any(item.status in (200, 202, 409) for item in items):
+                return answers.batch_answer(items, correlation_id=origin.correlation_id, extra=extra)
+            problem = answers.unavailable(f"no event was accepted: {outcome.failure}", "broker")
+        return self._refusal(problem, origin.correlation_id, request, extra)
+
+    def _items(
+        self, parsed: Sequence[Enriched | Problem], unique: Sequence[Enriched], outcome: Outcome
+    ) -> list[BatchItem]:
+        first_ids = outcome.first_ids or [""] * len(unique)
+        results = {
+            event.key_in_tenant: (event, state, first_id)
+            for event, state, first_id in zip(unique, outcome.states, first_ids, strict=True)
+        }
+        answered: set[str] = set()
+        items, reasons = [], Counter[str]()
+        for index, event in enumerate(parsed):
+            if isinstance(event, Problem):
+                item = BatchItem(index, event.status, problem=event.as_object(""))
+                reasons[event.reason] += 1
+            else:
+                first, state, first_id = results[event.key_in_tenant]
+                repeated = event.key_in_tenant in answered
+                if repeated and event.payload_hash != first.payload_hash:
+                    state = "conflict"
+                elif repeated and state == "new" and outcome.failure is None:
+                    state, first_id = "copy", first.event_id
+                answered.add(event.key_in_tenant)
+                item = self._item(index, event, answers.problem_of(state, first_id, outcome))
+                if item.problem is not None and item.status != 409:
+                    reasons[str(item.problem["type"]).rpartition(":")[2]] += 1
+            items.append(item)
+        copies = sum(item.duplicate for item in items)
+        if copies:
+            metrics.DUPLICATES.labels("ingestion").inc(copies)
+        for reason, count in reasons.items():
+            metrics.REJECTIONS.labels(reason).inc(count)
+        return items
+
+    def _item(self, index: int, event: Enriched, problem: Problem | None) -> BatchItem:
+        if problem is None:
+            return BatchItem(index, 202, event.event_id, event.correlation_id)
+        if problem.status == 409:
+            status, document = (200, None) if self._skips else (409, problem.as_object(event.correlation_id))
+            return BatchItem(index, status, problem.event_id, event.correlation_id, duplicate=True, problem=document)
+        document = problem.as_object(event.correlation_id)
+        return BatchItem(index, problem.status, event.event_id, event.correlation_id, problem=document)
+
+
+def _unique(parsed: Sequence[Enriched | Problem]) -> list[Enriched]:
+    """The good events, each key once: a batch may name the same event twice, and only the first is sent."""
+    first: dict[str, Enriched] = {}
+    for event in parsed:
+        if not isinstance(event, Problem):
+            first.setdefault(event.key_in_tenant, event)
+    return list(first.values())

@@ -1,0 +1,152 @@
+"""The API's description as OpenAPI 3.1, made from the models that check the events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from cloudscale import cloudevents
+from cloudscale.events import BUILT_IN, Common, FieldError
+from cloudscale.ingestion import problems
+from cloudscale.ingestion.answers import Acknowledgement, BatchResult
+from cloudscale.ingestion.requests import MAXIMUM_BATCH_EVENTS, NDJSON
+
+if TYPE_CHECKING:
+    from cloudscale.pipeline import EventPipeline
+
+_REFERENCE = "#/components/schemas/{name}"
+_REFUSALS = {
+    "400": "The event is wrong; errors lists every field.",
+    "413": "Too large.",
+    "415": "In a form that is not understood.",
+    "429": "Over a rate limit; Retry-After says how long to wait.",
+    "503": "Cannot be taken now; nothing was kept, send it again.",
+}
+
+
+class ProblemDocument(msgspec.Struct, rename="camel", kw_only=True):
+    """A refusal (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    correlation_id: str
+    instance: str | msgspec.UnsetType = msgspec.UNSET
+    errors: list[FieldError] | msgspec.UnsetType = msgspec.UNSET
+    id: str | msgspec.UnsetType = msgspec.UNSET
+
+
+def describe(pipeline: EventPipeline) -> dict[str, Any]:
+    """The description of one pipeline's API, with the event types that its resource adds."""
+    models = [*BUILT_IN.values(), Common, Acknowledgement, BatchResult, ProblemDocument]
+    _, schemas = msgspec.json.schema_components(models, ref_template=_REFERENCE)
+    types: dict[str, dict[str, Any]] = {
+        name: {"allOf": [_ref(model.__name__), _typed(name)]} for name, model in BUILT_IN.items()
+    }
+    for added in pipeline.spec.event_types:
+        types[added.name] = {"allOf": [_ref("Common"), _typed(added.name), added.schema]}
+    schemas["Event"] = {"oneOf": list(types.values())}
+    event = {"schema": _ref("Event")}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": f"Events of {pipeline.metadata.name}",
+            "version": "1",
+            "description": "Send events; a 202 means that the broker keeps them.",
+        },
+        "paths": {
+            "/api/v1/events": {
+                "post": _operation(
+                    "Send one event",
+                    {"application/json": event, cloudevents.STRUCTURED: {"schema": _cloud_event(list(types))}},
+                    {
+                        "200": _answer("A copy of an accepted event, where copies are skipped.", "Acknowledgement"),
+                        "202": _answer("Accepted.", "Acknowledgement"),
+                        "409": _refusal("A copy of an event that was accepted before."),
+                        "422": _refusal("The key came with another payload before."),
+                    },
+                )
+            },
+            "/api/v1/events/batch": {
+                "post": _operation(
+                    f"Send up to {MAXIMUM_BATCH_EVENTS} events",
+                    {
+                        "application/json": {
+                            "schema": {
+                                "type": "array",
+                                "items": _ref("Event"),
+                                "minItems": 1,
+                                "maxItems": MAXIMUM_BATCH_EVENTS,
+                            }
+                        },
+                        NDJSON[0]: {"schema": {"type": "string"}},
+                    },
+                    {
+                        "202": _answer("All accepted.", "BatchResult"),
+                        "207": _answer("Each event's own result.", "BatchResult"),
+                    },
+                )
+            },
+            "/health": {"get": _probe("Whether the process is alive", {"200": "Alive."})},
+            "/ready": {"get": _probe("Whether events are taken", {"200": "Ready.", "503": "Not ready; problems why."})},
+        },
+        "components": {"schemas": schemas},
+    }
+
+
+def _operation(summary: str, content: dict[str, Any], responses: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "parameters": [
+            _header("Idempotency-Key", r"^[\x21-\x7e]{1,255}$"),
+            _header("X-Correlation-Id", r"^[A-Za-z0-9._:@/+=-]{1,128}$"),
+        ],
+        "requestBody": {"required": True, "content": content},
+        "responses": responses | {status: _refusal(text) for status, text in _REFUSALS.items()},
+    }
+
+
+def _probe(summary: str, answers: dict[str, str]) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"type": "object"}}}
+    return {
+        "summary": summary,
+        "responses": {status: {"description": text, "content": content} for status, text in answers.items()},
+    }
+
+
+def _header(name: str, pattern: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "schema": {"type": "string", "pattern": pattern}}
+
+
+def _answer(description: str, model: str) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": _ref(model)}}}
+
+
+def _refusal(description: str) -> dict[str, Any]:
+    return {"description": description, "content": {problems.CONTENT_TYPE: {"schema": _ref("ProblemDocument")}}}
+
+
+def _ref(name: str) -> dict[str, Any]:
+    return {"$ref": _REFERENCE.format(name=name)}
+
+
+def _typed(name: str) -> dict[str, Any]:
+    return {"properties": {"eventType": {"const": name}}}
+
+
+def _cloud_event(names: list[str]) -> dict[str, Any]:
+    text = {"type": "string", "minLength": 1}
+    return {
+        "type": "object",
+        "required": ["specversion", "type", "id", "source", "data"],
+        "properties": {
+            "specversion": {"const": "1.0"},
+            "type": {"enum": [cloudevents.TYPE_PREFIX + name for name in names]},
+            "id": text,
+            "source": text,
+            "time": {"type": "string", "format": "date-time"},
+            "data": {"type": "object"},
+        },
+    }

@@ -1,0 +1,235 @@
+"""Turns the parts of an HTTP request into checked, enriched events, or into the problem that it has."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+import zlib
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cloudscale import cloudevents
+from cloudscale.cloudevents import derive_id
+from cloudscale.enrichment import Enriched, Origin, enrich
+from cloudscale.events import MAXIMUM_EVENT_BYTES, FieldError, InvalidEventError, check_limits, decode
+from cloudscale.ingestion.problems import Problem
+
+if TYPE_CHECKING:
+    from cloudscale.event_types import EventTypes
+
+MAXIMUM_BATCH_BYTES = 5 * 1024 * 1024
+MAXIMUM_BATCH_EVENTS = 1000
+
+JSON = "application/json"
+NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
+
+_TOKEN = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """What the server knows of one request before its body is looked at. Header names are in lower case."""
+
+    path: str
+    header: Callable[[str], str | None]
+    headers: Callable[[], Iterable[tuple[str, str]]]
+    client: str
+    arrived_at: float
+    """On ``time.perf_counter``."""
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer, not an error of the program
+    """The request has a problem; raised where it is found."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(problem.detail)
+
+
+def refuse(status: int, detail: str, reason: str, *errors: FieldError) -> Refused:
+    """A refusal to raise."""
+    return Refused(Problem(status, detail, reason, errors))
+
+
+def correlation_id_of(request: Request) -> str:
+    """The request's ``X-Correlation-Id``, or a new one.
+
+    Raises:
+        Refused: the header is not a plain token.
+    """
+    given = request.header("x-correlation-id")
+    if given is None:
+        return uuid.uuid4().hex
+    if not _TOKEN.fullmatch(given):
+        raise refuse(
+            400,
+            "X-Correlation-Id must be 1 to 128 letters, digits or characters of ._:@/+=-",
+            "header",
+            FieldError("X-Correlation-Id", "is not a plain token"),
+        )
+    return given
+
+
+def origin_of(request: Request, correlation_id: str) -> Origin:
+    """Where the request's events come from.
+
+    Raises:
+        Refused: the ``Idempotency-Key`` cannot be used.
+    """
+    key = request.header("idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise refuse(
+            400,
+            "Idempotency-Key must be 1 to 255 visible ASCII characters",
+            "header",
+            FieldError("Idempotency-Key", "is not usable as a key"),
+        )
+    traceparent = request.header("traceparent")
+    if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
+        # W3C Trace Context, section 3.2.2: what cannot be parsed is ignored.
+        traceparent = None
+    return Origin(request.client, correlation_id, datetime.fromtimestamp(time.time(), UTC), key, traceparent)
+
+
+def media_type_of(request: Request) -> str:
+    """The content type without parameters, in lower case; JSON if there is none.
+
+    Raises:
+        Refused: the charset is not UTF-8.
+    """
+    value = request.header("content-type")
+    if not value:
+        return JSON
+    media_type, _, parameters = value.partition(";")
+    if parameters and "charset" in parameters.lower() and "utf-8" not in parameters.lower().replace("utf8", "utf-8"):
+        raise refuse(415, "JSON is UTF-8: send charset=utf-8 or none", "content-type")
+    return media_type.strip().lower()
+
+
+def content_of(request: Request, body: bytes, limit: int) -> bytes:
+    """The body without its content encoding, within ``limit`` bytes.
+
+    Raises:
+        Refused: it is too large, or encoded in a way that is not understood.
+    """
+    if len(body) > limit:
+        raise too_large(limit)
+    encoding = request.header("content-encoding")
+    if not encoding or encoding == "identity":
+        return body
+    if encoding != "gzip":
+        raise refuse(
+            415, f"Content-Encoding {encoding[:32]!r} is not understood: send gzip or none", "content-encoding"
+        )
+    decompressor = zlib.decompressobj(wbits=31)
+    try:
+        content = decompressor.decompress(body, limit + 1)
+    except zlib.error:
+        raise refuse(400, "the body is not gzip, though Content-Encoding says so", "content-encoding") from None
+    if len(content) > limit or decompressor.unconsumed_tail:
+        raise too_large(limit)
+    if not decompressor.eof:
+        raise refuse(400, "the gzip body ends too early", "content-encoding")
+    return content
+
+
+def too_large(limit: int) -> Refused:
+    """A refusal of a body of more than ``limit`` bytes."""
+    return refuse(413, f"the body has more than {limit} bytes: send less at once", "too-large")
+
+
+def parse_event(request: Request, body: bytes, origin: Origin, types: EventTypes, *, buckets: int) -> Enriched:
+    """The one event of a ``POST /api/events``.
+
+    Raises:
+        Refused: it cannot be accepted.
+    """
+    media_type = media_type_of(request)
+    content = content_of(request, body, MAXIMUM_EVENT_BYTES)
+    try:
+        if media_type == JSON:
+            event = decode(content)
+            if request.header("ce-specversion") is not None:
+                event = cloudevents.from_binary(request.headers(), event)
+        elif media_type == cloudevents.STRUCTURED:
+            event = cloudevents.from_structured(decode(content))
+        else:
+            raise refuse(
+                415,
+                f"{media_type[:64]!r} is not understood: send {JSON} or {cloudevents.STRUCTURED}",
+                "content-type",
+            )
+        return _check(event, origin, types, buckets=buckets)
+    except InvalidEventError as error:
+        raise Refused(invalid(error)) from None
+
+
+def parse_batch(
+    request: Request, body: bytes, origin: Origin, types: EventTypes, *, buckets: int
+) -> list[Enriched | Problem]:
+    """The events of a ``POST …/batch``, each checked by itself.
+
+    Raises:
+        Refused: the batch as a whole cannot be read.
+    """
+    media_type = media_type_of(request)
+    content = content_of(request, body, MAXIMUM_BATCH_BYTES)
+    if media_type in NDJSON:
+        parts: list[object] = [line for line in content.split(b"\n") if line.strip()]
+    elif media_type in (JSON, cloudevents.BATCH):
+        try:
+            decoded = decode(content)
+        except InvalidEventError as error:
+            raise Refused(invalid(error)) from None
+        if not isinstance(decoded, list):
+            raise refuse(400, "a batch is a JSON array of events, or one event a line as NDJSON", "validation")
+        parts = decoded
+    else:
+        supported = ", ".join((JSON, NDJSON[0], cloudevents.BATCH))
+        raise refuse(415, f"{media_type[:64]!r} is not understood: send one of {supported}", "content-type")
+    if not parts:
+        raise refuse(400, "the batch is empty", "validation")
+    if len(parts) > MAXIMUM_BATCH_EVENTS:
+        raise refuse(413, f"a batch has at most {MAXIMUM_BATCH_EVENTS} events, this one has {len(parts)}", "too-large")
+    structured = media_type == cloudevents.BATCH
+    return [
+        _parse_part(part, index, origin, types, buckets=buckets, structured=structured)
+        for index, part in enumerate(parts)
+    ]
+
+
+def invalid(error: InvalidEventError) -> Problem:
+    """The problem of an event with wrong fields."""
+    return Problem(400, f"{len(error.errors)} wrong: {error}"[:1000], "validation", error.errors[:100])
+
+
+def _parse_part(
+    part: object, index: int, origin: Origin, types: EventTypes, *, buckets: int, structured: bool
+) -> Enriched | Problem:
+    try:
+        if isinstance(part, bytes):
+            if len(part) > MAXIMUM_EVENT_BYTES:
+                return Problem(413, f"the event has more than {MAXIMUM_EVENT_BYTES} bytes", "too-large")
+            part = decode(part)
+        if structured:
+            part = cloudevents.from_structured(part)
+        if origin.idempotency_key is not None:
+            origin = msgspec.structs.replace(origin, idempotency_key=derive_id(origin.idempotency_key, str(index)))
+        event = _check(part, origin, types, buckets=buckets)
+    except InvalidEventError as error:
+        return invalid(error)
+    if len(event.body) > 2 * MAXIMUM_EVENT_BYTES:
+        return Problem(413, f"the event has more than {MAXIMUM_EVENT_BYTES} bytes", "too-large")
+    return event
+
+
+def _check(event: object, origin: Origin, types: EventTypes, *, buckets: int) -> Enriched:
+    if not isinstance(event, dict):
+        raise InvalidEventError(FieldError("", "an event is a JSON object"))
+    check_limits(event)
+    return enrich(event, types.check(event), origin, buckets=buckets)

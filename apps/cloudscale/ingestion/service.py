@@ -1,0 +1,187 @@
+"""Builds one process of ingestion from its resource and settings, and takes it down in order."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from cloudscale import figures, metrics, tracing
+from cloudscale.circuit_breaker import CircuitBreaker
+from cloudscale.errors import BackendError
+from cloudscale.event_types import EventTypes
+from cloudscale.ingestion.group_commit import GroupCommit
+from cloudscale.ingestion.intake import Intake
+from cloudscale.limits.admission import Admission
+from cloudscale.limits.keys import keys_of
+from cloudscale.limits.rates import Rates
+from cloudscale.queue.administration import QueueAdministration
+from cloudscale.queue.sender import EventSender
+from cloudscale.units import parse_duration
+
+if TYPE_CHECKING:
+    from cloudscale.pipeline import EventPipeline
+    from cloudscale.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+GROUPS_IN_FLIGHT = 2
+"""Two keep the tail down: while the broker works on one group, Redis works on the next."""
+
+REDIS_SECONDS = 0.25
+DEPTH_INTERVAL_SECONDS = 5.0
+CONNECT_INTERVAL_SECONDS = 1.0
+PING_INTERVAL_SECONDS = 1.0
+
+
+class IngestionService:
+    """The resources of one ingestion process."""
+
+    intake: Intake
+
+    def __init__(self, pipeline: EventPipeline, settings: Settings) -> None:
+        self._pipeline = pipeline
+        self._spec = pipeline.spec
+        self._settings = settings
+        self._resources = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._queue_is_there = False
+        self._cache_answers = False
+        self._broker = CircuitBreaker(
+            backend="broker", failure_ratio=0.5, window=timedelta(seconds=10), minimum_calls=2,
+            open_for=timedelta(seconds=1),
+        )  # fmt: skip
+        self._cache = CircuitBreaker(
+            backend="cache", failure_ratio=0.5, window=timedelta(seconds=10), minimum_calls=2,
+            open_for=timedelta(seconds=1),
+        )  # fmt: skip
+
+    async def start(self) -> None:
+        """Build the parts and begin to connect; backends that are away now are tried until they are there.
+
+        Raises:
+            ConfigurationError: a connection string is missing or cannot be used.
+        """
+        ingestion = self._spec.ingestion
+        rates = Rates(
+            burst=ingestion.rate_limits.per_client.burst,
+            per_second=ingestion.rate_limits.per_client.per_second,
+            window_limit=ingestion.rate_limits.global_.limit,
+            window_milliseconds=round(parse_duration(ingestion.rate_limits.global_.window).total_seconds() * 1000),
+        )
+        keys = keys_of(self._pipeline)
+        self._redis = Redis.from_url(
+            self._settings.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
+        )
+        self._resources.push_async_callback(self._redis.aclose)
+        admission = Admission(
+            self._redis,
+            keys=keys,
+            rates=rates,
+            idempotency_ms=round(parse_duration(ingestion.idempotency.time_to_live).total_seconds() * 1000),
+            breaker=self._cache,
+        )
+        self._administration = await self._resources.enter_async_context(
+            QueueAdministration(self._spec.queue, self._settings)
+        )
+        self._senders = [
+            await self._resources.enter_async_context(
+                EventSender(self._spec.queue, self._settings, pipeline=self._pipeline.metadata.name)
+            )
+            for _ in range(GROUPS_IN_FLIGHT)
+        ]
+        groups = await self._resources.enter_async_context(
+            GroupCommit(
+                admission,
+                self._senders,
+                breaker=self._broker,
+                events_per_message=self._spec.queue.events_per_message,
+            )
+        )
+        traces = tracing.start(self._pipeline, "ingestion")
+        if traces is not None:
+            self._resources.push_async_callback(asyncio.to_thread, traces.close)
+        self.intake = Intake(
+            groups,
+            spec=ingestion,
+            rates=rates,
+            types=EventTypes(self._spec.event_types),
+            buckets=self._spec.store.partition_buckets,
+            tracing=traces,
+        )
+        self._tasks = [
+            asyncio.create_task(self._connect(), name="connect"),
+            asyncio.create_task(self._watch_depth(), name="queue-depth"),
+            asyncio.create_task(self._watch_cache(), name="cache"),
+            asyncio.create_task(
+                figures.publish_every_second(self._redis, "ingestion", prefix=keys.prefix), name="figures"
+            ),
+        ]
+
+    async def stop(self) -> None:
+        """Refuse new requests, commit what waits, close the connections."""
+        self.intake.draining = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._resources.aclose()
+        log.info("ingestion stopped")
+
+    def unready(self) -> list[str]:
+        """What keeps this process from taking events at present; empty when it is ready."""
+        problems = []
+        if self.intake.draining:
+            problems.append("draining")
+        if not self._queue_is_there:
+            problems.append("the queue has not been reached yet")
+        elif self._broker.state == "open":
+            problems.append("the broker does not take messages: its circuit breaker is open")
+        if not self._cache_answers:
+            problems.append("Redis does not answer")
+        return problems
+
+    async def _connect(self) -> None:
+        """Make sure of the queue and open the links, so that the first request does not wait for it."""
+        while True:
+            try:
+                if await self._administration.ensure_queue():
+                    log.info("created the queue", queue=self._spec.queue.name)
+            except BackendError as error:
+                log.warning("the queue cannot be looked up or created", reason=str(error))
+            try:
+                for sender in self._senders:
+                    await sender.connect()
+            except BackendError as error:
+                log.warning("the broker cannot be reached yet", reason=str(error))
+                await asyncio.sleep(CONNECT_INTERVAL_SECONDS)
+            else:
+                self._queue_is_there = True
+                return
+
+    async def _watch_depth(self) -> None:
+        while True:
+            try:
+                depth = await self._administration.depth()
+            except BackendError as error:
+                log.debug("the queue's depth cannot be read", reason=str(error))
+            else:
+                self.intake.depth = depth.active
+                metrics.QUEUE_DEPTH.set(depth.active)
+                metrics.DEAD_LETTER_DEPTH.set(depth.dead_letters)
+            await asyncio.sleep(DEPTH_INTERVAL_SECONDS)
+
+    async def _watch_cache(self) -> None:
+        while True:
+            try:
+                await self._redis.ping()
+            except (RedisError, OSError, TimeoutError):
+                self._cache_answers = False
+            else:
+                self._cache_answers = True
+            metrics.CACHE_AVAILABLE.set(int(self._cache_answers))
+            await asyncio.sleep(PING_INTERVAL_SECONDS)
