@@ -1,0 +1,163 @@
+"""Sends events to the ingestion API, and waits as long as it asks to."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import aiohttp
+import msgspec
+
+from cloudscale.errors import BackendUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BATCH_PATH = "/api/v1/events/batch"
+SINGLE_PATH = "/api/v1/events"
+PATIENCE_SECONDS = 300.0
+"""An API that has answered nothing useful for so long is given up."""
+
+_REQUEST_SECONDS = 60.0
+_FIRST_DELAY_SECONDS = 0.25
+_LONGEST_DELAY_SECONDS = 30.0
+_COMING_BACK = frozenset({429, 502, 503, 504})
+
+
+class Result(msgspec.Struct, frozen=True, rename="camel"):
+    """What the API said of one event. ``problem`` is its problem document when it was refused."""
+
+    status: int
+    id: str = ""
+    correlation_id: str = ""
+    duplicate: bool = False
+    problem: dict[str, Any] | None = None
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether it is in the queue now."""
+        return self.status == 202
+
+    @property
+    def is_duplicate(self) -> bool:
+        """Whether it had been accepted before."""
+        return self.status == 409 or self.duplicate
+
+    @property
+    def is_to_be_repeated(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.status in _COMING_BACK
+
+
+class _Batch(msgspec.Struct):
+    results: list[Result]
+
+
+class _Single(msgspec.Struct, rename="camel"):
+    id: str
+    correlation_id: str
+    duplicate: bool = False
+
+
+class _Delay:
+    """Grows from failure to failure; the API's own Retry-After comes first."""
+
+    def __init__(self) -> None:
+        self._seconds = _FIRST_DELAY_SECONDS
+        self._deadline = time.monotonic() + PATIENCE_SECONDS
+
+    async def wait(self, why: str, *, retry_after: float | None = None) -> None:
+        if time.monotonic() > self._deadline:
+            raise BackendUnavailableError(f"given up after {PATIENCE_SECONDS:.0f} s: {why}")
+        await asyncio.sleep(self._seconds if retry_after is None else retry_after)
+        self._seconds = min(self._seconds * 2, _LONGEST_DELAY_SECONDS)
+
+
+class EventClient:
+    """A client of one ingestion API, as an async context manager."""
+
+    def __init__(self, url: str, *, connections: int) -> None:
+        self._url = url.rstrip("/")
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections),
+            timeout=aiohttp.ClientTimeout(total=_REQUEST_SECONDS),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def send_batch(self, events: Sequence[bytes]) -> list[Result]:
+        """Send events in one request, and those that were not taken again until they are; results in their order.
+
+        Raises:
+            BackendUnavailableError: the API did not come back in :data:`PATIENCE_SECONDS`.
+        """
+        if not events:
+            return []
+        results: list[Result | None] = [None] * len(events)
+        open_places = list(range(len(events)))
+        delay = _Delay()
+        while True:
+            body = b"\n".join(events[place] for place in open_places)
+            status, answer, retry_after = await self._post(BATCH_PATH, body, "application/x-ndjson", delay)
+            outcomes = _batch_results(status, answer, len(open_places))
+            for place, outcome in zip(open_places, outcomes, strict=True):
+                results[place] = outcome
+            open_places = [
+                place for place, outcome in zip(open_places, outcomes, strict=True) if outcome.is_to_be_repeated
+            ]
+            if not open_places:
+                return [result for result in results if result is not None]
+            await delay.wait(f"{len(open_places)} events are not taken", retry_after=retry_after)
+
+    async def send(self, event: bytes) -> Result:
+        """Send one event in a request of its own, again and again until there is a lasting answer.
+
+        Raises:
+            BackendUnavailableError: the API did not come back in :data:`PATIENCE_SECONDS`.
+        """
+        status, answer, _ = await self._post(SINGLE_PATH, event, "application/json", _Delay())
+        if status in (200, 202):
+            single = msgspec.json.decode(answer, type=_Single)
+            return Result(status, single.id, single.correlation_id, single.duplicate)
+        problem = _problem(status, answer)
+        return Result(status, str(problem.get("id", "")), str(problem.get("correlationId", "")), problem=problem)
+
+    async def _post(self, path: str, body: bytes, content_type: str, delay: _Delay) -> tuple[int, bytes, float | None]:
+        """The first answer that is not about a server that is busy or away: status, body and Retry-After in seconds."""
+        while True:
+            retry_after = None
+            try:
+                async with self._session.post(
+                    self._url + path, data=body, headers={"content-type": content_type}
+                ) as response:
+                    answer = await response.read()
+                    retry_after = _seconds(response.headers.get("retry-after"))
+                    if response.status not in _COMING_BACK:
+                        return response.status, answer, retry_after
+                    why = f"{self._url} answers {response.status}: {_problem(response.status, answer).get('detail')}"
+            except (aiohttp.ClientError, TimeoutError) as error:
+                why = f"{self._url} cannot be reached: {error!r}"
+            await delay.wait(why, retry_after=retry_after)
+
+
+def _batch_results(status: int, answer: bytes, count: int) -> list[Result]:
+    if status in (200, 202, 207):
+        return msgspec.json.decode(answer, type=_Batch).results
+    # The request as a whole was refused, so each of its events was.
+    return [Result(status, problem=_problem(status, answer))] * count
+
+
+def _problem(status: int, answer: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(answer, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return {"status": status, "detail": answer[:500].decode(errors="replace")}
+
+
+def _seconds(header: str | None) -> float | None:
+    return min(float(header), _LONGEST_DELAY_SECONDS) if header and header.isdigit() else None

@@ -1,0 +1,170 @@
+"""Sends the events of a file, a few batches at a time, and goes on after an interruption."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cloudscale.replay.checkpoint import Checkpoint, CheckpointFile, Tally
+from cloudscale.replay.client import EventClient, Result
+from cloudscale.replay.source import Line, fingerprint, prepare, read_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
+
+BATCH_BYTES = 4 * 1024 * 1024
+"""Below the API's bound of 5 MB for one request."""
+
+BATCH_EVENTS = 500
+IN_FLIGHT = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplayOptions:
+    """What to send where. ``state_folder`` keeps the checkpoint and the events that were rejected."""
+
+    path: Path
+    url: str
+    state_folder: Path
+    batch_size: int = BATCH_EVENTS
+    in_flight: int = IN_FLIGHT
+
+
+@dataclass(kw_only=True)
+class ReplayReport:
+    """How far a replay has come. ``position`` is how many bytes of the file have an answer."""
+
+    tally: Tally = field(default_factory=Tally)
+    resumed_at: int = 0
+    position: int = 0
+    rejected_path: Path | None = None
+    """Where the rejected events are, if there were any."""
+
+
+class _Part(msgspec.Struct):
+    """Lines that go into one request, and those of the same stretch that cannot be events."""
+
+    lines: list[Line] = []
+    events: list[bytes] = []
+    refused: list[tuple[Line, str]] = []
+    last: int = 0
+    position: int = 0
+
+
+class _Rejection(msgspec.Struct, kw_only=True):
+    """A line of the file with the rejected events."""
+
+    line: int
+    status: int
+    problem: object
+    event: str
+
+
+async def replay(options: ReplayOptions, *, progress: Callable[[ReplayReport], None]) -> ReplayReport:
+    """Send every event of the file, telling ``progress`` after each request.
+
+    Every event is sent at least once, and its id makes that count once. The checkpoint moves only over lines that all
+    have an answer, so an interruption at any point costs at most the requests that were in flight.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+        BackendUnavailableError: the API stayed away; the same call later goes on where this one ended.
+    """
+    origin = fingerprint(options.path)
+    answers = _Answers(options, origin)
+    lines = itertools.dropwhile(lambda line: line.number <= answers.report.resumed_at, read_lines(options.path))
+    waiting: deque[tuple[_Part, asyncio.Task[list[Result]]]] = deque()
+    async with EventClient(options.url, connections=options.in_flight) as client:
+        try:
+            for part in _parts(lines, origin=origin, size=options.batch_size):
+                waiting.append((part, asyncio.create_task(client.send_batch(part.events))))
+                if len(waiting) == options.in_flight:
+                    answers.add(waiting[0][0], await waiting[0][1])
+                    waiting.popleft()
+                    progress(answers.report)
+            while waiting:
+                answers.add(waiting[0][0], await waiting[0][1])
+                waiting.popleft()
+                progress(answers.report)
+        finally:
+            for _, task in waiting:
+                task.cancel()
+            await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
+    answers.finish()
+    return answers.report
+
+
+class _Answers:
+    """Takes the answers in the order of the file and writes down how far it has come."""
+
+    def __init__(self, options: ReplayOptions, origin: str) -> None:
+        self._files = CheckpointFile(options.state_folder, fingerprint=origin, url=options.url)
+        self._checkpoint = self._files.load()
+        self._rejected_path = options.state_folder / f"{options.path.name.strip('-') or 'stdin'}.rejected.jsonl"
+        self.report = ReplayReport(resumed_at=self._checkpoint.line)
+        self.report.tally.add(self._checkpoint.tally)
+        if not self._checkpoint.line:
+            self._rejected_path.unlink(missing_ok=True)
+        elif self._rejected_path.exists():
+            self.report.rejected_path = self._rejected_path
+
+    def add(self, part: _Part, results: Sequence[Result]) -> None:
+        """Count the answers to one part, which follows on the one before."""
+        rejections = [
+            _Rejection(line=line.number, status=0, problem=reason, event=line.content.decode(errors="replace"))
+            for line, reason in part.refused
+        ]
+        tally = Tally()
+        for line, result in zip(part.lines, results, strict=True):
+            if result.is_accepted:
+                tally.accepted += 1
+            elif result.is_duplicate:
+                tally.duplicates += 1
+            else:
+                event = line.content.decode(errors="replace")
+                rejections.append(
+                    _Rejection(line=line.number, status=result.status, problem=result.problem, event=event)
+                )
+        tally.rejected = len(rejections)
+        self._keep(rejections)
+        self.report.tally.add(tally)
+        self.report.position = part.position
+        self._checkpoint = Checkpoint(line=part.last, tally=self.report.tally)
+        self._files.save(self._checkpoint)
+
+    def finish(self) -> None:
+        """The file is done: the next replay of it starts at its first line."""
+        self._files.remove()
+
+    def _keep(self, rejections: Iterable[_Rejection]) -> None:
+        lines = [msgspec.json.encode(rejection) + b"\n" for rejection in rejections]
+        if lines:
+            self._rejected_path.parent.mkdir(parents=True, exist_ok=True)
+            with self._rejected_path.open("ab") as file:
+                file.writelines(lines)
+            self.report.rejected_path = self._rejected_path
+
+
+def _parts(lines: Iterable[Line], *, origin: str, size: int) -> Iterator[_Part]:
+    part, part_bytes = _Part(), 0
+    for line in lines:
+        try:
+            event = prepare(line, origin=origin)
+        except ValueError as error:
+            part.refused.append((line, str(error)))
+        else:
+            if len(part.events) == size or part_bytes + len(event) >= BATCH_BYTES:
+                yield part
+                part, part_bytes = _Part(), 0
+            part.lines.append(line)
+            part.events.append(event)
+            part_bytes += len(event) + 1
+        part.last, part.position = line.number, line.position
+    if part.last:
+        yield part

@@ -1,0 +1,102 @@
+"""The events of a file, line by line, made fit to be sent more than once."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+import msgspec
+
+from cloudscale.errors import ConfigurationError
+from cloudscale.events import MAXIMUM_EVENT_BYTES
+
+if TYPE_CHECKING:
+    import io
+    from collections.abc import Iterator
+
+STANDARD_INPUT = Path("-")
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line with an event. ``position`` is how many bytes of the file had been read after it (compressed ones)."""
+
+    number: int
+    content: bytes
+    position: int
+
+
+class Head(msgspec.Struct, rename="camel"):
+    """What tells whether an event has an identity of its own."""
+
+    event_id: str | None = None
+    specversion: str | None = None
+
+
+_head = msgspec.json.Decoder(Head)
+_object = msgspec.json.Decoder(dict[str, object])
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 of the file in hex; empty for the standard input, which cannot be read twice.
+
+    Raises:
+        ConfigurationError: the file cannot be read.
+    """
+    if path == STANDARD_INPUT:
+        return ""
+    with _open(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_lines(path: Path) -> Iterator[Line]:
+    """The lines of a JSONL file, plain or compressed with gzip, or of the standard input; empty ones are left out.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or its compressed data is broken.
+    """
+    with _open(path) as raw:
+        seekable = raw.seekable()
+        compressed = seekable and raw.read(2) == _GZIP_MAGIC
+        if seekable:
+            raw.seek(0)
+        lines = cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if compressed else raw
+        try:
+            for number, content in enumerate(lines, start=1):
+                if stripped := content.strip():
+                    yield Line(number, stripped, raw.tell() if seekable else 0)
+        except (EOFError, gzip.BadGzipFile, OSError) as error:
+            raise ConfigurationError(f"{path} cannot be read to its end: {error}") from None
+
+
+def prepare(line: Line, *, origin: str) -> bytes:
+    """The event as it is sent: with an ``eventId`` made of ``origin`` and the line's number if it has no identity.
+
+    So a line that is sent again, after an answer that never came or by the next replay, is recognised as the same.
+
+    Raises:
+        ValueError: this can be no event; the message says why.
+    """
+    if len(line.content) > MAXIMUM_EVENT_BYTES:
+        raise ValueError(f"{len(line.content)} bytes, more than the {MAXIMUM_EVENT_BYTES} an event may have")
+    try:
+        head = _head.decode(line.content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"not an event in JSON: {error}") from None
+    if b"\n" in line.content or b"\r" in line.content:
+        raise ValueError("a line break inside of the line")
+    if head.event_id is not None or head.specversion is not None or not origin:
+        return line.content
+    return msgspec.json.encode({**_object.decode(line.content), "eventId": f"{origin[:16]}-{line.number}"})
+
+
+def _open(path: Path) -> io.BufferedReader:
+    try:
+        if path == STANDARD_INPUT:
+            return open(sys.stdin.fileno(), "rb", closefd=False)
+        return path.open("rb")
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
