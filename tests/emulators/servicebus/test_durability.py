@@ -14,6 +14,7 @@ from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.exceptions import MessageLockLostError, ServiceBusError
 from azure.servicebus.management import ServiceBusAdministrationClient
 from tests.servers.servicebus import ServiceBusServer, servicebus_server
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -103,9 +104,11 @@ async def test_sigkill_at_random_moments_loses_no_message_and_brings_none_back(b
         ]
         before = len(completed)
         target = dice.randrange(20, 200)
-        async with asyncio.timeout(30):
-            while len(completed) < before + target and not any(task.done() for task in traffic):  # noqa: ASYNC110
-                await asyncio.sleep(0.001)
+
+        async def has_progressed(goal: int = before + target, running: list[asyncio.Task[None]] = traffic) -> bool:
+            return len(completed) >= goal or any(task.done() for task in running)
+
+        await wait_until(has_progressed, within=datetime.timedelta(seconds=30), interval=datetime.timedelta())
         broker.kill()
         await asyncio.wait_for(asyncio.gather(*traffic), 30)
         broker.start()

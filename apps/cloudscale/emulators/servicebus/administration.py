@@ -87,7 +87,8 @@ class Administration:
         except ValueError:
             raise ArgumentError("$skip and $top are numbers") from None
         queues = sorted(self._broker.queues.values(), key=lambda queue: queue.description.name.lower())
-        return self._xml(200, atom.render_feed(queues[skip : skip + top], self._base(request)))
+        more = f"$skip={skip + top}&$top={top}" if skip + top < len(queues) else None
+        return self._xml(200, atom.render_feed(queues[skip : skip + top], self._base(request), more))
 
     async def _get(self, request: web.Request) -> web.Response:
         queue = self._broker.queue(request.match_info["path"])

@@ -109,20 +109,14 @@ def render_entry(queue: Queue, base: str) -> str:
     )
 
 
-def render_feed(queues: Sequence[Queue], base: str) -> str:
-    """Write a page of queues."""
+def render_feed(queues: Sequence[Queue], base: str, following: str | None = None) -> str:
+    """Write a page of queues; ``following`` is the query that asks for the next one."""
     entries = "".join(render_entry(queue, base) for queue in queues)
+    self_link = f'<link rel="self" href="{base}/$Resources/queues"/>'
+    next_link = f'<link rel="next" href="{base}/$Resources/queues?{escape(following)}"/>' if following else ""
     return (
         f'<feed xmlns="{ATOM}"><title type="text">Queues</title><id>{base}/$Resources/queues</id>'
-        f'<updated>{_moment(0)}</updated><link rel="self" href="{base}/$Resources/queues"/>{entries}</feed>'
-    )
-
-
-def render_empty_feed(base: str) -> str:
-    """Write the feed with which the service answers a question for an entity that is not there."""
-    return (
-        f'<feed xmlns="{ATOM}"><title type="text">Publicly Listed Services</title><id>{base}</id>'
-        f"<updated>{_moment(0)}</updated></feed>"
+        f"<updated>{_moment(0)}</updated>{self_link}{next_link}{entries}</feed>"
     )
 
 

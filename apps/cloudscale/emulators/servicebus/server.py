@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -188,7 +189,7 @@ async def _listen(
 
 def _port_error(port: int, option: str, error: OSError) -> PortInUseError:
     return PortInUseError(
-        f"port {port} cannot be used ({error.strerror}): stop what uses it, or choose another {option}"
+        f"port {port} cannot be used ({os.strerror(error.errno or 0)}): stop what uses it, or choose another {option}"
     )
 
 

@@ -1,0 +1,285 @@
+"""The semantics of a queue, without a server and with a clock of our own."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from cloudscale.emulators.servicebus.authorization import SharedAccessKey
+from cloudscale.emulators.servicebus.broker import Broker
+from cloudscale.emulators.servicebus.conditions import (
+    ArgumentError,
+    EntityExistsError,
+    EntityNotFoundError,
+    MessageLockLostError,
+)
+from cloudscale.emulators.servicebus.description import QueueDescription
+from cloudscale.emulators.servicebus.message import IncomingMessage, pack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cloudscale.emulators.servicebus.queue import Queue
+    from cloudscale.emulators.servicebus.sessions import Session
+    from cloudscale.emulators.servicebus.stored import StoredMessage
+
+KEY = SharedAccessKey("name", "key")
+LOCK_MILLISECONDS = 30_000
+
+
+class Clock:
+    """Milliseconds that pass only when told."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+class Reader:
+    """A consumer that remembers what it was given."""
+
+    def __init__(self, credit: int, *, deletes: bool = False) -> None:
+        self.credit = credit
+        self.deletes = deletes
+        self.session: Session | None = None
+        self.tokens: dict[bytes, StoredMessage] = {}
+        self.sequences: list[int] = []
+
+    def deliver(self, message: StoredMessage, token: bytes) -> None:
+        self.credit -= 1
+        self.tokens[token] = message
+        self.sequences.append(message.sequence)
+
+
+def body(text: bytes = b"x") -> bytes:
+    return pack(0, b"", b"\x00\x53\x75\xa0" + bytes((len(text),)) + text)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def broker(tmp_path: Path, clock: Clock) -> Iterator[Broker]:
+    opened = Broker(tmp_path, KEY, clock=clock)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def make(broker: Broker) -> Callable[..., Queue]:
+    def create(**options: Any) -> Queue:
+        given: dict[str, Any] = {"name": "queue", "lock_duration": LOCK_MILLISECONDS} | options
+        return broker.create_queue(QueueDescription(**given))
+
+    return create
+
+
+def test_consumers_take_turns(make: Callable[..., Queue]) -> None:
+    queue = make()
+    first, second = Reader(10), Reader(10)
+    queue.subscribe(first, dead=False)
+    queue.subscribe(second, dead=False)
+    queue.send([IncomingMessage(body()) for _ in range(4)])
+    assert (first.sequences, second.sequences) == ([1, 3], [2, 4])
+
+
+def test_no_consumer_gets_more_than_its_credit(make: Callable[..., Queue]) -> None:
+    queue = make()
+    reader = Reader(2)
+    queue.subscribe(reader, dead=False)
+    queue.send([IncomingMessage(body()) for _ in range(4)])
+    assert reader.sequences == [1, 2]
+
+
+def test_an_abandoned_message_returns_to_its_place(make: Callable[..., Queue]) -> None:
+    queue = make()
+    reader = Reader(1)
+    queue.subscribe(reader, dead=False)
+    queue.send([IncomingMessage(body()) for _ in range(3)])
+    (token,) = reader.tokens
+    queue.abandon(token)
+    reader.credit = 3
+    queue.pump_for(reader, dead=False)
+    assert reader.sequences == [1, 1, 2, 3]
+
+
+def test_a_lock_that_was_renewed_expires_later(make: Callable[..., Queue], clock: Clock) -> None:
+    queue = make()
+    reader = Reader(1)
+    queue.subscribe(reader, dead=False)
+    queue.send([IncomingMessage(body())])
+    (token,) = reader.tokens
+    clock.now += LOCK_MILLISECONDS - 1
+    queue.renew(token)
+    clock.now += LOCK_MILLISECONDS - 1
+    queue.tick(clock.now)
+    assert token in queue.locked
+    clock.now += 1
+    queue.tick(clock.now)
+    with pytest.raises(MessageLockLostError):
+        queue.complete(token)
+
+
+def test_a_duplicate_counts_as_new_after_the_window(make: Callable[..., Queue], clock: Clock) -> None:
+    queue = make(requires_duplicate_detection=True, duplicate_detection_window=60_000)
+    message = IncomingMessage(body(), message_id="same")
+    assert queue.send([message]) == [1]
+    assert queue.send([message]) == [0]
+    clock.now += 60_001
+    queue.tick(clock.now)
+    assert queue.send([message]) == [2]
+
+
+def test_a_message_that_expires_while_locked_goes_when_its_lock_does(make: Callable[..., Queue], clock: Clock) -> None:
+    queue = make()
+    reader = Reader(1)
+    queue.subscribe(reader, dead=False)
+    queue.send([IncomingMessage(body(), time_to_live=1000)])
+    clock.now += 2000
+    queue.tick(clock.now)
+    assert len(queue.messages) == 1
+    clock.now += LOCK_MILLISECONDS
+    queue.tick(clock.now)
+    assert len(queue.messages) == 0
+
+
+def test_settings_that_cannot_change_are_refused(broker: Broker, make: Callable[..., Queue]) -> None:
+    make()
+    with pytest.raises(ArgumentError, match="requires_session"):
+        broker.update_queue(QueueDescription(name="queue", requires_session=True))
+    with pytest.raises(EntityExistsError):
+        make(name="QUEUE")
+    with pytest.raises(EntityNotFoundError):
+        broker.delete_queue("other")
+
+
+def test_survivors_are_moved_out_of_sparse_segments(tmp_path: Path, clock: Clock) -> None:
+    broker = Broker(tmp_path, KEY, clock=clock, segment_bytes=2_000, cache_bytes=0)
+    queue = broker.create_queue(QueueDescription(name="queue"))
+    reader = Reader(0)
+    queue.subscribe(reader, dead=False)
+    for number in range(300):
+        queue.send([IncomingMessage(body(str(number).encode() * 20))])
+    reader.credit = 300
+    queue.pump_for(reader, dead=False)
+    for token, message in reader.tokens.items():
+        if message.sequence != 5:
+            queue.complete(token)
+    before = len(broker.journal.segments)
+    for _ in range(10):
+        broker.tick()
+    assert before > 10
+    assert len(broker.journal.segments) < 5
+    broker.close()
+    again = Broker(tmp_path, KEY, clock=clock)
+    (survivor,) = again.queue("queue").messages.values()
+    assert again.queue("queue").storage.payload(survivor) == body(b"4" * 20)
+    again.close()
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """A queue against a model, with restarts at any moment: whatever is not settled is there, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.temporary = tempfile.TemporaryDirectory()
+        self.alive: dict[int, bytes] = {}
+        self.counts: dict[int, int] = {}
+        self.dead: set[int] = set()
+        self.deferred: set[int] = set()
+        self.open()
+        self.broker.create_queue(QueueDescription(name="queue", max_delivery_count=3, lock_duration=LOCK_MILLISECONDS))
+        self.subscribe()
+
+    def open(self) -> None:
+        directory = Path(self.temporary.name)
+        self.broker = Broker(directory, KEY, clock=self.clock, segment_bytes=500, cache_bytes=100)
+
+    def subscribe(self) -> None:
+        self.queue = self.broker.queue("queue")
+        self.reader = Reader(0)
+        self.queue.subscribe(self.reader, dead=False)
+
+    @rule(text=st.binary(min_size=1, max_size=60))
+    def send(self, text: bytes) -> None:
+        (number,) = self.queue.send([IncomingMessage(body(text))])
+        self.alive[number], self.counts[number] = body(text), 0
+
+    @rule(credit=st.integers(1, 3))
+    def receive(self, credit: int) -> None:
+        self.reader.credit = credit
+        self.queue.pump_for(self.reader, dead=False)
+        self.reader.credit = 0
+
+    def held(self) -> dict[bytes, StoredMessage]:
+        return {token: message for token, message in self.reader.tokens.items() if token in self.queue.locked}
+
+    @precondition(lambda self: self.held())
+    @rule(data=st.data(), what=st.sampled_from(["complete", "abandon", "defer", "bury", "release"]))
+    def settle(self, data: st.DataObject, what: str) -> None:
+        token, message = data.draw(st.sampled_from(sorted(self.held().items(), key=lambda item: item[1].sequence)))
+        number = message.sequence
+        if what == "complete":
+            self.queue.complete(token)
+            del self.alive[number]
+        elif what == "abandon":
+            self.queue.abandon(token)
+            self.count(number)
+        elif what == "defer":
+            self.queue.defer(token)
+            self.deferred.add(number)
+        elif what == "bury":
+            self.queue.dead_letter(token, {})
+            self.dead.add(number)
+        else:
+            self.queue.abandon(token, counted=False)
+
+    def count(self, number: int) -> None:
+        self.counts[number] += 1
+        if self.counts[number] >= 3:
+            self.dead.add(number)
+
+    @rule()
+    def let_locks_expire(self) -> None:
+        held = [message.sequence for message in self.held().values()]
+        self.clock.now += LOCK_MILLISECONDS
+        self.broker.tick()
+        for number in held:
+            self.count(number)
+
+    @rule()
+    def restart(self) -> None:
+        self.broker.close()
+        self.open()
+        self.subscribe()
+
+    @invariant()
+    def the_queue_is_as_the_model(self) -> None:
+        assert set(self.queue.messages) == set(self.alive)
+        assert {number for number, message in self.queue.messages.items() if message.dead} == self.dead
+        assert self.queue.counts["dead"] == len(self.dead)
+        assert self.queue.size_bytes == sum(message.size for message in self.queue.messages.values())
+        assert self.queue.active == len(self.alive) - len(self.dead) - len(self.deferred)
+        for number, message in self.queue.messages.items():
+            assert message.delivery_count == self.counts[number]
+            if number not in self.dead:
+                assert self.queue.storage.payload(message) == self.alive[number]
+
+    def teardown(self) -> None:
+        self.broker.close()
+        self.temporary.cleanup()
+
+
+TestQueueAgainstModel = QueueMachine.TestCase
+TestQueueAgainstModel.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
