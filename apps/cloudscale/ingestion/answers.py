@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -45,7 +45,7 @@ class BatchItem(msgspec.Struct, frozen=True, gc=False, rename="camel", omit_defa
     id: str = ""
     correlation_id: str = ""
     duplicate: bool = False
-    problem: dict[str, object] | None = None
+    problem: dict[str, Any] | None = None
 
 
 class BatchResult(msgspec.Struct, frozen=True, gc=False, rename="camel"):
