@@ -1,0 +1,70 @@
+"""``cloudscale``: run a pipeline on this machine, feed it, look into it, and prove that it lost nothing."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from cloudscale.commands import dead_letters, depth, events, resource, run, verify
+from cloudscale.errors import CloudScaleError, ConfigurationError
+
+EXIT_FAILED = 1
+EXIT_MISUSED = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="cloudscale",
+    help="HTTP events in, fraud-scored documents in Cosmos DB out, nothing lost.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+app.command("run")(run.run)
+app.command("schema")(resource.schema)
+app.command("validate")(resource.validate)
+app.add_typer(events.app, name="events")
+app.command("verify")(verify.verify)
+app.add_typer(dead_letters.app, name="dlq")
+app.command("depth")(depth.depth)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("cloudscale"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    show_version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """HTTP events in, fraud-scored documents in Cosmos DB out, nothing lost."""
+
+
+@app.command("version")
+def print_version() -> None:
+    """Print the version."""
+    _print_version(wanted=True)
+
+
+def main() -> None:
+    """The console script: expected errors become one line for each problem instead of a traceback."""
+    try:
+        app()
+    except CloudScaleError as error:
+        for line in str(error).splitlines() or [type(error).__name__]:
+            typer.echo(f"error: {line}", err=True)
+        sys.exit(EXIT_MISUSED if isinstance(error, ConfigurationError) else EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""``cloudscale events``: send single events, replay files."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from cloudscale.commands.options import DataDirectory
+from cloudscale.errors import CloudScaleError
+from cloudscale.local.directory import DEFAULT_DATA_DIRECTORY, read_record
+
+if TYPE_CHECKING:
+    from cloudscale.replay.replay import ReplayOptions
+
+app = typer.Typer(help="Send events to the ingestion API.", no_args_is_help=True)
+
+File = Annotated[
+    Path, typer.Argument(help="File with one JSON event a line, plain or .gz; - reads the standard input.")
+]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url", help="Address of the ingestion API; by default that of the run in --data-dir.", envvar="CLOUDSCALE_URL"
+    ),
+]
+
+
+@app.command()
+def send(file: File, *, url: Url = None, data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY) -> None:
+    """Send each event in a request of its own and print each answer, one JSON object a line.
+
+    For a few events: the limits of the resource count requests. Exit code 1 when one was refused.
+    """
+    refused = asyncio.run(_send(file, url or read_record(data_dir).ingestion_url))
+    if refused:
+        raise typer.Exit(1)
+
+
+async def _send(path: Path, url: str) -> int:
+    from cloudscale.replay.client import EventClient
+    from cloudscale.replay.source import fingerprint, prepare, read_lines
+
+    refused = 0
+    origin = fingerprint(path)
+    async with EventClient(url, connections=1) as client:
+        for line in read_lines(path):
+            try:
+                event = prepare(line, origin=origin)
+            except ValueError as error:
+                raise CloudScaleError(f"{path}, line {line.number}: {error}") from None
+            result = await client.send(event)
+            refused += not (result.is_accepted or result.is_duplicate)
+            typer.echo(msgspec.json.encode(result).decode())
+    return refused
+
+
+@app.command()
+def replay(
+    file: File,
+    *,
+    url: Url = None,
+    data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY,
+    batch_size: Annotated[int, typer.Option(help="Events in one request.", min=1, max=1000)] = 500,
+    in_flight: Annotated[int, typer.Option(help="Requests under way at the same time.", min=1, max=64)] = 4,
+) -> None:
+    """Send a whole file in batches, with a progress bar.
+
+    Waits when the API asks to. An interrupted replay goes on where it was when the same command is given again.
+    Events that are already there are recognised, so a replay can be repeated. Rejected events are written to a file
+    beside the checkpoint, and make the exit code 1.
+    """
+    from cloudscale.replay.replay import ReplayOptions
+
+    options = ReplayOptions(
+        path=file,
+        url=url or read_record(data_dir).ingestion_url,
+        state_folder=data_dir / "replays",
+        batch_size=batch_size,
+        in_flight=in_flight,
+    )
+    if _replay(options):
+        raise typer.Exit(1)
+
+
+def _replay(options: ReplayOptions) -> int:
+    """Replay with a progress bar; the number of rejected events."""
+    from cloudscale.replay.progress import ReplayProgress
+    from cloudscale.replay.replay import replay as replay_file
+
+    with ReplayProgress(options.path, live=sys.stderr.isatty()) as progress:
+        report = asyncio.run(replay_file(options, progress=progress.show))
+    typer.echo(progress.summary(report))
+    return report.tally.rejected

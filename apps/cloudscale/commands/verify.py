@@ -1,0 +1,110 @@
+"""``cloudscale verify``: the proof that nothing was lost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+
+from cloudscale.commands.options import AsJson, DataDirectory
+from cloudscale.errors import BackendUnavailableError
+from cloudscale.local.directory import DEFAULT_DATA_DIRECTORY
+from cloudscale.local.instance import Instance, find_instance
+from cloudscale.units import parse_duration
+
+if TYPE_CHECKING:
+    from cloudscale.verification import Balance
+
+_INTERVAL_SECONDS = 0.5
+_NAMED_IDS = 100
+_COLUMNS = ("accepted", "persisted", "duplicates", "dead_letters", "in_flight", "difference")
+
+
+def verify(
+    *,
+    data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY,
+    wait: Annotated[
+        str, typer.Option(help="How long to wait for events that are still on their way, such as 30s or 5m.")
+    ] = "0s",
+    as_json: AsJson = False,
+) -> None:
+    """Prove that no accepted event was lost.
+
+    For each tenant and hour: accepted = persisted + duplicates + dead letters + in flight. Persisted is what the store
+    says when asked, the rest is the ledger's. Exit code 1, and the ids, when an event was answered 202 and is nowhere;
+    exit code 3 when events were still moving, so that nothing is proven yet.
+    """
+    balance = asyncio.run(_verify(find_instance(data_dir), parse_duration(wait).total_seconds()))
+    typer.echo(_as_json(balance) if as_json else render(balance))
+    if balance.lost:
+        raise typer.Exit(1)
+    if not balance.is_proven:
+        raise typer.Exit(3)
+
+
+async def _verify(instance: Instance, wait_seconds: float) -> Balance:
+    """Verify, and again while events move and there is time left."""
+    from redis.asyncio import Redis
+    from redis.exceptions import RedisError
+
+    from cloudscale import verification
+    from cloudscale.store.events import EventStore
+
+    pipeline, settings = instance.pipeline, instance.settings
+    deadline = time.monotonic() + wait_seconds
+    async with Redis.from_url(settings.redis_url) as redis, EventStore(pipeline.spec.store, settings) as store:
+        while True:
+            try:
+                balance = await verification.verify(pipeline, settings, redis=redis, store=store)
+            except RedisError as error:
+                raise BackendUnavailableError(f"the ledger in Redis cannot be read: {error}") from None
+            if balance.is_proven or balance.lost or time.monotonic() >= deadline:
+                return balance
+            await asyncio.sleep(_INTERVAL_SECONDS)
+
+
+def render(balance: Balance) -> str:
+    """The balance as a table and a verdict."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("tenant", "hour", box=None)
+    for column in _COLUMNS:
+        table.add_column(column.replace("_", " "), justify="right")
+    for hour in balance.hours:
+        table.add_row(hour.tenant_id, hour.hour, *(f"{getattr(hour, column):,}" for column in _COLUMNS))
+    table.add_row("total", "", *(f"{balance.total(column):,}" for column in _COLUMNS), style="bold")
+    console = Console()
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get() + "\n".join(_verdict(balance))
+
+
+def _verdict(balance: Balance) -> list[str]:
+    if balance.lost:
+        named = balance.missing[:_NAMED_IDS]
+        ids = [f"missing: {each.tenant_id} {each.event_id} (received {each.hour[1]})" for each in named]
+        more = len(balance.missing) - len(named)
+        return [
+            f"{balance.lost:,} events were accepted and are nowhere",
+            *ids,
+            *([f"and {more:,} more"] if more else []),
+        ]
+    if balance.moving:
+        return ["nothing is missing so far, but events are on their way: verify again, or with --wait 1m"]
+    if balance.unsearched:
+        return [f"the whereabouts of {balance.unsearched:,} events are open, the queue is too deep to look through"]
+    return ["zero lost"]
+
+
+def _as_json(balance: Balance) -> str:
+    totals = {column: balance.total(column) for column in _COLUMNS}
+    document = msgspec.to_builtins(balance) | {
+        "totals": totals,
+        "lost": balance.lost,
+        "proven": balance.is_proven,
+    }
+    return msgspec.json.encode(document).decode()
