@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(_settings(options)))
     except CloudScaleError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 — a message for a person, not a log
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return 2
     return 0
 
@@ -48,9 +48,7 @@ async def _run(settings: Settings) -> None:
     def ready(ports: Ports) -> None:
         scheme = "amqps" if settings.tls else "amqp"
         host = settings.host
-        print(  # noqa: T201 — the line a supervisor waits for
-            f"listening {scheme}://{host}:{ports.amqp} https://{host}:{ports.management}", flush=True
-        )
+        print(f"listening {scheme}://{host}:{ports.amqp} https://{host}:{ports.management}", flush=True)  # noqa: T201
 
     await serve(settings, ready=ready, stop=stop)
 

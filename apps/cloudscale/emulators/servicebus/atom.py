@@ -78,7 +78,7 @@ def parse_queue(body: bytes) -> QueueChange:
         # The standard library's parser expands entities, so a document type is refused.
         raise ArgumentError("the body is too long or holds a document type")
     try:
-        root = ET.fromstring(body)  # noqa: S314 — see above
+        root = ET.fromstring(body)  # noqa: S314 — entities are refused above
     except ET.ParseError as error:
         raise ArgumentError(f"the body is no XML: {error}") from None
     described = root.find(f".//{{{CONNECT}}}QueueDescription")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from cloudscale.emulators.servicebus.authorization import SharedAccessKey
     from cloudscale.emulators.servicebus.description import QueueDescription
+    from cloudscale.emulators.servicebus.stored import StoredMessage
 
 MOVED_IN_A_TICK = 256
 
@@ -58,6 +59,7 @@ class Broker:
         started = time.perf_counter()
         states = records.recover(self.journal)
         self.queues: dict[str, Queue] = {}
+        self._moving: list[tuple[Queue, StoredMessage, int]] = []
         for state in states.values():
             self._open(state)
         self._next_identifier = max(states, default=0) + 1
@@ -149,13 +151,19 @@ class Broker:
 
     def _compact(self) -> None:
         """Move a few survivors out of a segment that is mostly dead, so that its file can go."""
-        number = self.journal.sparse_segment()
-        if number is None:
-            return
-        moved = 0
-        for queue in self.queues.values():
-            for message in [message for message in queue.messages.values() if message.segment == number]:
-                if moved == MOVED_IN_A_TICK:
-                    return
+        if not self._moving:
+            number = self.journal.sparse_segment()
+            if number is not None:
+                self._moving = self._survivors(number)
+        for _ in range(min(MOVED_IN_A_TICK, len(self._moving))):
+            queue, message, segment = self._moving.pop()
+            if message.segment == segment and queue.messages.get(message.sequence) is message:
                 queue.storage.rewrite(message)
-                moved += 1
+
+    def _survivors(self, segment: int) -> list[tuple[Queue, StoredMessage, int]]:
+        return [
+            (queue, message, segment)
+            for queue in self.queues.values()
+            for message in queue.messages.values()
+            if message.segment == segment
+        ]

@@ -60,7 +60,7 @@ class Connection(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         self._connections.add(self)
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — asyncio's signature
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — the interface's signature
         """Return what the client held; a broken connection counts as a failed delivery."""
         self._connections.discard(self)
         for channel in self.channels.values():
@@ -76,7 +76,7 @@ class Connection(asyncio.Protocol):
 
     def process(self) -> None:
         """Handle the frames that are here, unless the broker is told to stall."""
-        if self.broker.faults.stall:
+        if self.broker.faults.stall or self._closing:
             return
         data = bytes(self._received)
         position = 0

@@ -32,7 +32,7 @@ class Faults(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=
         """
         if self.throttle:
             raise ServerBusyError("the emulator was told to throttle: DELETE /$faults ends it")
-        if self.fail_ratio and random.random() < self.fail_ratio:  # noqa: S311 — a test's dice, no secret
+        if self.fail_ratio and random.random() < self.fail_ratio:  # noqa: S311 — no secret
             raise ConditionError("the emulator was told to fail: DELETE /$faults ends it")
 
 

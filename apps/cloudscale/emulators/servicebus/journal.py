@@ -160,6 +160,11 @@ class Journal:
             raise JournalError(f"{segment.path} cannot be written: {error.strerror}; make room and restart") from error
         self._unsynchronised = True
 
+    @property
+    def unsynchronised(self) -> bool:
+        """Whether something was written that :meth:`sync` has not seen."""
+        return self._unsynchronised
+
     def sync(self) -> None:
         """Wait until the disk has what was written.
 

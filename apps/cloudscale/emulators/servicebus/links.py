@@ -196,7 +196,7 @@ class ReplyLink:
             self._channel.echo_flow(self)
             self.draining = False
 
-    def close(self, *, counted: bool) -> None:  # noqa: ARG002 — the same interface as OutgoingLink
+    def close(self, *, counted: bool) -> None:  # noqa: ARG002 — the interface's signature
         """Drop the answers that wait."""
         self._waiting.clear()
 
@@ -204,5 +204,5 @@ class ReplyLink:
         while self._waiting and self.credit > 0:
             self.credit -= 1
             self.delivery_count = (self.delivery_count + 1) % _MODULO
-            tag = random.randbytes(16)  # noqa: S311 — a name, no secret
+            tag = random.randbytes(16)  # noqa: S311 — no secret
             self._channel.send_message(self.handle, self._waiting.pop(0), tag, settled=True)

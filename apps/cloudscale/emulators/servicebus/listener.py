@@ -61,7 +61,7 @@ class DualListener:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _accept(self) -> None:
-        assert self._socket is not None  # noqa: S101 — the reader exists only while the socket does
+        assert self._socket is not None  # noqa: S101
         try:
             client, _ = self._socket.accept()
         except OSError as error:

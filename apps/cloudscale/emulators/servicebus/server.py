@@ -177,7 +177,7 @@ async def _listen(
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     factory = runner.server
-    assert factory is not None  # noqa: S101 — setup() made it
+    assert factory is not None  # noqa: S101
     listener = DualListener(factory, context)
     try:
         listener.listen(settings.host, settings.management_port)

@@ -72,7 +72,7 @@ class Turn:
             await asyncio.sleep(SYNC_INTERVAL_SECONDS)
             try:
                 self._journal.write()
-                if self._policy is not SyncPolicy.NEVER:
+                if self._policy is not SyncPolicy.NEVER and self._journal.unsynchronised:
                     await asyncio.to_thread(self._journal.sync)
             except JournalError as error:
                 self._failed(error)
