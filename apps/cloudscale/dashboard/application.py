@@ -1,0 +1,101 @@
+"""Puts the dashboard together: backends, collector, routes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from redis.exceptions import RedisError
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from cloudscale import metrics
+from cloudscale.dashboard import inspecting, overview, records, sessions, verifying
+from cloudscale.dashboard.access import read_access
+from cloudscale.dashboard.audit import Audit
+from cloudscale.dashboard.backends import Backends, Remembered
+from cloudscale.dashboard.collector import Collector
+from cloudscale.dashboard.responses import EXCEPTION_HANDLERS, JsonResponse, SecurityHeaders
+from cloudscale.dashboard.static_files import assets
+from cloudscale.limits.keys import keys_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+
+    from cloudscale.pipeline import EventPipeline
+    from cloudscale.settings import Settings
+
+BALANCE_SECONDS = 10.0
+ANSWER_SECONDS = 4.0
+
+
+def build_application(resource: EventPipeline, settings: Settings) -> Starlette:
+    """The dashboard of one pipeline as an ASGI application.
+
+    Raises:
+        ConfigurationError: the token file cannot be used.
+    """
+    token_file = Path(settings.dashboard_token_file) if settings.dashboard_token_file else None
+    access = read_access(token_file)
+
+    @asynccontextmanager
+    async def lifespan(application: Starlette) -> AsyncIterator[None]:
+        state = application.state
+        async with Backends(resource, settings) as backends:
+            keys = keys_of(resource)
+            state.access = access
+            state.backends = backends
+            state.audit = Audit(backends.redis, keys)
+            state.balances = Remembered(BALANCE_SECONDS)
+            state.answers = Remembered(ANSWER_SECONDS)
+            state.stopping = asyncio.Event()
+            state.collector = Collector(backends.redis, keys, depth=backends.depth, name=socket.gethostname())
+            collecting = asyncio.create_task(state.collector.run(), name="collector")
+            try:
+                yield
+            finally:
+                state.stopping.set()
+                collecting.cancel()
+                with suppress(asyncio.CancelledError):
+                    await collecting
+
+    return Starlette(
+        routes=[
+            Route("/health", _health),
+            Route("/ready", _ready),
+            Route("/metrics", _metrics),
+            *sessions.routes,
+            *overview.routes,
+            *verifying.routes,
+            *records.routes,
+            *inspecting.routes,
+            Mount("/static", assets()),
+        ],
+        middleware=[Middleware(SecurityHeaders), Middleware(GZipMiddleware, minimum_size=1024)],
+        exception_handlers=EXCEPTION_HANDLERS,
+        lifespan=lifespan,
+    )
+
+
+async def _health(_request: Request) -> Response:
+    return JsonResponse({"status": "alive"})
+
+
+async def _ready(request: Request) -> Response:
+    try:
+        await request.app.state.backends.redis.ping()
+    except (RedisError, OSError) as error:
+        return JsonResponse({"status": "unready", "problems": [f"Redis cannot be reached: {error}"]}, 503)
+    return JsonResponse({"status": "ready"})
+
+
+async def _metrics(_request: Request) -> Response:
+    return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)

@@ -1,0 +1,59 @@
+"""The record of who did what: every replay and discard, in a Redis stream and in the log.
+
+It is written before the act is tried, so that no act goes unrecorded; its outcome follows as a second entry.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from redis.asyncio import Redis
+
+    from cloudscale.limits.keys import Keys
+
+log = structlog.get_logger(__name__)
+
+ENTRIES = 10_000
+
+Act = Literal["replay", "discard"]
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One entry of the audit record."""
+
+    at: str
+    who: str
+    act: Act
+    what: str
+    outcome: str
+
+
+class Audit:
+    """The audit record of one pipeline."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._redis = redis
+        self._key = keys.prefix + "audit"
+
+    async def record(self, *, who: str, act: Act, what: str, outcome: str) -> None:
+        """Add an entry.
+
+        Raises:
+            redis.exceptions.RedisError: it is not recorded, so the act must not be done.
+        """
+        at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        entry = Entry(at=at, who=who, act=act, what=what, outcome=outcome)
+        log.info("dead letters: acted", who=who, act=act, what=what, outcome=outcome)
+        await self._redis.xadd(self._key, {"entry": msgspec.json.encode(entry)}, maxlen=ENTRIES, approximate=True)
+
+    async def newest(self, limit: int = 100) -> Sequence[Entry]:
+        """The newest entries, the newest first."""
+        entries: Any = await self._redis.xrevrange(self._key, count=limit)
+        return [msgspec.json.decode(fields[b"entry"], type=Entry) for _, fields in entries]

@@ -1,0 +1,81 @@
+"""The overview: the last hour as series, and a stream of what happens now."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
+
+from cloudscale.dashboard.points import Point, as_columns, restricted
+from cloudscale.dashboard.responses import JsonResponse
+from cloudscale.dashboard.service_levels import ServiceLevel, service_levels
+from cloudscale.dashboard.sessions import viewer_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from cloudscale.dashboard.access import Viewer
+    from cloudscale.dashboard.collector import Collector
+
+SILENCE_SECONDS = 10.0
+"""A stream with nothing to say sends a comment after this long, so that proxies do not cut it."""
+
+
+class Now(msgspec.Struct, frozen=True, rename="camel"):
+    """One message of the stream. ``kept`` says that the point belongs to the series."""
+
+    point: Point
+    kept: bool
+    service_levels: list[ServiceLevel]
+
+
+def now(collector: Collector, viewer: Viewer) -> Now:
+    """The newest point, as far as the viewer may see it."""
+    point = collector.latest
+    kept = bool(collector.points) and collector.points[-1] is point
+    return Now(restricted(point, viewer.tenants), kept, service_levels(collector.tallies))
+
+
+async def history(request: Request) -> Response:
+    """The series of the last hour, one list a field."""
+    viewer = viewer_of(request)
+    collector: Collector = request.app.state.collector
+    points = [restricted(point, viewer.tenants) for point in collector.points]
+    return JsonResponse({"series": as_columns(points), "now": now(collector, viewer)})
+
+
+async def stream(request: Request) -> Response:
+    """Server-Sent Events: one message a second, each complete in itself, so that a reconnect misses nothing.
+
+    The browser fetches the history again after a reconnect, which fills the gap in the plots.
+    """
+    viewer = viewer_of(request)
+    collector: Collector = request.app.state.collector
+    stopping: asyncio.Event = request.app.state.stopping
+    return StreamingResponse(
+        _messages(collector, viewer, stopping),
+        media_type="text/event-stream",
+        headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+    )
+
+
+async def _messages(collector: Collector, viewer: Viewer, stopping: asyncio.Event) -> AsyncIterator[bytes]:
+    yield b"retry: 1000\n\n"
+    with collector.listening() as arrival:
+        while not stopping.is_set():
+            yield b"data: " + msgspec.json.encode(now(collector, viewer)) + b"\n\n"
+            arrival.clear()
+            try:
+                async with asyncio.timeout(SILENCE_SECONDS):
+                    await arrival.wait()
+            except TimeoutError:
+                yield b": still here\n\n"
+
+
+routes = [Route("/api/history", history), Route("/api/stream", stream)]

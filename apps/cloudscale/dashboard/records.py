@@ -1,0 +1,172 @@
+"""What the store holds, for the pages Events, Users and Security: all of it asked for when somebody looks."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.routing import Route
+
+from cloudscale.dashboard.responses import JsonResponse, RefusedError
+from cloudscale.dashboard.sessions import viewer_of
+from cloudscale.store.alerts import AlertStore
+from cloudscale.store.events import EventFilter
+from cloudscale.store.profiles import ProfileStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from cloudscale.dashboard.access import Viewer
+    from cloudscale.dashboard.backends import Backends
+    from cloudscale.store.alerts import Alert
+    from cloudscale.store.profiles import Profile
+
+EVENTS_SHOWN = 100
+RECENT_EVENTS = 500
+"""Events that the top clients are taken from."""
+
+PROFILES_SHOWN = 50
+CLIENTS_SHOWN = 10
+
+
+async def events(request: Request) -> Response:
+    """Events by id, correlation id, tenant, user, type and time, the last received first."""
+    viewer = viewer_of(request)
+    asked = request.query_params
+    which = EventFilter(
+        event_id=asked.get("id") or None,
+        correlation_id=asked.get("correlationId") or None,
+        user_id=asked.get("user") or None,
+        event_type=asked.get("type") or None,
+        since=asked.get("since") or None,
+        until=asked.get("until") or None,
+    )
+    found = await _find(request, which, viewer, tenant=asked.get("tenant") or None, limit=EVENTS_SHOWN)
+    return JsonResponse({"events": [_summary(document) for document in found], "limit": EVENTS_SHOWN})
+
+
+async def event(request: Request) -> Response:
+    """One event with all its fields."""
+    viewer = viewer_of(request)
+    event_id = request.path_params["event_id"]
+    for document in await _find(request, EventFilter(event_id=event_id), viewer, tenant=None, limit=1):
+        return JsonResponse({"event": {name: value for name, value in document.items() if not name.startswith("_")}})
+    raise RefusedError(404, f"No event {event_id} is stored. It may still be in the queue, or be a dead letter.")
+
+
+async def users(request: Request) -> Response:
+    """The profiles with the highest scores, or one user's."""
+    viewer = viewer_of(request)
+    backends: Backends = request.app.state.backends
+    profiles = ProfileStore(await backends.store())
+    user_id = request.query_params.get("user") or None
+    found: list[Profile] = []
+    for tenant in tenants_asked(viewer, request.query_params.get("tenant") or None):
+        if user_id and tenant:
+            profile = await profiles.get(tenant, user_id)
+            found += [profile] if profile else []
+        else:
+            found += await profiles.top(tenant_id=tenant, limit=PROFILES_SHOWN)
+    if user_id:
+        found = [profile for profile in found if profile.user_id == user_id]
+    found.sort(key=lambda profile: profile.score, reverse=True)
+    count = await profiles.count() if viewer.tenants is None else None
+    hidden = {"id", "partitionKey", "position", "_etag"}
+    rows = [
+        {name: value for name, value in msgspec.to_builtins(profile).items() if name not in hidden}
+        for profile in found[:PROFILES_SHOWN]
+    ]
+    return JsonResponse({"users": rows, "count": count})
+
+
+async def security(request: Request) -> Response:
+    """Alerts, the newest suspicious events with their evidence, and the clients that send the most."""
+    viewer = viewer_of(request)
+    return JsonResponse(
+        await request.app.state.answers.get(("security", viewer.tenants), lambda: _security(request, viewer))
+    )
+
+
+async def _security(request: Request, viewer: Viewer) -> dict[str, Any]:
+    backends: Backends = request.app.state.backends
+    alerts = AlertStore(await backends.store())
+    raised: list[Alert] = []
+    for tenant in tenants_asked(viewer, None):
+        raised += await alerts.find_alerts(tenant_id=tenant, limit=100)
+    raised.sort(key=lambda alert: alert.created_at, reverse=True)
+    suspicious = await _find(request, EventFilter(suspicious=True), viewer, tenant=None, limit=EVENTS_SHOWN)
+    recent = await _find(request, EventFilter(), viewer, tenant=None, limit=RECENT_EVENTS)
+    return {
+        "alerts": raised[:100],
+        "suspicious": [_summary(document) | {"fraud": document.get("fraud")} for document in suspicious],
+        "clients": top_clients(recent),
+        "clientsOf": len(recent),
+    }
+
+
+def top_clients(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The client addresses that sent most of the events, with how many of theirs were suspicious."""
+    sent: Counter[str] = Counter()
+    flagged: Counter[str] = Counter()
+    tenants: dict[str, set[str]] = {}
+    for document in documents:
+        address = str(document.get("clientAddress", ""))
+        sent[address] += 1
+        flagged[address] += bool(document.get("suspicious"))
+        tenants.setdefault(address, set()).add(str(document.get("tenantId")))
+    return [
+        {
+            "clientAddress": address,
+            "events": count,
+            "suspicious": flagged[address],
+            "tenants": sorted(tenants[address])[:5],
+        }
+        for address, count in sent.most_common(CLIENTS_SHOWN)
+    ]
+
+
+async def _find(
+    request: Request, which: EventFilter, viewer: Viewer, *, tenant: str | None, limit: int
+) -> list[dict[str, Any]]:
+    backends: Backends = request.app.state.backends
+    store = await backends.store()
+    found: list[dict[str, Any]] = []
+    for each in tenants_asked(viewer, tenant):
+        found += await store.find_events(msgspec.structs.replace(which, tenant_id=each), limit=limit)
+    found.sort(key=lambda document: str(document.get("receivedAt", "")), reverse=True)
+    return found[:limit]
+
+
+def tenants_asked(viewer: Viewer, tenant: str | None) -> list[str | None]:
+    """The tenants to ask the store for, None being all: what is asked for, as far as the viewer may see it.
+
+    Raises:
+        RefusedError: the viewer may not see this tenant.
+    """
+    if tenant is not None and not viewer.sees(tenant):
+        raise RefusedError(403, f"This access token is not for tenant {tenant}.")
+    if tenant is not None or viewer.tenants is None:
+        return [tenant]
+    return sorted(viewer.tenants)
+
+
+_SUMMARY = (
+    *("eventId", "eventType", "tenantId", "userId", "correlationId", "clientAddress"),
+    *("createdAt", "receivedAt", "processedAt", "suspicious"),
+)
+
+
+def _summary(document: dict[str, Any]) -> dict[str, Any]:
+    return {name: document[name] for name in _SUMMARY if name in document}
+
+
+routes = [
+    Route("/api/events", events),
+    Route("/api/events/{event_id}", event),
+    Route("/api/users", users),
+    Route("/api/security", security),
+]

@@ -1,0 +1,79 @@
+"""The verification page's data: the balance of accepted and persisted events, from the ledger and the store."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.routing import Route
+
+from cloudscale import verification
+from cloudscale.dashboard.responses import JsonResponse
+from cloudscale.dashboard.sessions import refuse_other_sites, viewer_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from cloudscale.dashboard.backends import Backends
+    from cloudscale.verification import Balance
+
+LISTED = 500
+"""Named ids of each kind that a page shows; the counts are of all."""
+
+DEFAULT_SPAN = timedelta(hours=24)
+
+
+async def show(request: Request) -> Response:
+    """The balance of the last day, at most some seconds old."""
+    return await _answer(request, fresh=False)
+
+
+async def verify_now(request: Request) -> Response:
+    """A balance taken now."""
+    refuse_other_sites(request)
+    return await _answer(request, fresh=True)
+
+
+async def _answer(request: Request, *, fresh: bool) -> Response:
+    viewer = viewer_of(request)
+    everything = request.query_params.get("span") == "all"
+    since = None if everything else DEFAULT_SPAN
+    backends: Backends = request.app.state.backends
+
+    async def take() -> Balance:
+        return await verification.verify(
+            backends.resource,
+            backends.settings,
+            redis=backends.redis,
+            store=await backends.store(),
+            scope=verification.Scope(since=since, tenants=viewer.tenants),
+        )
+
+    balance = await request.app.state.balances.get((viewer.tenants, since), take, fresh=fresh)
+    return JsonResponse(as_page(balance))
+
+
+def as_page(balance: Balance) -> dict[str, Any]:
+    """The balance with its sums, and with long lists cut."""
+    content: dict[str, Any] = msgspec.to_builtins(balance)
+    for hour, row in zip(balance.hours, content["hours"], strict=True):
+        row["difference"] = hour.difference
+    names = ("accepted", "persisted", "duplicates", "dead_letters", "in_flight", "difference")
+    keys = ("accepted", "persisted", "duplicates", "deadLetters", "inFlight", "difference")
+    return content | {
+        "totals": {key: balance.total(name) for key, name in zip(keys, names, strict=True)},
+        "lost": balance.lost,
+        "proven": balance.is_proven,
+        "missing": content["missing"][:LISTED],
+        "missingCount": len(balance.missing),
+        "reserved": content["reserved"][:LISTED],
+        "reservedCount": len(balance.reserved),
+    }
+
+
+routes = [
+    Route("/api/verification", show, methods=["GET"]),
+    Route("/api/verification", verify_now, methods=["POST"]),
+]
