@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.cosmos.aio import CosmosClient
-from azure.cosmos.documents import SSLConfiguration
 from azure.identity.aio import DefaultAzureCredential
 
 from cloudscale.errors import ConfigurationError
@@ -35,8 +35,12 @@ async def open_client(spec: Store, settings: Settings) -> AsyncIterator[CosmosCl
         ConfigurationError: there is neither a usable connection string nor an endpoint.
         BackendUnavailableError, CredentialError: the account cannot be read.
     """
+    # The SDK's own ssl_config cannot name an authority without a client certificate, so the connector trusts it.
+    trust = ssl.create_default_context()
+    if settings.certificate_authority_file:
+        trust.load_verify_locations(settings.certificate_authority_file)
     session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=CONNECTIONS),
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=trust),
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
     )
@@ -51,8 +55,6 @@ async def open_client(spec: Store, settings: Settings) -> AsyncIterator[CosmosCl
         "no_response_on_write": True,
         "enable_compact_utf8_item_writes": True,
     }
-    if settings.certificate_authority_file:
-        options |= {"ssl_config": SSLConfiguration(), "connection_verify": settings.certificate_authority_file}
     try:
         async with _account(spec, settings, options) as client:
             yield client
