@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from redis import Redis
 from redis.exceptions import RedisError
+from tests.waiting import wait_until_sync
 
 from cloudscale.local.redis_server import find_program
-from tests.waiting import wait_until_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ START_TIMEOUT = timedelta(seconds=15)
 
 @dataclass
 class RedisServer:
-    """A running server. It keeps its port and, by its append-only file, its data when it is killed and started again."""
+    """A running server. It keeps its port and its data when it is killed and started again."""
 
     data_directory: Path
     port: int = 0

@@ -36,6 +36,8 @@ log = structlog.get_logger(__name__)
 COLLECT_AFTER_ALLOCATIONS = 50_000
 """A request leaves no cycles behind, so the collector may look far less often than after Python's 700 allocations."""
 
+DISCARDED_BYTES = 16 * 1024 * 1024
+
 
 class Server:
     """One Granian worker's application."""
@@ -90,22 +92,29 @@ class Server:
 
 
 async def _read(protocol: HTTPProtocol, content_length: str | None, limit: int) -> bytes:
-    """The body; one that is larger than ``limit`` is given up as soon as that is known.
+    """The body, never more than ``limit`` of it in memory.
+
+    A body that is somewhat too large is still read to its end, because many clients look at the answer only then.
 
     Raises:
         Refused: it is too large.
     """
-    if content_length is not None:
-        if not content_length.isdigit() or int(content_length) > limit:
-            raise too_large(limit)
+    if content_length is not None and content_length.isdigit() and int(content_length) <= limit:
         body: bytes = await protocol()
         return body
+    if content_length is not None and int(content_length) > DISCARDED_BYTES:
+        raise too_large(limit)
     parts, size = [], 0
     async for part in protocol:
         size += len(part)
-        if size > limit:
-            raise too_large(limit)
-        parts.append(part)
+        if size <= limit:
+            parts.append(part)
+        elif size > DISCARDED_BYTES:
+            break
+        else:
+            parts.clear()
+    if size > limit:
+        raise too_large(limit)
     return b"".join(parts)
 
 

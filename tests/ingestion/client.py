@@ -1,0 +1,65 @@
+"""A small HTTP client that sends exactly the bytes it is given."""
+
+from __future__ import annotations
+
+import http.client
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The decoded body."""
+        return msgspec.json.decode(self.body)
+
+
+@dataclass(frozen=True)
+class Client:
+    """Sends requests to a service on this machine."""
+
+    port: int
+
+    def request(
+        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+    ) -> Response:
+        """Send one request on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_SECONDS)
+        try:
+            connection.request(method, path, body, headers or {})
+            answer = connection.getresponse()
+            named = {name.lower(): value for name, value in answer.getheaders()}
+            return Response(answer.status, named, answer.read())
+        finally:
+            connection.close()
+
+    def post(self, body: bytes | object, headers: dict[str, str] | None = None, path: str = "/api/events") -> Response:
+        """Post an event, as JSON unless it is bytes already."""
+        content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        return self.request("POST", path, content, {"Content-Type": "application/json", **(headers or {})})
+
+    def post_batch(self, body: bytes | object, headers: dict[str, str] | None = None) -> Response:
+        """Post a batch of events."""
+        return self.post(body, headers, path="/api/events/batch")
+
+
+def page_view(**fields: object) -> dict[str, Any]:
+    """A good event, new unless ``fields`` say otherwise."""
+    return {
+        "eventType": "page_view",
+        "eventId": uuid.uuid4().hex,
+        "tenantId": "test",
+        "url": "https://example.com/",
+        **fields,
+    }

@@ -1,0 +1,43 @@
+"""One broker, one cache and one ingestion service for all tests that need no faults."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.ingestion.client import Client
+from tests.servers.ingestion import ingestion_server
+from tests.servers.redis import redis_server
+from tests.servers.servicebus import servicebus_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.servers.ingestion import IngestionServer
+    from tests.servers.redis import RedisServer
+    from tests.servers.servicebus import ServiceBusServer
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceBusServer]:
+    with servicebus_server(tmp_path_factory.mktemp("broker")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("cache")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, broker: ServiceBusServer, cache: RedisServer
+) -> Iterator[IngestionServer]:
+    with ingestion_server(tmp_path_factory.mktemp("ingestion"), broker=broker, cache=cache) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: IngestionServer) -> Client:
+    return Client(server.port)
