@@ -7,6 +7,7 @@ from typing import Final
 from cloudscale.emulators.cosmos.document_head import Head, HeadReader
 from cloudscale.emulators.cosmos.errors import (
     PARTITION_KEY_MISMATCH,
+    CosmosError,
     bad_request,
     conflict,
     not_found,
@@ -126,11 +127,18 @@ class Documents:
         partition = self.partitions.find(partition_key)
         if partition is None:
             return None
-        number = self.keys.find(key_digest(partition, document_id))
+        item = self._stored(key_digest(partition, document_id), partition, document_id)
+        return item if item is not None and self.is_visible(item, self._clock.now()) else None
+
+    def _stored(self, digest: bytes, partition: int, document_id: str) -> Item | None:
+        """The item with a key, expired or not."""
+        number = self.keys.find(digest)
         if number is None:
             return None
         item = self._load(number)
-        return item if self.is_visible(item, self._clock.now()) else None
+        if item.id != document_id or item.partition != partition:
+            raise CosmosError(500, f"The keys of '{document_id}' and '{item.id}' collide: rename one of them.")
+        return item
 
     def _load(self, number: int) -> Item:
         item = self._buffer.get(number)
@@ -211,9 +219,8 @@ class Documents:
     def _insert(self, head: Head) -> Item:
         partition = self.partitions.find_or_add(head.partition_key)
         digest = key_digest(partition, head.id)
-        number = self.keys.find(digest)
-        if number is not None:
-            existing = self._load(number)
+        existing = self._stored(digest, partition, head.id)
+        if existing is not None:
             if self.is_visible(existing, self._clock.now()):
                 raise conflict(head.id)
             self._remove(existing)

@@ -14,14 +14,18 @@ import sqlite3
 from hashlib import blake2b
 from typing import Final
 
-# About 15 MB of memory in a container that is being filled.
-YOUNG_KEYS: Final = 50_000
-MERGE_SLICE: Final = 400
+# Up to 30 MB of memory in a container that is being filled.
+YOUNG_KEYS: Final = 100_000
+MERGE_SLICE: Final = 1_000
+DIGEST_BYTES: Final = 10
 
 
 def key_digest(partition: int, document_id: str) -> bytes:
-    """128 bits that stand for the key: with a billion documents a collision has a chance of 10^-21."""
-    return blake2b(f"{partition}/{document_id}".encode(), digest_size=16).digest()
+    """80 bits that stand for the key: among ten million documents a collision has a chance of 4 in 10^11.
+
+    Whoever loads a document by it checks that it is the one; a shorter digest would make the table larger than caches.
+    """
+    return blake2b(f"{partition}/{document_id}".encode(), digest_size=DIGEST_BYTES).digest()
 
 
 class KeyIndex:
@@ -43,6 +47,8 @@ class KeyIndex:
         (merged,) = self._connection.execute(
             "SELECT merged FROM containers WHERE number = ?", (self._container,)
         ).fetchone()
+        # While nothing was ever merged the table needs no look.
+        self._has_merged = merged > 0
         rows = self._connection.execute(
             f"SELECT partition, id, number FROM documents_{self._container} WHERE number > ?",
             (merged,),
@@ -57,6 +63,8 @@ class KeyIndex:
         number = self._young.get(digest) or self._sealed.get(digest)
         if number is not None:
             return number
+        if not self._has_merged:
+            return None
         row = self._connection.execute(f"SELECT number FROM {self._table} WHERE digest = ?", (digest,)).fetchone()
         return None if row is None else int(row[0])
 
@@ -96,6 +104,7 @@ class KeyIndex:
             self._sealed, self._young = self._young, {}
             self._merge_order = sorted(self._sealed, reverse=True)
             self._sealed_up_to = last_number
+        self._has_merged = True
         part = [self._merge_order.pop() for _ in range(min(MERGE_SLICE, len(self._merge_order)))]
         rows = [(digest, self._sealed[digest]) for digest in part if digest in self._sealed]
         self._connection.executemany(f"INSERT OR REPLACE INTO {self._table} VALUES (?, ?)", rows)

@@ -32,7 +32,7 @@ READER_THREADS: Final = 2
 CHECKPOINT_SECONDS: Final = 1.0
 # The log is cut back to nothing when it has grown beyond this; until then its pages are used again.
 LOG_BYTES: Final = 64 * 1024 * 1024
-WRITER_CACHE_KIBIBYTES: Final = 48 * 1024
+WRITER_CACHE_KIBIBYTES: Final = 64 * 1024
 READER_CACHE_KIBIBYTES: Final = 8 * 1024
 
 Result = TypeVar("Result")

@@ -159,7 +159,10 @@ class ExpressionCompiler:
         for name, value in members:
             key = self.bindings.bind("," + msgspec.json.encode(name).decode() + ":")
             parts.append(f"coalesce({key} || {as_json(value)}, '')")
-        return fragments.any_json(f"('{{' || substr({_balanced('||', parts)}, 2) || '}}')")
+        constant: object = NOT_CONSTANT
+        if all(value.constant is not NOT_CONSTANT for _, value in members):
+            constant = {name: value.constant for name, value in members}
+        return fragments.any_json(f"('{{' || substr({_balanced('||', parts)}, 2) || '}}')", constant)
 
     def _array(self, elements: list[Fragment]) -> Fragment:
         if not elements:

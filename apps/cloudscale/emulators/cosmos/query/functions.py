@@ -166,7 +166,8 @@ def _to_string(arguments: list[Fragment]) -> Fragment:
     if argument.kind is Kind.TEXT:
         return argument
     if argument.kind is Kind.ANY:
-        return text(f"(CASE {argument.type} WHEN 'text' THEN {argument.scalar} ELSE {argument.json} END)")
+        # Concatenation takes away the mark by which SQLite knows JSON, or the string would not be quoted.
+        return text(f"(CASE {argument.type} WHEN 'text' THEN {argument.scalar} ELSE {argument.json} || '' END)")
     return text(as_json(argument))
 
 

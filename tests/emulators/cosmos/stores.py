@@ -1,0 +1,36 @@
+"""A container opened in the test's own process, for tests below HTTP."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from cloudscale.emulators.cosmos.catalogue import Catalogue, prepare_file
+from cloudscale.emulators.cosmos.query.functions import register
+from cloudscale.emulators.cosmos.storage import Storage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from cloudscale.emulators.cosmos.documents import Documents
+
+DEFINITION: dict[str, Any] = {"id": "items", "partitionKey": {"paths": ["/pk"], "kind": "Hash"}}
+
+
+@asynccontextmanager
+async def open_documents(
+    directory: Path, definition: dict[str, Any] | None = None
+) -> AsyncIterator[tuple[Storage, Documents]]:
+    """A storage in ``directory`` and one container in it, the one that was there before if there was."""
+    path = directory / "cosmos.sqlite"
+    prepare_file(path)
+    storage = Storage(path, fsync="interval", prepare_reader=register)
+    try:
+        catalogue = Catalogue(storage)
+        if not catalogue.databases():
+            await storage.write(lambda: catalogue.create_database("db", None))
+            await storage.write(lambda: catalogue.create_container("db", definition or DEFINITION, None))
+        yield storage, catalogue.containers("db")[0]
+    finally:
+        storage.close()

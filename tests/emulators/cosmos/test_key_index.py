@@ -1,0 +1,73 @@
+"""The unique index in two levels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from tests.emulators.cosmos.stores import open_documents
+
+from cloudscale.emulators.cosmos import key_index
+from cloudscale.emulators.cosmos.errors import CosmosError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cloudscale.emulators.cosmos.documents import Documents
+    from cloudscale.emulators.cosmos.storage import Storage
+
+
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merge often and in small slices, so that every state of a merge is met."""
+    monkeypatch.setattr(key_index, "YOUNG_KEYS", 40)
+    monkeypatch.setattr(key_index, "MERGE_SLICE", 7)
+
+
+async def create(storage: Storage, documents: Documents, number: int) -> None:
+    body = msgspec.json.encode({"id": f"item-{number}", "pk": f"p{number % 3}", "n": number})
+    await storage.write(lambda: documents.create(body, None))
+
+
+def expect(documents: Documents, present: set[int], gone: set[int]) -> None:
+    for number in present:
+        assert documents.find((f"p{number % 3}",), f"item-{number}").id == f"item-{number}"
+    for number in gone:
+        with pytest.raises(CosmosError):
+            documents.find((f"p{number % 3}",), f"item-{number}")
+
+
+@pytest.mark.usefixtures("small_steps")
+async def test_keys_are_found_before_during_and_after_merges_and_restarts(tmp_path: Path) -> None:
+    gone: set[int] = set()
+    for start in range(0, 600, 150):
+        async with open_documents(tmp_path) as (storage, documents):
+            for number in range(start, start + 150):
+                await create(storage, documents, number)
+                if number % 4 == 0:
+                    victim = number // 2
+                    if victim not in gone:
+                        await storage.write(
+                            lambda victim=victim: documents.delete(f"item-{victim}", (f"p{victim % 3}",))  # type: ignore[misc]
+                        )
+                        gone.add(victim)
+            expect(documents, set(range(start + 150)) - gone, gone)
+            (merged,) = storage.connection.execute("SELECT merged FROM containers").fetchone()
+            assert merged > 0
+    async with open_documents(tmp_path) as (storage, documents):
+        expect(documents, set(range(600)) - gone, gone)
+        assert documents.count == 600 - len(gone)
+
+
+@pytest.mark.usefixtures("small_steps")
+async def test_a_merged_key_stays_unique_and_can_be_used_again_after_a_delete(tmp_path: Path) -> None:
+    async with open_documents(tmp_path) as (storage, documents):
+        for number in range(200):
+            await create(storage, documents, number)
+        for number in (0, 50, 199):
+            with pytest.raises(CosmosError, match="already exists"):
+                await create(storage, documents, number)
+            await storage.write(lambda number=number: documents.delete(f"item-{number}", (f"p{number % 3}",)))  # type: ignore[misc]
+            await create(storage, documents, number)
+        expect(documents, set(range(200)), set())
