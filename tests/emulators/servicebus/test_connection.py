@@ -11,7 +11,8 @@ from tests.servers.servicebus import KEY_NAME
 
 from cloudscale.emulators.servicebus.codec import Described, decode
 from cloudscale.emulators.servicebus.connection import AMQP_HEADER, SASL_HEADER
-from cloudscale.emulators.servicebus.performatives import Attach, Begin, Flow, Open, SaslInitialise, frame, terminus
+from cloudscale.emulators.servicebus.frames import frame
+from cloudscale.emulators.servicebus.performatives import Attach, Begin, Flow, Open, SaslInitialise, terminus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

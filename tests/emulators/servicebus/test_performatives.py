@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudscale.emulators.servicebus.codec import CodecError, UnsignedLong
+from cloudscale.emulators.servicebus.frames import ACCEPTED, disposition_body, frame, rejected, transfer_body
 from cloudscale.emulators.servicebus.performatives import (
-    ACCEPTED,
     Attach,
     Begin,
     Disposition,
@@ -16,11 +16,7 @@ from cloudscale.emulators.servicebus.performatives import (
     Performative,
     Transfer,
     decode_performative,
-    disposition_body,
-    frame,
-    rejected,
     terminus,
-    transfer_body,
 )
 
 UINT = st.integers(0, 2**32 - 1)

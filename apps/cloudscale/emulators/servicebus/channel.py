@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from cloudscale.emulators.servicebus import performatives
+from cloudscale.emulators.servicebus import frames
 from cloudscale.emulators.servicebus.attachment import attach
 from cloudscale.emulators.servicebus.codec import CodecError
 from cloudscale.emulators.servicebus.conditions import ConditionError
@@ -78,18 +78,18 @@ class Channel:
         self._next_delivery = (delivery + 1) % _MODULO
         size = self.connection.max_frame_size - TRANSFER_OVERHEAD
         if len(payload) <= size:
-            head = performatives.transfer_body(handle, delivery, tag, settled=settled, more=False)
+            head = frames.transfer_body(handle, delivery, tag, settled=settled, more=False)
             self._send_transfer(head + payload)
             return delivery
         for start in range(0, len(payload), size):
             more = start + size < len(payload)
-            head = performatives.transfer_body(handle, delivery, tag, settled=settled, more=more)
+            head = frames.transfer_body(handle, delivery, tag, settled=settled, more=more)
             self._send_transfer(head + payload[start : start + size])
         return delivery
 
     def dispose(self, first: int, last: int, outcome: bytes, *, receiver: bool) -> None:
         """Tell the client the outcome of deliveries."""
-        self.write(performatives.disposition_body(first, last, outcome, receiver=receiver))
+        self.write(frames.disposition_body(first, last, outcome, receiver=receiver))
 
     def detach(self, handle: int, error: ConditionError) -> None:
         """End a link because of an error."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from cloudscale.emulators.servicebus import performatives
+from cloudscale.emulators.servicebus import frames, performatives
 from cloudscale.emulators.servicebus.authorization import Claim
 from cloudscale.emulators.servicebus.channel import Channel
 from cloudscale.emulators.servicebus.codec import CodecError
@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
 
     def write(self, channel: int, body: bytes, kind: int = 0) -> None:
         """Queue a frame; it leaves at the end of the turn."""
-        self._write_raw(performatives.frame(channel, body, kind))
+        self._write_raw(frames.frame(channel, body, kind))
 
     def _write_raw(self, data: bytes) -> None:
         self._output.append(data)
@@ -228,7 +228,7 @@ class Connection(asyncio.Protocol):
             log.info("connection idle", seconds=round(now - self._last_received))
             self.transport.abort()
         elif now - self._last_sent > self._heartbeat_seconds - 1 and self.transport is not None:
-            self._write_raw(performatives.frame(0, b""))
+            self._write_raw(frames.frame(0, b""))
         for channel in list(self.channels.values()):
             channel.tick()
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cloudscale.emulators.servicebus import performatives
+from cloudscale.emulators.servicebus import frames
 from cloudscale.emulators.servicebus.codec import CodecError
 from cloudscale.emulators.servicebus.conditions import ConditionError, MessageTooLargeError
 from cloudscale.emulators.servicebus.message import BATCH_FORMAT, for_delivery, parse, unbatch
@@ -67,15 +67,15 @@ class IncomingLink:
         self._finish(first, data)
 
     def _finish(self, transfer: Transfer, data: bytes) -> None:
-        outcome = performatives.ACCEPTED
+        outcome = frames.ACCEPTED
         try:
             if len(data) > MAX_MESSAGE_BYTES:
                 raise self._too_large(len(data))
             self._receive(data, transfer.message_format or 0)
         except ConditionError as error:
-            outcome = performatives.rejected(error.condition, str(error))
+            outcome = frames.rejected(error.condition, str(error))
         except CodecError as error:
-            outcome = performatives.rejected("amqp:decode-error", str(error))
+            outcome = frames.rejected("amqp:decode-error", str(error))
         self._delivery_count = (self._delivery_count + 1) % _MODULO
         self._granted -= 1
         delivery = transfer.delivery_id or 0

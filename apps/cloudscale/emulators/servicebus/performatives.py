@@ -2,15 +2,13 @@
 
 Each performative is a described list. Fields at the end of a list may be left out, and so may the whole list
 (``list0``); :meth:`Performative.from_fields` fills them with their defaults. Names of fields are the specification's.
-Transfers and settlements, the hot path, are packed by hand at the end of this module.
+Transfers and settlements, the hot path, are packed by hand in ``frames``.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, ClassVar, Self
 
 from cloudscale.emulators.servicebus.codec import (
@@ -78,15 +76,6 @@ class Performative:
             value = getattr(self, name)
             parts.append(NULL if value is None else encoder(value))
         return encode_described(self.code, encode_list(parts))
-
-
-class OutcomeCode(IntEnum):
-    """Descriptors of the terminal delivery states (3.4)."""
-
-    ACCEPTED = 0x24
-    REJECTED = 0x25
-    RELEASED = 0x26
-    MODIFIED = 0x27
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,65 +340,3 @@ def decode_performative(body: Buffer) -> tuple[Performative, int]:
 def terminus(code: int, fields: list[Any]) -> Described:
     """Build a source (0x28) or target (0x29) from its fields (3.5.3, 3.5.4)."""
     return Described(UnsignedLong(code), fields)
-
-
-def rejected(condition: str, description: str) -> bytes:
-    """Encode the ``rejected`` outcome with an error (3.4.3)."""
-    return encode_described(OutcomeCode.REJECTED, encode_list([ErrorDetail(condition, description).encode()]))
-
-
-def simple_outcome(code: OutcomeCode) -> bytes:
-    """Encode an outcome without fields."""
-    return encode_described(code, b"\x45")
-
-
-ACCEPTED = simple_outcome(OutcomeCode.ACCEPTED)
-
-_FRAME_HEADER = struct.Struct(">IBBH")
-_TRANSFER = struct.Struct(">3sBBBBIBIBB16sBBB5s")
-_DISPOSITION = struct.Struct(">3sBBBBBIBIB")
-
-
-def frame(channel: int, body: bytes, kind: int = 0) -> bytes:
-    """Put the frame header before a body (2.3.1); ``kind`` is 0 for AMQP, 1 for SASL. No body is a heartbeat."""
-    return _FRAME_HEADER.pack(8 + len(body), 2, kind, channel) + body
-
-
-def transfer_body(handle: int, delivery_id: int, tag: bytes, *, settled: bool, more: bool) -> bytes:
-    """Encode a transfer with a delivery tag of 16 octets.
-
-    All eleven fields are written although the last five are null: azure-servicebus before 7.15 indexes them.
-    """
-    return _TRANSFER.pack(
-        b"\x00\x53\x14",
-        0xC0,
-        37,
-        11,
-        0x70,
-        handle,
-        0x70,
-        delivery_id,
-        0xA0,
-        16,
-        tag,
-        0x43,
-        0x41 if settled else 0x42,
-        0x41 if more else 0x42,
-        b"\x40\x40\x40\x40\x40",
-    )
-
-
-def disposition_body(first: int, last: int, outcome: bytes, *, receiver: bool) -> bytes:
-    """Encode a settled disposition of the deliveries ``first`` to ``last``."""
-    size = 13 + len(outcome)
-    if size > 255:
-        fields = [
-            encode_boolean(receiver),
-            encode_unsigned_integer(first),
-            encode_unsigned_integer(last),
-            encode_boolean(True),  # noqa: FBT003
-            outcome,
-        ]
-        return encode_described(Disposition.code, encode_list(fields))
-    role = 0x41 if receiver else 0x42
-    return _DISPOSITION.pack(b"\x00\x53\x15", 0xC0, size, 5, role, 0x70, first, 0x70, last, 0x41) + outcome

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cloudscale.emulators.servicebus import performatives
+from cloudscale.emulators.servicebus import frames
 from cloudscale.emulators.servicebus.conditions import ConditionError, MessageLockLostError
-from cloudscale.emulators.servicebus.performatives import Disposition, OutcomeCode
+from cloudscale.emulators.servicebus.frames import OutcomeCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cloudscale.emulators.servicebus.channel import Channel
+    from cloudscale.emulators.servicebus.performatives import Disposition
     from cloudscale.emulators.servicebus.queue import Queue
 
 DEAD_LETTER_KEYS = ("DeadLetterReason", "DeadLetterErrorDescription")
@@ -42,13 +43,13 @@ def settle(channel: Channel, disposition: Disposition, last: int) -> None:
             apply(link.queue, token, outcome, fields)
         except ConditionError as error:
             failed = True
-            answers.append((delivery, performatives.rejected(error.condition, str(error))))
+            answers.append((delivery, frames.rejected(error.condition, str(error))))
         else:
-            answers.append((delivery, performatives.simple_outcome(outcome)))
+            answers.append((delivery, frames.simple_outcome(outcome)))
     if disposition.settled or channel.connection.broker.faults.drop_acknowledgements:
         return
     if not failed:
-        channel.dispose(disposition.first, last, performatives.simple_outcome(outcome), receiver=False)
+        channel.dispose(disposition.first, last, frames.simple_outcome(outcome), receiver=False)
         return
     for delivery, answer in answers:
         channel.dispose(delivery, delivery, answer, receiver=False)
