@@ -22,24 +22,31 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from cloudscale.circuit_breaker import CircuitBreaker
+    from cloudscale.limits.keys import Keys
 
 WAITING_SETTLEMENTS = 200_000
 """Settlements kept while Redis is away; the oldest are given up beyond this, and ``verify`` asks the store for them."""
 
 CHUNK = 1000
+"""Waiting settlements that are sent at once when Redis is back."""
 
-# KEYS: inflight, duplicates, deadletters, dead. ARGV: for each acceptance its field, its kind and the counter's field.
-# Returns 1 for each acceptance that was in flight.
+# KEYS: inflight, duplicates, deadletters, dead. ARGV, as JSON (one argument is cheaper to send than thousands): fields
+# of acceptances that are stored, and for each other one its field, its kind and a counter's field. Returns 1 for each
+# of the others that was in flight.
 _SETTLE = """
+local stored = cjson.decode(ARGV[1])
+for start = 1, #stored, 4000 do
+  redis.call('HDEL', KEYS[1], unpack(stored, start, math.min(start + 3999, #stored)))
+end
 local settled = {}
-for place = 1, #ARGV, 3 do
-  local field, kind = ARGV[place], ARGV[place + 1]
+for _, other in ipairs(cjson.decode(ARGV[2])) do
+  local field, kind, counter = other[1], other[2], other[3]
   local removed = redis.call('HDEL', KEYS[1], field)
   settled[#settled + 1] = removed
-  if removed == 1 and kind == 'duplicate' then redis.call('HINCRBY', KEYS[2], ARGV[place + 2], 1) end
+  if removed == 1 and kind == 'duplicate' then redis.call('HINCRBY', KEYS[2], counter, 1) end
   if removed == 1 and kind == 'dead' then
-    redis.call('HINCRBY', KEYS[3], ARGV[place + 2], 1)
-    redis.call('HSET', KEYS[4], field, ARGV[place + 2])
+    redis.call('HINCRBY', KEYS[3], counter, 1)
+    redis.call('HSET', KEYS[4], field, counter)
   end
 end
 return settled
@@ -59,15 +66,6 @@ for place = 1, #ARGV, 2 do
 end
 return entered
 """
-
-
-class LedgerKeys(msgspec.Struct, frozen=True):
-    """Names of the hashes in Redis."""
-
-    inflight: str
-    duplicates: str
-    dead_letters: str
-    dead: str
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
@@ -98,7 +96,7 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
 class Ledger:
     """Settles acceptances in Redis; while that is away settlements wait in this process."""
 
-    def __init__(self, redis: Redis, *, keys: LedgerKeys, breaker: CircuitBreaker) -> None:
+    def __init__(self, redis: Redis, *, keys: Keys, breaker: CircuitBreaker) -> None:
         self._redis = redis
         self._keys = keys
         self._breaker = breaker
@@ -123,9 +121,7 @@ class Ledger:
                 await self._apply(batch)
                 for _ in batch:
                     self._waiting.popleft()
-            settled: list[bool] = []
-            for start in range(0, len(settlements), CHUNK):
-                settled += await self._apply(settlements[start : start + CHUNK])
+            settled = await self._apply(settlements)
         except CircuitOpenError:
             self._waiting.extend(settlements)
             return [True] * len(settlements)
@@ -154,16 +150,19 @@ class Ledger:
             await self._redis.hdel(self._keys.dead, *(settlement.field for settlement in settlements))
 
     async def _apply(self, settlements: Sequence[Settlement]) -> list[bool]:
-        """Settle at most ``CHUNK``; applying the same twice is harmless, so a lost answer is."""
-        created = [settlement.field for settlement in settlements if settlement.kind == "stored"]
-        if created:
-            await self._redis.hdel(self._keys.inflight, *created)
-        arguments: list[str] = []
-        for settlement in settlements:
-            if settlement.kind != "stored":
-                arguments += (settlement.field, settlement.kind, settlement.counter)
-        if not arguments:
-            return [True] * len(settlements)
-        keys = [self._keys.inflight, self._keys.duplicates, self._keys.dead_letters, self._keys.dead]
-        removed = iter(await self._settle(keys=keys, args=arguments))
+        """Settle in one call; settling the same twice is harmless, so a lost answer is."""
+        if not settlements:
+            return []
+        stored = [settlement.field for settlement in settlements if settlement.kind == "stored"]
+        others = [
+            (settlement.field, settlement.kind, settlement.counter)
+            for settlement in settlements
+            if settlement.kind != "stored"
+        ]
+        removed = iter(
+            await self._settle(
+                keys=[self._keys.inflight, self._keys.duplicates, self._keys.dead_letters, self._keys.dead],
+                args=[msgspec.json.encode(stored), msgspec.json.encode(others)],
+            )
+        )
         return [settlement.kind == "stored" or bool(next(removed)) for settlement in settlements]

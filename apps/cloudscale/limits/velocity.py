@@ -27,27 +27,26 @@ if TYPE_CHECKING:
 KEPT_MEMBERS = 1000
 FALLBACK_ADDRESSES = 10_000
 
-# KEYS: one set for each address. ARGV: window (ms), members kept, then for each address the number of its events and,
-# in the order of time, the time (ms) and the id of each. Returns the count of events in the window that ends with each.
+# KEYS: one set for each address. ARGV: window (ms), members kept, and as JSON (one argument is cheaper to send than
+# thousands) for each address a list of times (ms) and ids, in the order of time. Returns for each event the count of
+# events in the window that ends with it.
 _SCRIPT = """
 local window, kept = tonumber(ARGV[1]), tonumber(ARGV[2])
-local counts, at = {}, 3
-for _, key in ipairs(KEYS) do
-  local first, last = at + 1, at + tonumber(ARGV[at]) * 2
-  local trimmed = -1
+local counts = {}
+for place, events in ipairs(cjson.decode(ARGV[3])) do
+  local key, trimmed = KEYS[place], -1
   if redis.call('ZCARD', key) >= kept then trimmed = tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) end
-  for start = first, last, 2000 do
-    redis.call('ZADD', key, unpack(ARGV, start, math.min(start + 1999, last)))
+  for start = 1, #events, 2000 do
+    redis.call('ZADD', key, unpack(events, start, math.min(start + 1999, #events)))
   end
-  for place = first, last, 2 do
-    local time = tonumber(ARGV[place])
+  for at = 1, #events, 2 do
+    local time = tonumber(events[at])
     if time < trimmed then counts[#counts + 1] = kept
-    else counts[#counts + 1] = redis.call('ZCOUNT', key, string.format('(%.3f', time - window), ARGV[place]) end
+    else counts[#counts + 1] = redis.call('ZCOUNT', key, string.format('(%.3f', time - window), events[at]) end
   end
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('(%.3f', tonumber(ARGV[first]) - 2 * window))
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('(%.3f', tonumber(events[1]) - 2 * window))
   redis.call('ZREMRANGEBYRANK', key, 0, -kept - 1)
   redis.call('PEXPIRE', key, 2 * window)
-  at = last + 1
 end
 return counts
 """
@@ -90,14 +89,17 @@ class VelocityWindows:
         by_address: dict[str, list[int]] = {}
         for place in order:
             by_address.setdefault(sightings[place].address, []).append(place)
-        arguments: list[str | int] = [self._window_milliseconds, KEPT_MEMBERS]
+        events: list[list[str]] = []
         for places in by_address.values():
-            arguments.append(len(places))
+            events.append([])
             for place in places:
-                arguments += (f"{sightings[place].milliseconds:.3f}", sightings[place].event_id)
+                events[-1] += (f"{sightings[place].milliseconds:.3f}", sightings[place].event_id)
         try:
             self._breaker.before_call()
-            found: list[int] = await self._script(keys=[self._key(address) for address in by_address], args=arguments)
+            found: list[int] = await self._script(
+                keys=[self._key(address) for address in by_address],
+                args=[self._window_milliseconds, KEPT_MEMBERS, msgspec.json.encode(events)],
+            )
         except CircuitOpenError:
             return self._local.count(sightings, order)
         except (RedisError, OSError, TimeoutError):

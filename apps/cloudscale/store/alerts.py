@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from cloudscale.store.batches import cut
+from cloudscale.store.batches import cut, gather_all
 from cloudscale.store.errors import translated
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class AlertStore:
             BackendError: some may not be written; the same call again is safe.
         """
         documents = [msgspec.to_builtins(alert) | {"partitionKey": alert.tenant_id} for alert in alerts]
-        await asyncio.gather(*map(self._write, cut(documents)))
+        await gather_all(map(self._write, cut(documents)))
 
     async def find_alerts(
         self, *, kind: Kind | None = None, tenant_id: str | None = None, limit: int = 100

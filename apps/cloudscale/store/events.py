@@ -18,7 +18,7 @@ from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceNotFo
 
 from cloudscale import metrics
 from cloudscale.errors import BackendUnavailableError, CredentialError
-from cloudscale.store.batches import Batch, Document, cut
+from cloudscale.store.batches import Batch, Document, cut, gather_all
 from cloudscale.store.client import open_client
 from cloudscale.store.containers import ContainerNames, ensure_containers
 from cloudscale.store.errors import translated
@@ -57,6 +57,7 @@ class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str | None = None
     user_id: str | None = None
     event_type: str | None = None
+    suspicious: bool | None = None
     since: str | None = None
     until: str | None = None
 
@@ -95,7 +96,7 @@ class EventStore:
         """
         outcomes: dict[int, CreateOutcome] = {}
         batches = cut(documents)
-        for batch, results in zip(batches, await asyncio.gather(*map(self.create, batches)), strict=True):
+        for batch, results in zip(batches, await gather_all(map(self.create, batches)), strict=True):
             outcomes.update(zip(batch.indices, results, strict=True))
         return [outcomes[index] for index in range(len(documents))]
 
@@ -182,7 +183,7 @@ class EventStore:
             async with self._in_flight:
                 return await self.count(EventFilter(tenant_id=tenant_id, since=f"{hour}:00:00", until=f"{hour}:59:60"))
 
-        counts = await asyncio.gather(*map(one, pairs))
+        counts = await gather_all(map(one, pairs))
         return dict(zip(pairs, counts, strict=True))
 
     async def existing_ids(self, events: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
@@ -250,6 +251,7 @@ def where(which: EventFilter) -> tuple[str, dict[str, object]]:
         "c.tenantId = @tenant": which.tenant_id,
         "c.userId = @user": which.user_id,
         "c.eventType = @type": which.event_type,
+        "c.suspicious = @suspicious": which.suspicious,
         "c.receivedAt >= @since": which.since,
         "c.receivedAt < @until": which.until,
     }

@@ -79,7 +79,7 @@ class Processor:
         for document in documents:
             document["processedAt"] = stamp
         results = await self._create(documents)
-        await self._raise(alerts)
+        await self._raise(list(alerts.values()))
         self.velocity.remember(alerts)
         endings = list(map(ending, accepted, documents, results))
         checks = self.carts.schedule([each.event for each in endings if each.event and fills_a_cart(each)])

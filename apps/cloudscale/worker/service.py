@@ -15,7 +15,8 @@ from cloudscale import figures, metrics
 from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.errors import BackendUnavailableError
 from cloudscale.event_types import EventTypes
-from cloudscale.limits.ledger import Ledger, LedgerKeys
+from cloudscale.limits.keys import keys_of
+from cloudscale.limits.ledger import Ledger
 from cloudscale.limits.velocity import VelocityWindows
 from cloudscale.queue.administration import QueueAdministration
 from cloudscale.queue.connection import open_client
@@ -23,6 +24,9 @@ from cloudscale.queue.outbox import Outbox
 from cloudscale.queue.receiver import MessageReceiver
 from cloudscale.store.alerts import AlertStore
 from cloudscale.store.events import EventStore
+from cloudscale.store.feed import EventFeed
+from cloudscale.store.leases import LeaseStore
+from cloudscale.store.profiles import ProfileStore
 from cloudscale.units import parse_duration
 from cloudscale.worker.carts import CartWatch
 from cloudscale.worker.http import serve
@@ -30,6 +34,8 @@ from cloudscale.worker.lanes import Lane
 from cloudscale.worker.persistence import InterruptedByStopError, Persistence
 from cloudscale.worker.pressure import Pressure
 from cloudscale.worker.processing import Processor
+from cloudscale.worker.projection import Projection
+from cloudscale.worker.ranges import OwnedRanges
 from cloudscale.worker.velocity import VelocityRule
 from cloudscale.worker.writing import EventWriter
 
@@ -97,11 +103,14 @@ class Worker:
                 return
             async with asyncio.TaskGroup() as tasks:
                 running = [tasks.create_task(coroutine) for coroutine in background]
-                try:
-                    await asyncio.gather(*(tasks.create_task(lane.run()) for lane in self._lanes))
-                finally:
-                    for task in running:
-                        task.cancel()
+                lanes_stopped = asyncio.Event()
+                projecting = tasks.create_task(self._projection.run(lanes_stopped))
+                await asyncio.gather(*(tasks.create_task(lane.run()) for lane in self._lanes))
+                # Only now is all stored that this worker will store, so the profiles can catch up for good.
+                lanes_stopped.set()
+                await projecting
+                for task in running:
+                    task.cancel()
         log.info("worker stopped")
 
     def unready(self) -> list[str]:
@@ -118,7 +127,7 @@ class Worker:
     async def _build(self, exits: AsyncExitStack) -> list[Coroutine[None, None, None]]:
         """Connect to the backends and make the lanes; what is to run beside them."""
         spec, settings = self._spec, self._settings
-        prefix = f"cloudscale:{self._pipeline.metadata.namespace}/{self._pipeline.metadata.name}:"
+        keys = keys_of(self._pipeline)
         redis = Redis.from_url(settings.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
         exits.push_async_callback(redis.aclose)
         store = await self._patiently(lambda: exits.enter_async_context(EventStore(spec.store, settings)))
@@ -131,15 +140,9 @@ class Worker:
         velocity = spec.processing.fraud.velocity
         windows = VelocityWindows(
             redis,
-            key=lambda address: f"{prefix}velocity:{address}",
+            key=lambda address: keys.velocity + address,
             window=parse_duration(velocity.window),
             breaker=self._cache_breaker,
-        )
-        keys = LedgerKeys(
-            inflight=f"{prefix}inflight",
-            duplicates=f"{prefix}duplicates",
-            dead_letters=f"{prefix}deadletters",
-            dead=f"{prefix}dead",
         )
         processor = Processor(
             validate=EventTypes(spec.event_types).problem_of,
@@ -155,6 +158,13 @@ class Worker:
             outbox=outbox,
             ledger=Ledger(redis, keys=keys, breaker=self._cache_breaker),
         )
+        feed = await self._patiently(lambda: exits.enter_async_context(EventFeed(spec.store, settings)))
+        self._projection = Projection(
+            feed,
+            OwnedRanges(feed, LeaseStore(store), owner=figures.process_name()),
+            ProfileStore(store),
+            scoring=spec.processing.scoring,
+        )
         pressure = Pressure(spec.processing.concurrency, administration)
         prefetch = spec.processing.prefetch // LANES
         self._lanes = [
@@ -167,7 +177,11 @@ class Worker:
             )
             for number in range(LANES)
         ]
-        return [pressure.watch(), self._show_states(), figures.publish_every_second(redis, "worker", prefix=prefix)]
+        return [
+            pressure.watch(),
+            self._show_states(),
+            figures.publish_every_second(redis, "worker", prefix=keys.prefix),
+        ]
 
     async def _patiently(self, connect: Callable[[], Awaitable[T]]) -> T:
         """Try to connect until a backend that is away is there, since all start at once and in no order.

@@ -11,7 +11,7 @@ from cloudscale.limits.velocity import Sighting
 from cloudscale.store.alerts import Alert
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import timedelta
 
     from cloudscale.limits.velocity import VelocityWindows
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from cloudscale.worker.decoding import Accepted
 
 REMEMBERED_ALERTS = 10_000
+
+About = tuple[str, str, int]
+"""What one alert is about: tenant, client address and number of the window since the epoch."""
 
 
 class VelocityRule:
@@ -28,9 +31,9 @@ class VelocityRule:
         self._windows = windows
         self._limit = limit
         self._window_seconds = window.total_seconds()
-        self._raised: OrderedDict[str, None] = OrderedDict()
+        self._raised: OrderedDict[About, None] = OrderedDict()
 
-    async def flag(self, documents: Sequence[Document], accepted: Sequence[Accepted]) -> list[Alert]:
+    async def flag(self, documents: Sequence[Document], accepted: Sequence[Accepted]) -> dict[About, Alert]:
         """Set ``suspicious`` on each document, and ``fraud`` on those that are; the alerts that are to be raised."""
         places = [place for place, event in enumerate(accepted) if event.client_address]
         counts = await self._windows.count(
@@ -41,7 +44,7 @@ class VelocityRule:
         )
         for document in documents:
             document["suspicious"] = False
-        alerts: dict[str, Alert] = {}
+        alerts: dict[About, Alert] = {}
         for place, count in zip(places, counts, strict=True):
             if count <= self._limit:
                 continue
@@ -53,20 +56,20 @@ class VelocityRule:
             }
             documents[place]["suspicious"] = True
             documents[place]["fraud"] = evidence
-            alert = self._alert(accepted[place], evidence)
-            if alert.id not in self._raised:
-                alerts.setdefault(alert.id, alert)
-        return list(alerts.values())
+            event = accepted[place]
+            about = (event.tenant_id, event.client_address, int(event.received_at.timestamp() // self._window_seconds))
+            if about not in self._raised and about not in alerts:
+                alerts[about] = self._alert(event, evidence, window=about[2])
+        return alerts
 
-    def remember(self, alerts: Sequence[Alert]) -> None:
+    def remember(self, alerts: Iterable[About]) -> None:
         """Do not ask for these alerts again: they are raised. A flood would write the same one with each message."""
-        for alert in alerts:
-            self._raised[alert.id] = None
+        for about in alerts:
+            self._raised[about] = None
         while len(self._raised) > REMEMBERED_ALERTS:
             self._raised.popitem(last=False)
 
-    def _alert(self, event: Accepted, evidence: dict[str, object]) -> Alert:
-        window = int(event.received_at.timestamp() // self._window_seconds)
+    def _alert(self, event: Accepted, evidence: dict[str, object], *, window: int) -> Alert:
         return Alert(
             # A slash of a network or scope in the address must not get into a document id.
             id=f"velocity-{quote(event.client_address, safe=':.')}-{window}",

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloudscale.store.batches import cut
+from cloudscale.store.batches import cut, gather_all
 from cloudscale.store.errors import RequestRefusedError
 from cloudscale.worker.persistence import LOOK_SECONDS, OUTAGE
 
@@ -39,16 +38,11 @@ class EventWriter:
         Raises:
             InterruptedByStopError: the worker is to stop while the store is away.
         """
-        results: list[CreateOutcome | Failure | None] = [None] * len(documents)
-
-        async def one(batch: Batch) -> None:
-            for index, result in zip(batch.indices, await self._write(batch), strict=True):
-                results[index] = result
-
-        async with asyncio.TaskGroup() as tasks:
-            for batch in cut(documents):
-                tasks.create_task(one(batch))
-        return [result for result in results if result is not None]
+        batches = cut(documents)
+        results: dict[int, CreateOutcome | Failure] = {}
+        for batch, written in zip(batches, await gather_all(map(self._write, batches)), strict=True):
+            results.update(zip(batch.indices, written, strict=True))
+        return [results[index] for index in range(len(documents))]
 
     async def _write(self, batch: Batch) -> list[CreateOutcome | Failure]:
         while True:

@@ -1,0 +1,129 @@
+"""The profiles' container: what is known of each user, summed up over the user's stored events."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from typing import TYPE_CHECKING, cast
+from urllib.parse import quote
+
+import msgspec
+from azure.cosmos.exceptions import CosmosHttpResponseError
+
+from cloudscale.store.errors import translated
+from cloudscale.store.events import one_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from azure.cosmos.aio import ContainerProxy
+
+    from cloudscale.store.events import EventStore
+
+BUCKETS = 4
+"""Logical partitions of one tenant's profiles: few, so that a pass writes many profiles with each batch."""
+
+ID_CHARACTERS = 250
+IDS_PER_QUERY = 200
+
+
+class Profile(msgspec.Struct, rename="camel", kw_only=True):
+    """A user's profile. ``position`` is, for each range of the change feed, the last event that is in the sums."""
+
+    id: str
+    partition_key: str
+    tenant_id: str
+    user_id: str
+    score: int = 0
+    events: int = 0
+    counts: dict[str, int] = {}
+    purchases: dict[str, float] = {}
+    first_seen: str = ""
+    last_seen: str = ""
+    position: dict[str, int] = {}
+    etag: str | None = msgspec.field(default=None, name="_etag")
+    """None for a profile that is not stored yet."""
+
+
+def partition_of(tenant_id: str, user_id: str) -> str:
+    """The partition key of a user's profile."""
+    return f"{tenant_id}:{zlib.crc32(user_id.encode()) % BUCKETS}"
+
+
+def profile_id(user_id: str) -> str:
+    """A user id as a document id, which must not contain ``/ \\ ? #`` nor be too long."""
+    quoted = quote(user_id, safe=" !\"$&'()*+,-.:;<=>@[]^_`{|}~")
+    if len(quoted) <= ID_CHARACTERS:
+        return quoted
+    return f"{quoted[:100]}~{hashlib.blake2b(user_id.encode(), digest_size=16).hexdigest()}"
+
+
+class ProfileStore:
+    """The profiles of one pipeline, over the client of its :class:`EventStore`."""
+
+    def __init__(self, store: EventStore) -> None:
+        self._container: ContainerProxy = store.database.get_container_client(store.names.profiles)
+
+    async def get(self, tenant_id: str, user_id: str) -> Profile | None:
+        """A user's profile; None for a user without events."""
+        found = await self.read(partition_of(tenant_id, user_id), [profile_id(user_id)])
+        return found[0] if found else None
+
+    async def read(self, partition_key: str, ids: Sequence[str]) -> list[Profile]:
+        """Those of the profiles that are stored."""
+        profiles: list[Profile] = []
+        with translated(f"read profiles of {partition_key}"):
+            for start in range(0, len(ids), IDS_PER_QUERY):
+                condition, parameters = one_of("c.id", ids[start : start + IDS_PER_QUERY])
+                named = [{"name": name, "value": value} for name, value in parameters.items()]
+                query = f"SELECT * FROM c WHERE {condition}"  # noqa: S608 - names only
+                rows = self._container.query_items(query, parameters=named, partition_key=partition_key)
+                async for row in rows:
+                    profiles.append(msgspec.convert(row, Profile))  # noqa: PERF401 - mypy loses the type in +=
+        return profiles
+
+    async def count(self) -> int:
+        """How many profiles there are."""
+        with translated("count profiles"):
+            rows = self._container.query_items("SELECT VALUE COUNT(1) FROM c")
+            return sum([cast("int", count) async for count in rows])
+
+    async def top(self, *, tenant_id: str | None = None, limit: int = 20) -> list[Profile]:
+        """The profiles with the highest scores."""
+        where = "" if tenant_id is None else " WHERE c.tenantId = @tenant"
+        parameters: list[dict[str, object]] = [] if tenant_id is None else [{"name": "@tenant", "value": tenant_id}]
+        query = f"SELECT TOP {int(limit)} * FROM c{where} ORDER BY c.score DESC"  # noqa: S608 - names only
+        with translated("query profiles"):
+            rows = self._container.query_items(query, parameters=parameters)
+            return [msgspec.convert(row, Profile) async for row in rows]
+
+    async def write(self, profiles: Sequence[Profile]) -> bool:
+        """Write profiles of one partition, at most 100, in one transaction, and note their new ETags.
+
+        False when one of them was changed since it was read; none is written then.
+
+        Raises:
+            BackendError: they may or may not be written; read them again before anything else.
+        """
+        partition_key = profiles[0].partition_key
+        operations = [_operation(profile) for profile in profiles]
+        with translated(f"write {len(profiles)} profiles of {partition_key}"):
+            try:
+                results = await self._container.execute_item_batch(operations, partition_key)
+            except CosmosHttpResponseError as error:
+                if error.status_code in {404, 409, 412}:
+                    return False
+                raise
+        for profile, result in zip(profiles, results, strict=True):
+            profile.etag = result["eTag"]
+        return True
+
+
+def _operation(
+    profile: Profile,
+) -> tuple[str, tuple[dict[str, object]]] | tuple[str, tuple[str, dict[str, object]], dict[str, str]]:
+    document: dict[str, object] = msgspec.to_builtins(profile)
+    del document["_etag"]
+    if profile.etag is None:
+        return "create", (document,)
+    return "replace", (profile.id, document), {"if_match_etag": profile.etag}

@@ -1,0 +1,109 @@
+"""Which ranges of the change feed this worker reads: it takes leases, prolongs them and gives them back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from cloudscale.store.feed import FeedRange
+from cloudscale.store.leases import Lease, prolonged, wanted
+
+if TYPE_CHECKING:
+    from cloudscale.store.feed import EventFeed
+    from cloudscale.store.leases import LeaseStore
+
+log = structlog.get_logger(__name__)
+
+LEASE_DURATION = timedelta(seconds=15)
+LOOK_INTERVAL = timedelta(seconds=5)
+OVERLAP = timedelta(minutes=5)
+"""A range that comes from a split is read from this long before its parent was last read to the end. The clocks of the
+store and of the workers differ, and reading an event twice is harmless."""
+
+
+class OwnedRanges:
+    """The leases of one worker.
+
+    Args:
+        feed: tells which ranges there are.
+        leases: tells who reads them.
+        owner: this worker's name.
+    """
+
+    def __init__(self, feed: EventFeed, leases: LeaseStore, *, owner: str) -> None:
+        self._feed = feed
+        self._leases = leases
+        self._owner = owner
+        self._looked_at = datetime.min.replace(tzinfo=UTC)
+        self.owned: dict[FeedRange, Lease] = {}
+
+    async def look(self) -> None:
+        """Take ranges that should be this worker's, if it is time to look.
+
+        Raises:
+            BackendError: the store did not answer.
+        """
+        now = datetime.now(UTC)
+        if now - self._looked_at < LOOK_INTERVAL:
+            return
+        current = await self._feed.ranges(refresh=True)
+        leases = {FeedRange.of(lease.id): lease for lease in await self._leases.all()}
+        for missing in current - leases.keys():
+            await self._leases.create(_first_lease(missing, leases))
+        for gone in leases.keys() - current if current <= leases.keys() else ():
+            await self._leases.remove(leases[gone])
+        there = [lease for of, lease in leases.items() if of in current]
+        self.owned = {FeedRange.of(lease.id): lease for lease in there if self._is_mine(lease, now)}
+        for lease in wanted(there, self._owner, now):
+            taken = await self._leases.write(prolonged(lease, self._owner, LEASE_DURATION))
+            if taken is not None:
+                log.info("reading a range of the change feed", range=lease.id, before=lease.owner)
+                self.owned[FeedRange.of(lease.id)] = taken
+        self._looked_at = now
+
+    async def is_whole(self, of: FeedRange) -> bool:
+        """Whether the range has not been split, as far as the SDK has noticed while reading it."""
+        if of in await self._feed.ranges():
+            return True
+        self.owned.pop(of, None)
+        self._looked_at = datetime.min.replace(tzinfo=UTC)
+        return False
+
+    async def checkpoint(self, of: FeedRange, continuation: str | None, *, read_to_end_at: datetime | None) -> None:
+        """Note how far a range is read, and keep it; a range that another worker has taken is given up."""
+        lease = self.owned[of]
+        is_fresh = lease.expires_at - datetime.now(UTC) > LEASE_DURATION / 2
+        if continuation == lease.continuation and is_fresh:
+            return
+        written = await self._leases.write(
+            msgspec.structs.replace(
+                prolonged(lease, self._owner, LEASE_DURATION),
+                continuation=continuation,
+                checked_at=read_to_end_at or lease.checked_at,
+            )
+        )
+        if written is None:
+            log.info("a range of the change feed was taken over", range=of.id)
+            del self.owned[of]
+        else:
+            self.owned[of] = written
+
+    async def release(self) -> None:
+        """Give all ranges back, so that others need not wait for the leases to run out."""
+        for lease in self.owned.values():
+            await self._leases.write(msgspec.structs.replace(lease, owner="", expires_at=datetime.now(UTC)))
+        self.owned.clear()
+
+    def _is_mine(self, lease: Lease, now: datetime) -> bool:
+        return lease.owner == self._owner and lease.is_held(now)
+
+
+def _first_lease(of: FeedRange, leases: dict[FeedRange, Lease]) -> Lease:
+    """A lease for a range that nobody has read, from the beginning or from where its parent was read to."""
+    parents = [lease for parent, lease in leases.items() if parent.contains(of)]
+    checked = [lease.checked_at for lease in parents if lease.checked_at is not None]
+    since = min(checked) - OVERLAP if parents and len(checked) == len(parents) else None
+    return Lease(id=of.id, expires_at=datetime.now(UTC), since=since)
