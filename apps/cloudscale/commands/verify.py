@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _INTERVAL_SECONDS = 0.5
 _NAMED_IDS = 100
+_PLAIN_WIDTH = 160
 _COLUMNS = ("accepted", "persisted", "duplicates", "dead_letters", "in_flight", "difference")
 
 
@@ -77,7 +79,7 @@ def render(balance: Balance) -> str:
     for hour in balance.hours:
         table.add_row(hour.tenant_id, hour.hour, *(f"{getattr(hour, column):,}" for column in _COLUMNS))
     table.add_row("total", "", *(f"{balance.total(column):,}" for column in _COLUMNS), style="bold")
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
     with console.capture() as captured:
         console.print(table)
     return captured.get() + "\n".join(_verdict(balance))

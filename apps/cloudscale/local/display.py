@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from cloudscale.local.readings import Reading
 from cloudscale.local.supervisor import State
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cloudscale.local.readings import Reading
     from cloudscale.local.supervisor import Supervised
 
+LIVE_INTERVAL_SECONDS = 1.0
 PLAIN_INTERVAL_SECONDS = 10.0
 
 _STYLES = {State.READY: "green", State.STARTING: "yellow", State.BACKING_OFF: "red"}
 
 
 class Display(Protocol):
-    """Where a run says what happens. Entered while the pipeline runs."""
+    """Where a run says what happens, entered while it runs. It is shown a new reading every ``interval_seconds``."""
+
+    interval_seconds: float
 
     def __enter__(self) -> Display: ...
 
@@ -41,10 +43,11 @@ class Display(Protocol):
 class PlainDisplay:
     """Every announcement, and the figures every ten seconds in which they change, unless it is ``quiet``."""
 
+    interval_seconds = PLAIN_INTERVAL_SECONDS
+
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
-        self._shown_at = float("-inf")
-        self._shown = Reading()
+        self._shown = (0, 0)
 
     def __enter__(self) -> PlainDisplay:
         return self
@@ -57,18 +60,17 @@ class PlainDisplay:
         print(text, flush=True)  # noqa: T201 (this is the command's output)
 
     def update(self, processes: Mapping[str, Supervised], reading: Reading | None) -> None:  # noqa: ARG002 (not shown)
-        """Print the reading, unless it says the same as the last one or that was just now."""
-        now = time.monotonic()
-        if self._quiet or reading is None or now - self._shown_at < PLAIN_INTERVAL_SECONDS:
+        """Print the reading, unless it says the same as the last one."""
+        if self._quiet or reading is None or self._shown == (reading.accepted, reading.in_flight):
             return
-        if (reading.accepted, reading.in_flight) == (self._shown.accepted, self._shown.in_flight):
-            return
-        self._shown_at, self._shown = now, reading
+        self._shown = reading.accepted, reading.in_flight
         self.announce("  ".join(f"{name} {value}" for name, value in describe(reading).items()))
 
 
 class LiveDisplay:
     """A table that is redrawn in place, with announcements scrolling above it."""
+
+    interval_seconds = LIVE_INTERVAL_SECONDS
 
     def __init__(self) -> None:
         self._console = Console()

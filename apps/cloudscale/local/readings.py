@@ -37,7 +37,8 @@ class Reading:
     @property
     def persisted(self) -> int:
         """Events that have left the pipeline into the store."""
-        return self.accepted - self.in_flight - self.duplicates - self.dead_letters
+        # What is only reserved, before the broker's acknowledgement, is in flight already and not yet accepted.
+        return max(0, self.accepted - self.in_flight - self.duplicates - self.dead_letters)
 
 
 class Readings:

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from cloudscale.local.display import Display
     from cloudscale.settings import Settings
 
-READING_INTERVAL_SECONDS = 1.0
 _STANDSTILL_SECONDS = 3.0
 
 
@@ -132,7 +131,7 @@ async def _show_until(
     try:
         while not asked.done() and not failed.done():
             display.update(supervisor.processes, await readings.take())
-            await asyncio.wait((asked, failed), timeout=READING_INTERVAL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((asked, failed), timeout=display.interval_seconds, return_when=asyncio.FIRST_COMPLETED)
         if failed.done():
             await failed
     finally:
