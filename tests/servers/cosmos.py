@@ -87,6 +87,11 @@ class CosmosServer:
         """Ask for trouble, with the members of ``PUT /$faults``; without any, end it."""
         self.request("PUT" if plan else "DELETE", "$faults", json.dumps(plan).encode())
 
+    def metrics(self) -> list[str]:
+        """The lines of ``GET /metrics``."""
+        with urllib.request.urlopen(f"{self.endpoint}metrics", timeout=5) as response:  # noqa: S310 - http only
+            return list(response.read().decode().splitlines())
+
     def request(self, method: str, path: str, body: bytes = b"") -> bytes:
         """A signed request outside of the SDKs."""
         date = formatdate(usegmt=True)

@@ -62,7 +62,7 @@ def emulator_of(storage: Storage) -> Emulator:
 
 async def ids(storage: Storage, documents: Documents, where: str = "", **headers: str) -> list[str]:
     """The ids that a query finds."""
-    body = msgspec.json.encode({"query": "SELECT VALUE c.id FROM c " + where})
+    body = msgspec.json.encode({"query": " ".join(("SELECT VALUE c.id FROM c", where))})
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     response = await run_query(emulator_of(storage), documents, Request("POST", "", given, body))
     found: list[str] = msgspec.json.decode(response.body)["Documents"]

@@ -137,14 +137,14 @@ def test_a_compiled_expression_has_the_value_that_the_language_defines(
 )
 def test_text_is_parsed_and_computed(text: str, expected: Any) -> None:
     document = {"text": "Abcde", "n": 5, "tags": [{"k": 1, "v": "x"}, {"k": 2}]}
-    expression = parse_query("SELECT VALUE " + text + " FROM c").value
+    expression = parse_query(" ".join(("SELECT VALUE", text, "FROM c"))).value
     assert expression is not None
     assert same(run(expression, document), expected)
 
 
 def test_a_thousand_alternatives_are_no_problem() -> None:
     condition = " OR ".join(f"(c.id = 'i{number}' AND c.pk = 'p{number}')" for number in range(1000))
-    where = parse_query("SELECT * FROM c WHERE " + condition).where
+    where = parse_query(" ".join(("SELECT * FROM c WHERE", condition))).where
     assert where is not None
     assert run(where, {"id": "i999", "pk": "p999"}) is True
     assert run(where, {"id": "i999", "pk": "p998"}) is False
