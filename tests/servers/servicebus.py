@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import selectors
 import subprocess
 import sys
@@ -11,6 +12,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING
 from urllib.parse import urlsplit
+
+import requests
+from azure.servicebus._base_handler import _generate_sas_token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,6 +62,17 @@ class ServiceBusServer:
         """End the process in good order; return its exit code."""
         self.process.terminate()
         return self._reap()
+
+    def set_faults(self, **faults: object) -> None:
+        """Make the broker fail as told, by the names of its fault injection; without any it works again."""
+        signature = _generate_sas_token(f"https://{self.host}", KEY_NAME, self.key, timedelta(minutes=5)).token
+        requests.put(
+            f"{self.management_url}/$faults",
+            data=json.dumps(faults),
+            headers={"Authorization": str(signature)},
+            verify=str(self.certificate_authority),
+            timeout=STOP_TIMEOUT.total_seconds(),
+        ).raise_for_status()
 
     def _reap(self) -> int:
         code = self.process.wait(STOP_TIMEOUT.total_seconds())

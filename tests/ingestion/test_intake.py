@@ -1,0 +1,287 @@
+"""What a client gets for good events, copies and too many requests."""
+
+from __future__ import annotations
+
+import gzip
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from tests.ingestion.client import Client, page_view
+from tests.ingestion.queue_contents import drain
+from tests.servers.ingestion import UNLIMITED, ingestion_server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.servers.redis import RedisServer
+    from tests.servers.servicebus import ServiceBusServer
+
+
+def test_an_accepted_event_is_in_the_queue_with_what_the_pipeline_knows_of_it(
+    client: Client, broker: ServiceBusServer
+) -> None:
+    event = page_view(createdAt="1997-01-31T23:30:00-01:00", unknown={"kept": [1, None]})
+
+    response = client.post(event, {"X-Correlation-Id": "abc-1"})
+
+    assert response.status == 202
+    assert response.json() == {"id": event["eventId"], "correlationId": "abc-1"}
+    assert response.headers["x-correlation-id"] == "abc-1"
+    queued = next(each for each in drain(broker) if each["id"] == event["eventId"])
+    assert queued["partitionKey"] == "test:1997-02"
+    assert queued["createdAt"] == "1997-02-01T00:30:00.000000Z"
+    assert queued["clientAddress"] == "127.0.0.1"
+    assert queued["unknown"] == {"kept": [1, None]}
+    assert {"receivedAt", "payloadHash", "acceptance", "schemaVersion", "metadata"} <= queued.keys()
+
+
+@pytest.mark.parametrize("path", ["/api/events", "/api/v1/events"])
+def test_both_addresses_take_events(client: Client, path: str) -> None:
+    assert client.post(page_view(), path=path).status == 202
+
+
+def test_an_event_without_an_id_gets_one(client: Client) -> None:
+    event = page_view()
+    del event["eventId"]
+
+    assert len(client.post(event).json()["id"]) == 32
+
+
+def test_a_copy_is_answered_with_the_first_id(client: Client) -> None:
+    event = page_view()
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+    first = client.post({**event, "eventId": "first-" + event["eventId"]}, key)
+
+    copy = client.post({**event, "eventId": "first-" + event["eventId"]}, key)
+
+    assert (first.status, copy.status) == (202, 409)
+    assert copy.json()["id"] == first.json()["id"]
+
+
+def test_the_same_payload_in_another_order_is_a_copy(client: Client) -> None:
+    event = page_view(createdAt="2026-01-01T00:00:00Z")
+    client.post(event)
+
+    assert client.post(dict(reversed(event.items()))).status == 409
+
+
+def test_the_same_key_with_another_payload_is_a_conflict(client: Client) -> None:
+    event = page_view()
+    client.post(event)
+
+    assert client.post({**event, "url": "https://example.com/other"}).status == 422
+
+
+def test_the_same_key_of_another_tenant_is_something_else(client: Client) -> None:
+    event = page_view()
+    client.post(event)
+
+    assert client.post({**event, "tenantId": "other"}).status == 202
+
+
+def test_a_retry_without_an_event_id_gets_the_id_of_its_key(client: Client) -> None:
+    event = page_view()
+    del event["eventId"]
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+
+    assert client.post(event, key).json()["id"] == client.post(event, key).json()["id"]
+
+
+def test_a_structured_cloud_event_is_accepted_once_by_source_and_id(client: Client, broker: ServiceBusServer) -> None:
+    envelope = {
+        "specversion": "1.0",
+        "type": "com.cloudscale.page_view",
+        "id": uuid.uuid4().hex,
+        "source": "https://shop.example/frontend",
+        "time": "2026-03-01T10:00:00Z",
+        "tenantid": "shop",
+        "data": {"url": "https://shop.example/"},
+    }
+    headers = {"Content-Type": "application/cloudevents+json"}
+
+    first, copy = client.post(envelope, headers), client.post(envelope, headers)
+
+    assert (first.status, copy.status) == (202, 409), first.body
+    queued = next(each for each in drain(broker) if each["id"] == first.json()["id"])
+    assert queued["eventType"] == "page_view"
+    assert queued["tenantId"] == "shop"
+    assert queued["createdAt"] == "2026-03-01T10:00:00.000000Z"
+    assert queued["cloudEvent"] == {"id": envelope["id"], "source": "https://shop.example/frontend"}
+
+
+def test_a_binary_cloud_event_is_accepted(client: Client) -> None:
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-type": "com.cloudscale.page_view",
+        "ce-id": uuid.uuid4().hex,
+        "ce-source": "/frontend",
+        "ce-tenantid": "shop",
+    }
+
+    assert client.post({"url": "https://shop.example/"}, headers).status == 202
+
+
+def test_a_batch_of_cloud_events_is_accepted(client: Client) -> None:
+    envelopes = [
+        {
+            "specversion": "1.0",
+            "type": "com.cloudscale.page_view",
+            "id": uuid.uuid4().hex,
+            "source": "s",
+            "data": {"tenantId": "shop", "url": "u"},
+        }
+        for _ in range(3)
+    ]
+
+    response = client.post_batch(envelopes, {"Content-Type": "application/cloudevents-batch+json"})
+
+    assert response.status == 202, response.body
+    assert response.json()["accepted"] == 3
+
+
+def test_a_batch_of_a_thousand_events_is_in_the_queue(client: Client, broker: ServiceBusServer) -> None:
+    drain(broker)
+    events = [page_view() for _ in range(1000)]
+
+    response = client.post_batch(events)
+
+    assert response.status == 202
+    assert response.json()["accepted"] == 1000
+    assert {each["id"] for each in drain(broker)} == {event["eventId"] for event in events}
+
+
+def test_a_gzip_batch_of_lines_is_accepted(client: Client) -> None:
+    lines = b"\n".join(msgspec.json.encode(page_view()) for _ in range(50))
+    headers = {"Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
+
+    assert client.post_batch(gzip.compress(lines), headers).json()["accepted"] == 50
+
+
+def test_an_event_that_stands_twice_in_a_batch_is_sent_once(client: Client, broker: ServiceBusServer) -> None:
+    drain(broker)
+    event = page_view()
+
+    response = client.post_batch([event, event, {**event, "url": "https://example.com/other"}])
+
+    assert [result["status"] for result in response.json()["results"]] == [202, 409, 422]
+    assert [each["id"] for each in drain(broker)] == [event["eventId"]]
+
+
+def test_a_repeated_batch_is_answered_event_by_event(client: Client) -> None:
+    events = [page_view() for _ in range(3)]
+    client.post_batch(events)
+
+    response = client.post_batch([*events, page_view()])
+
+    assert response.status == 207
+    assert [result["status"] for result in response.json()["results"]] == [409, 409, 409, 202]
+    assert response.json()["duplicates"] == 3
+
+
+def test_an_idempotency_key_makes_a_whole_batch_repeatable(client: Client) -> None:
+    events = [{"eventType": "page_view", "tenantId": "test", "url": "u"} for _ in range(3)]
+    key = {"Idempotency-Key": uuid.uuid4().hex}
+
+    first, second = client.post_batch(events, key), client.post_batch(events, key)
+
+    assert [each["id"] for each in first.json()["results"]] == [each["id"] for each in second.json()["results"]]
+    assert second.json()["duplicates"] == 3
+
+
+def test_copies_are_skipped_when_the_resource_says_so(
+    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+) -> None:
+    spec = {"ingestion": {"rateLimits": UNLIMITED, "idempotency": {"onDuplicate": "Skip"}}}
+    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="skip") as server:
+        client = Client(server.port)
+        event = page_view()
+        first, copy = client.post(event), client.post(event)
+
+        assert copy.status == 200
+        assert copy.json() == {
+            "id": first.json()["id"],
+            "correlationId": copy.json()["correlationId"],
+            "duplicate": True,
+        }
+        assert client.post_batch([event]).status == 202
+
+
+def test_a_client_is_held_to_its_burst_whatever_it_sends(
+    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+) -> None:
+    limits = {"perClient": {"burst": 5, "perSecond": 0.01}, "global": {"limit": 1000, "window": "60s"}}
+    with ingestion_server(
+        tmp_path, broker=broker, cache=cache, spec={"ingestion": {"rateLimits": limits}}, name="burst"
+    ) as server:
+        client = Client(server.port)
+        answers = [client.post(page_view()) for _ in range(3)]
+        answers += [client.post(b"{"), client.post_batch([page_view(), page_view()])]
+        refused = [client.post(page_view()), client.post(b"{"), client.post(page_view(), {"Content-Type": "text/xml"})]
+
+        assert [answer.status for answer in answers] == [202, 202, 202, 400, 202]
+        assert [answer.headers["ratelimit-remaining"] for answer in answers] == ["4", "3", "2", "1", "0"]
+        assert [answer.status for answer in refused] == [429, 429, 429]
+        assert all(int(answer.headers["retry-after"]) >= 60 for answer in refused)
+        assert refused[0].headers["content-type"] == "application/problem+json"
+
+
+def test_all_clients_together_are_held_to_the_window(
+    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+) -> None:
+    limits = {"perClient": {"burst": 1000, "perSecond": 1000}, "global": {"limit": 4, "window": "1h"}}
+    spec = {"ingestion": {"rateLimits": limits, "trustedProxies": ["127.0.0.0/8"]}}
+    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="window") as server:
+        client = Client(server.port)
+        statuses = [client.post(page_view(), {"X-Forwarded-For": f"192.0.2.{host}"}).status for host in range(6)]
+
+        assert statuses == [202, 202, 202, 202, 429, 429]
+
+
+def test_a_forwarded_address_counts_only_from_a_trusted_proxy(
+    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+) -> None:
+    limits = {"perClient": {"burst": 2, "perSecond": 0.01}, "global": {"limit": 1000, "window": "60s"}}
+    spec = {"ingestion": {"rateLimits": limits}}
+    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="spoofed") as server:
+        client = Client(server.port)
+        statuses = [client.post(page_view(), {"X-Forwarded-For": f"192.0.2.{host}"}).status for host in range(3)]
+
+        assert statuses == [202, 202, 429]
+
+
+def test_a_replica_that_holds_too_many_requests_refuses_more_at_once(
+    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+) -> None:
+    spec = {"ingestion": {"rateLimits": UNLIMITED, "shedAbove": {"queueDepth": 1}}}
+    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="shed") as server:
+        client = Client(server.port)
+        deadline = time.monotonic() + 30
+        while (answer := client.post(page_view())).status == 202:
+            assert time.monotonic() < deadline, "the queue's depth never counted"
+        drain(broker)
+
+        assert answer.status == 503
+        assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_the_metrics_count_what_was_accepted(client: Client) -> None:
+    tenant = "metrics-" + uuid.uuid4().hex[:8]
+    client.post_batch([page_view(tenantId=tenant) for _ in range(7)])
+
+    text = client.request("GET", "/metrics").body.decode()
+
+    assert f'cloudscale_events_ingested_total{{event_type="page_view",tenant_id="{tenant}"}} 7.0' in text
+
+
+@pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/openapi.json", "/docs", "/docs.js"])
+def test_everything_beside_the_events_is_served(client: Client, path: str) -> None:
+    assert client.request("GET", path).status == 200
+
+
+def test_the_root_leads_to_the_documentation(client: Client) -> None:
+    response = client.request("GET", "/")
+
+    assert (response.status, response.headers["location"]) == (307, "/docs")

@@ -1,0 +1,196 @@
+"""Retries are safe: what got no 202 may be sent again, and ends in the queue with the same id."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import uuid
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.ingestion.client import Client, page_view
+from tests.ingestion.queue_contents import drain
+from tests.servers.ingestion import ingestion_server
+from tests.servers.redis import redis_server
+from tests.servers.servicebus import servicebus_server
+from tests.waiting import wait_until_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.ingestion.client import Response
+    from tests.servers.ingestion import IngestionServer
+    from tests.servers.redis import RedisServer
+    from tests.servers.servicebus import ServiceBusServer
+
+RECOVERY = timedelta(seconds=30)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceBusServer]:
+    with servicebus_server(tmp_path_factory.mktemp("faulty-broker")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("faulty-cache")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, broker: ServiceBusServer, cache: RedisServer
+) -> Iterator[IngestionServer]:
+    with ingestion_server(tmp_path_factory.mktemp("ingestion"), broker=broker, cache=cache, name="faults") as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: IngestionServer) -> Client:
+    client = Client(server.port)
+    accept(client, page_view())
+    return client
+
+
+def accept(client: Client, event: dict[str, object], headers: dict[str, str] | None = None) -> Response:
+    """Send the event again and again, as a client would, until it is accepted."""
+    answers: list[Response] = []
+
+    def accepted() -> bool:
+        answers.append(client.post(event, headers))
+        assert answers[-1].status in (202, 503), answers[-1].body
+        return answers[-1].status == 202
+
+    wait_until_sync(accepted, within=RECOVERY, interval=timedelta(milliseconds=200))
+    return answers[-1]
+
+
+def test_a_broker_that_is_away_means_503_and_the_retry_is_accepted_once(
+    client: Client, broker: ServiceBusServer, server: IngestionServer
+) -> None:
+    drain(broker)
+    event, key = page_view(), {"Idempotency-Key": uuid.uuid4().hex}
+    broker.kill()
+    refused = client.post(event, key)
+    batch = client.post_batch([page_view()])
+    broker.start()
+
+    accept(client, event, key)
+
+    assert (refused.status, batch.status) == (503, 503)
+    assert int(refused.headers["retry-after"]) >= 1
+    assert client.post(event, key).status == 409
+    assert [each["id"] for each in drain(broker)].count(str(event["eventId"])) == 1
+    wait_until_sync(lambda: server.answers("/ready"), within=RECOVERY)
+
+
+def test_the_breaker_answers_at_once_while_the_broker_is_away(client: Client, broker: ServiceBusServer) -> None:
+    broker.kill()
+    try:
+        wait_until_sync(lambda: b"no call is made" in client.post(page_view()).body, within=RECOVERY)
+        text = client.request("GET", "/metrics").body.decode()
+    finally:
+        broker.start()
+
+    assert 'cloudscale_circuit_breaker_state{backend="servicebus"} 2.0' in text
+
+
+def test_a_send_whose_answer_never_comes_is_503_and_the_retry_has_the_same_id(
+    client: Client, broker: ServiceBusServer
+) -> None:
+    drain(broker)
+    event, key = page_view(), {"Idempotency-Key": uuid.uuid4().hex}
+    broker.set_faults(dropAcknowledgements=True)
+    try:
+        unanswered = client.post(event, key)
+    finally:
+        broker.set_faults()
+
+    accept(client, event, key)
+
+    assert unanswered.status == 503
+    copies = [each for each in drain(broker) if each["id"] == event["eventId"]]
+    assert 1 <= len(copies) <= 2
+    assert len({each["payloadHash"] for each in copies}) == 1
+
+
+def test_redis_going_away_between_reservation_and_send_loses_nothing(
+    client: Client, broker: ServiceBusServer, cache: RedisServer
+) -> None:
+    drain(broker)
+    event, key = page_view(), {"Idempotency-Key": uuid.uuid4().hex}
+    broker.kill()
+    try:
+        refused = client.post(event, key)
+        cache.kill()
+    finally:
+        broker.start()
+        cache.start()
+
+    accept(client, event, key)
+
+    assert refused.status == 503
+    assert [each["id"] for each in drain(broker)].count(str(event["eventId"])) == 1
+
+
+def test_a_reservation_of_a_killed_process_does_not_make_its_retry_a_copy(
+    broker: ServiceBusServer, cache: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    drain(broker)
+    event, key = page_view(), {"Idempotency-Key": uuid.uuid4().hex}
+    directory = tmp_path_factory.mktemp("killed")
+    with ingestion_server(directory, broker=broker, cache=cache, name="killed") as first:
+        broker.set_faults(stall=True)
+        try:
+            unanswered = Client(first.port).post(event, key)
+        finally:
+            children = subprocess.run(
+                ["pgrep", "-P", str(first.process.pid)], capture_output=True, text=True, check=True
+            ).stdout.split()
+            for process_id in [str(first.process.pid), *children]:
+                subprocess.run(["kill", f"-{signal.SIGKILL}", process_id], check=True)
+            first.process.wait()
+            broker.set_faults()
+    with ingestion_server(directory, broker=broker, cache=cache, name="killed") as second:
+        accepted = accept(Client(second.port), event, key)
+
+    assert unanswered.status == 503
+    assert accepted.json()["id"] == event["eventId"]
+    assert str(event["eventId"]) in [each["id"] for each in drain(broker)]
+
+
+def test_without_redis_events_are_accepted_and_a_gauge_says_so(
+    client: Client, cache: RedisServer, server: IngestionServer
+) -> None:
+    cache.kill()
+    try:
+        statuses = [client.post(page_view()).status for _ in range(20)]
+        text = client.request("GET", "/metrics").body.decode()
+    finally:
+        cache.start()
+
+    assert set(statuses) == {202}
+    assert "cloudscale_cache_available 0.0" in text
+    wait_until_sync(lambda: server.answers("/ready"), within=RECOVERY)
+    event = page_view()
+    accept(client, event)
+    wait_until_sync(lambda: client.post(event).status == 409, within=RECOVERY)
+
+
+def test_sigterm_finishes_what_was_taken(
+    broker: ServiceBusServer, cache: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    drain(broker)
+    with ingestion_server(tmp_path_factory.mktemp("term"), broker=broker, cache=cache, name="term") as server:
+        answered = {
+            str(event["eventId"])
+            for event in [page_view() for _ in range(50)]
+            if Client(server.port).post(event).status == 202
+        }
+
+        assert server.stop() == 0
+
+    assert answered
+    assert answered <= {each["id"] for each in drain(broker)}
