@@ -8,6 +8,7 @@ a replay is entered again exactly once.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
@@ -15,6 +16,7 @@ import msgspec
 from redis.exceptions import RedisError
 
 from cloudscale.circuit_breaker import CircuitOpenError
+from cloudscale.errors import BackendUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +68,10 @@ for place = 1, #ARGV, 2 do
 end
 return entered
 """
+
+
+Acceptance = tuple[str, str, str]
+"""Tenant id, event id and acceptance token of an accepted event."""
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
@@ -132,22 +138,32 @@ class Ledger:
         self._breaker.record_success()
         return settled
 
-    async def reenter(self, settlements: Sequence[Settlement], *, milliseconds: int) -> int:
-        """Put dead letters that are replayed back in flight, received at ``milliseconds``; how many were put back.
+    async def reenter(self, acceptances: Sequence[Acceptance]) -> int:
+        """Put dead letters that are to be replayed back in flight; how many were not there already.
 
         Raises:
-            RedisError, OSError: Redis cannot be reached; nothing must be replayed then, or the balance is lost.
+            BackendUnavailableError: Redis cannot be reached; nothing must be replayed then, or the balance is lost.
         """
-        arguments: list[str] = []
-        for settlement in settlements:
-            arguments += (settlement.field, f"c{milliseconds}")
+        value = f"c{int(time.time() * 1000)}"
+        arguments = [text for acceptance in acceptances for text in ("\n".join(acceptance), value)]
         keys = [self._keys.inflight, self._keys.dead_letters, self._keys.dead]
-        return int(await self._reenter(keys=keys, args=arguments))
+        try:
+            return int(await self._reenter(keys=keys, args=arguments))
+        except (RedisError, OSError, TimeoutError) as error:
+            raise BackendUnavailableError(f"cannot enter {len(acceptances)} dead letters again: {error}") from error
 
-    async def forget_dead(self, settlements: Sequence[Settlement]) -> None:
-        """Forget dead letters that are discarded: they stay counted as dead letters for good."""
-        if settlements:
-            await self._redis.hdel(self._keys.dead, *(settlement.field for settlement in settlements))
+    async def forget_dead(self, acceptances: Sequence[Acceptance]) -> None:
+        """Forget dead letters that are discarded: they stay counted as dead letters for good.
+
+        Raises:
+            BackendUnavailableError: Redis cannot be reached.
+        """
+        if not acceptances:
+            return
+        try:
+            await self._redis.hdel(self._keys.dead, *map("\n".join, acceptances))
+        except (RedisError, OSError, TimeoutError) as error:
+            raise BackendUnavailableError(f"cannot forget {len(acceptances)} dead letters: {error}") from error
 
     async def _apply(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Settle in one call; settling the same twice is harmless, so a lost answer is."""

@@ -1,71 +1,198 @@
-"""Dead letters: why events end there, how a single event of a packed message gets there, and what can be done then."""
+"""The dead letters of a pipeline: what is there, and sending it again or removing it."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import msgspec
-from azure.servicebus import ServiceBusMessage
+from azure.servicebus import ServiceBusMessage, ServiceBusSubQueue
+
+from cloudscale.queue.connection import open_client
+from cloudscale.queue.outbox import Outbox
+from cloudscale.queue.poison import DeadLetterReason, attempts_of
+from cloudscale.queue.receiver import MessageReceiver, body_of
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Sequence
+
     from azure.servicebus import ServiceBusReceivedMessage
 
-REASON_PROPERTY = "deadLetterReason"
-DESCRIPTION_PROPERTY = "deadLetterDescription"
-ATTEMPTS_PROPERTY = "attempts"
+    from cloudscale.pipeline import Queue
+    from cloudscale.settings import Settings
 
-DESCRIPTION_CHARACTERS = 1024
-"""The broker takes up to 4,096 for a dead letter's description; nobody reads more than this."""
+__all__ = ["DeadLetter", "DeadLetterReason", "DeadLetters"]
 
+MESSAGES_AT_ONCE = 50
+PEEKED_AT_ONCE = 250
+"""The broker's own limit of one peek."""
 
-class DeadLetterReason(StrEnum):
-    """Why an event was dead-lettered, as the broker's ``DeadLetterReason`` has it."""
-
-    MISSING_EVENT_TYPE = "MissingEventType"
-    DESERIALIZATION_FAILED = "DeserializationFailed"
-    UNKNOWN_EVENT_TYPE = "UnknownEventType"
-    VALIDATION_FAILED = "ValidationFailed"
-    IDEMPOTENCY_CONFLICT = "IdempotencyConflict"
-    MAX_RETRIES_EXCEEDED = "MaxRetriesExceeded"
+HELD_MESSAGES = 2000
+"""Messages passed over in the search for a few others; their locks end it all sooner or later."""
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """Why a message is to be dead-lettered."""
+Acceptance = tuple[str, str, str]
+"""Tenant id, event id and acceptance token of an accepted event."""
 
+
+class ReplayLedger(Protocol):
+    """What a replay needs of the ledger; :class:`cloudscale.limits.ledger.Ledger` has it."""
+
+    async def reenter(self, acceptances: Sequence[Acceptance]) -> int:
+        """Put dead letters back in flight."""
+
+    async def forget_dead(self, acceptances: Sequence[Acceptance]) -> None:
+        """Let dead letters be dead for good."""
+
+
+class DeadLetter(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """A message in the dead-letter sub-queue. ``sequence_number`` names it there; ``body`` is JSON where it can be."""
+
+    sequence_number: int
     reason: str
     description: str
+    attempts: int
+    enqueued_at: datetime | None
+    body: object
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The events in it, as far as it holds events."""
+        items = self.body if isinstance(self.body, list) else []
+        return [item for item in items if isinstance(item, dict)]
 
 
-def poison_message(event: object, *, reason: DeadLetterReason, description: str, attempts: int) -> ServiceBusMessage:
-    """A message of its own for an event that cannot be processed.
+class DeadLetters:
+    """The dead-letter sub-queue of a pipeline, as an async context manager.
 
-    The broker dead-letters messages, not single events of one. So the event is sent again alone, with the verdict in
-    its application properties, and whichever worker receives it dead-letters it natively. The properties stay on the
-    dead letter. Two copies of it are harmless.
+    A replayed or discarded message is found by receiving: the broker has no way to take one by its number. The others
+    that are received on the way go back untouched, without raising their delivery count.
+
+    Args:
+        spec: the queue.
+        settings: where the namespace is.
+        ledger: where replayed events are entered again, so that the pipeline's balance stays right.
     """
-    return ServiceBusMessage(
-        msgspec.json.encode([event]),
-        content_type="application/json",
-        application_properties={
-            REASON_PROPERTY: str(reason),
-            DESCRIPTION_PROPERTY: description[:DESCRIPTION_CHARACTERS],
-            ATTEMPTS_PROPERTY: attempts,
-        },
+
+    def __init__(self, spec: Queue, settings: Settings, *, ledger: ReplayLedger | None = None) -> None:
+        self._spec = spec
+        self._settings = settings
+        self._ledger = ledger
+        self._exits = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self._client = await self._exits.enter_async_context(open_client(self._spec, self._settings))
+        self._outbox = await self._exits.enter_async_context(Outbox(self._client, self._spec.name))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._exits.aclose()
+
+    async def list(self, *, after: int = 0, limit: int = 100) -> list[DeadLetter]:
+        """Up to ``limit`` dead letters with sequence numbers above ``after``, in their order.
+
+        Raises:
+            BackendUnavailableError, CredentialError: the broker cannot be asked.
+        """
+        async with self._receiver() as receiver:
+            return [described(message) for message in await receiver.peek(limit, after=after)]
+
+    async def show(self, sequence_number: int) -> DeadLetter | None:
+        """One dead letter; None when there is none with this number."""
+        found = await self.list(after=sequence_number - 1, limit=1)
+        return found[0] if found and found[0].sequence_number == sequence_number else None
+
+    async def replay(self, sequence_numbers: Collection[int] | None = None) -> int:
+        """Send dead letters to the queue again; how many. Without numbers all that are there now are replayed.
+
+        A crash in between leaves a dead letter that was sent already; replaying it again is harmless, since the store
+        drops the copy.
+        """
+        return await self._take(sequence_numbers, self._send_again)
+
+    async def discard(self, sequence_numbers: Collection[int] | None = None) -> int:
+        """Remove dead letters for good; how many. Without numbers all that are there now are removed."""
+        return await self._take(sequence_numbers, self._forget)
+
+    async def _take(
+        self,
+        sequence_numbers: Collection[int] | None,
+        handle: Callable[[Sequence[ServiceBusReceivedMessage]], Awaitable[None]],
+    ) -> int:
+        """Have the wanted messages handled, then complete them; all others stay."""
+        taken = 0
+        others: list[ServiceBusReceivedMessage] = []
+        async with self._receiver() as receiver:
+            newest = await _newest(receiver)
+            while sequence_numbers is None or taken < len(sequence_numbers):
+                messages = await receiver.receive(MESSAGES_AT_ONCE)
+                # What has been dead-lettered since, perhaps what was replayed just now, is left for another time.
+                chosen = [message for message in messages if _is_chosen(message, sequence_numbers, newest)]
+                others += [message for message in messages if message not in chosen]
+                if not messages or len(others) > HELD_MESSAGES:
+                    break
+                if chosen:
+                    async with receiver.locked(chosen):
+                        await handle(chosen)
+                    await receiver.complete(chosen)
+                    taken += len(chosen)
+            await receiver.abandon(others)
+        return taken
+
+    async def _send_again(self, messages: Sequence[ServiceBusReceivedMessage]) -> None:
+        # Entered first: an event that is in flight and not in the queue shows up in a check, and a second replay mends
+        # it; the other way round the balance would be wrong for good.
+        if self._ledger is not None:
+            await self._ledger.reenter(
+                [acceptance for message in messages for acceptance in acceptances_of(described(message))]
+            )
+        await self._outbox.send(
+            [ServiceBusMessage(body_of(message), content_type=message.content_type) for message in messages]
+        )
+
+    async def _forget(self, messages: Sequence[ServiceBusReceivedMessage]) -> None:
+        if self._ledger is not None:
+            await self._ledger.forget_dead(
+                [acceptance for message in messages for acceptance in acceptances_of(described(message))]
+            )
+
+    def _receiver(self) -> MessageReceiver:
+        return MessageReceiver(self._client, self._spec.name, sub_queue=ServiceBusSubQueue.DEAD_LETTER)
+
+
+def described(message: ServiceBusReceivedMessage) -> DeadLetter:
+    """What a dead-lettered message says of itself."""
+    body = body_of(message)
+    content: object
+    try:
+        content = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        content = body.decode(errors="replace")
+    return DeadLetter(
+        sequence_number=message.sequence_number or 0,
+        reason=message.dead_letter_reason or "",
+        description=message.dead_letter_error_description or "",
+        attempts=attempts_of(message),
+        enqueued_at=message.enqueued_time_utc,
+        body=content,
     )
 
 
-def verdict(message: ServiceBusReceivedMessage) -> Verdict | None:
-    """The verdict that a received message carries; None for a message that is still to be processed."""
-    properties = message.application_properties
-    if not properties:
-        return None
-    # AMQP strings arrive as bytes.
-    texts = {_text(name): _text(value) for name, value in properties.items()}
-    if REASON_PROPERTY not in texts:
-        return None
-    return Verdict(texts[REASON_PROPERTY], texts.get(DESCRIPTION_PROPERTY, ""))
+def acceptances_of(letter: DeadLetter) -> list[Acceptance]:
+    """What the ledger knows the events of a dead letter by."""
+    known = [(event.get("tenantId"), event.get("id"), event.get("acceptance")) for event in letter.events]
+    return [(str(tenant), str(event), str(acceptance)) for tenant, event, acceptance in known if acceptance]
 
 
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+async def _newest(receiver: MessageReceiver) -> int:
+    """The highest sequence number at present."""
+    newest = 0
+    while peeked := await receiver.peek(PEEKED_AT_ONCE, after=newest):
+        newest = max(message.sequence_number or 0 for message in peeked)
+    return newest
+
+
+def _is_chosen(message: ServiceBusReceivedMessage, sequence_numbers: Collection[int] | None, newest: int) -> bool:
+    number = message.sequence_number or 0
+    return number <= newest and (sequence_numbers is None or number in sequence_numbers)

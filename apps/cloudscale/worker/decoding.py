@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cloudscale.errors import CloudScaleError
-from cloudscale.queue.dead_letters import DeadLetterReason
+from cloudscale.queue.poison import DeadLetterReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import msgspec
 
 from cloudscale import metrics
 from cloudscale.limits.ledger import Settlement
-from cloudscale.queue.dead_letters import DeadLetterReason
+from cloudscale.queue.poison import DeadLetterReason
 from cloudscale.store.events import CreateOutcome
 from cloudscale.worker.decoding import Accepted, Document, Poison
 from cloudscale.worker.writing import Failure

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from cloudscale.errors import BackendError
-from cloudscale.queue.dead_letters import DeadLetterReason, verdict
+from cloudscale.queue.poison import DeadLetterReason, verdict
 from cloudscale.queue.receiver import body_of
 from cloudscale.worker.persistence import InterruptedByStopError
 

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cloudscale.events import as_utc
-from cloudscale.queue.dead_letters import poison_message
+from cloudscale.queue.poison import poison_message
 from cloudscale.worker.decoding import Decoded, UndecodableMessageError, decode
 from cloudscale.worker.ending import Ending, count, dead, ending
 
