@@ -1,24 +1,39 @@
 -- Admission of one group: settle what earlier groups left to do, then limit, then reserve.
--- KEYS: 1 inflight hash, 2 accepted hash, 3 prefix of idempotency keys, 4 prefix of client buckets, 5 prefix of windows
+-- KEYS: 1 inflight hash, 2 accepted hash, 3 prefix of idempotency keys, 4 prefix of client buckets, 5 prefix of windows,
+--   6 number of the caller's last applied entry
 -- ARGV is one MessagePack array: {now, burst, per_millisecond, window_limit, window_milliseconds, ttl_milliseconds,
---   commits {field, value, ...}, accepted {counter, count, ...}, requests {{client, {key, hash, field, ...}}, ...}}
+--   number of this entry (0 for none), commits {field, ...}, accepted {counter, count, ...},
+--   requests {{client, {key, hash, field, ...}}, ...}}
 -- Answers MessagePack: for each request {0 admitted | 1 client | 2 global, remaining, wait in ms, {for each event 0 new,
 --   1 copy, 2 other payload}, {first ids of copies}}.
-local now, burst, per_millisecond, window_limit, window, ttl, commits, accepted, requests =
+local now, burst, per_millisecond, window_limit, window, ttl, number, commits, accepted, requests =
   unpack(cmsgpack.unpack(ARGV[1]))
 local call = redis.call
 
-for first = 1, #commits, 200 do
-  call('HSET', KEYS[1], unpack(commits, first, math.min(first + 199, #commits)))
-end
-for place = 1, #accepted, 2 do
-  call('HINCRBY', KEYS[2], accepted[place], accepted[place + 1])
+-- An entry whose answer was lost comes again with the same number: counting it twice would look like a loss.
+if number > 0 and tonumber(call('GET', KEYS[6]) or 0) < number then
+  call('SET', KEYS[6], string.format('%d', number), 'PX', 86400000)
+  for first = 1, #commits, 1000 do
+    local last = math.min(first + 999, #commits)
+    local entries = {}
+    for place, entry in ipairs(call('HMGET', KEYS[1], unpack(commits, first, last))) do
+      -- One that is gone has been settled by a worker already: entered again, it would stay for ever.
+      if entry then
+        entries[#entries + 1] = commits[first + place - 1]
+        entries[#entries + 1] = 'c' .. string.sub(entry, 2)
+      end
+    end
+    if #entries > 0 then call('HSET', KEYS[1], unpack(entries)) end
+  end
+  for place = 1, #accepted, 2 do
+    call('HINCRBY', KEYS[2], accepted[place], accepted[place + 1])
+  end
 end
 
-local number = math.floor(now / window)
-local current_key = KEYS[5] .. string.format('%d', number)
-local counts = call('MGET', current_key, KEYS[5] .. string.format('%d', number - 1))
-local elapsed = now - number * window
+local turn = math.floor(now / window)
+local current_key = KEYS[5] .. string.format('%d', turn)
+local counts = call('MGET', current_key, KEYS[5] .. string.format('%d', turn - 1))
+local elapsed = now - turn * window
 local used = tonumber(counts[1] or 0)
 local estimate = tonumber(counts[2] or 0) * (1 - elapsed / window) + used
 local taken = 0
@@ -39,9 +54,9 @@ local function reserve(events, states, firsts)
   local reserved = {}
   for place = 1, #events, 3 do
     local key, hash, field = KEYS[3] .. events[place], events[place + 1], events[place + 2]
-    local found = call('SET', key, hash .. field, 'NX', 'GET', 'PX', ttl)
     local state, first = 0, ''
-    if found then
+    if not call('SET', key, hash .. field, 'NX', 'PX', ttl) then
+      local found = call('GET', key)
       local entry = call('HGET', KEYS[1], string.sub(found, 33))
       if string.sub(found, 1, 32) ~= hash then
         state = 2

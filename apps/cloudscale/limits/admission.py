@@ -9,9 +9,10 @@ and what belongs into the ledger waits here.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from importlib.resources import files
+from secrets import token_hex
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -62,6 +63,16 @@ class _Answer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     first_ids: list[str] | dict[str, str]
 
 
+class _LedgerEntry(msgspec.Struct, frozen=True):
+    """What earlier groups left to write down; sent again under the same number until its arrival is confirmed."""
+
+    number: int
+    commits: Sequence[str] = ()
+    accepted: Sequence[str | int] = ()
+
+
+_NOTHING = _LedgerEntry(0)
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[_Answer]).decode
 
@@ -71,7 +82,9 @@ class Admission:
 
     def __init__(self, redis: Redis, *, keys: Keys, rates: Rates, idempotency_ms: int, breaker: CircuitBreaker) -> None:
         self._redis = redis
-        self._keys = [keys.inflight, keys.accepted, keys.idempotency, keys.client, keys.global_window]
+        # Restarts and replicas number their entries on their own.
+        applied = keys.applied + token_hex(8)
+        self._keys = [keys.inflight, keys.accepted, keys.idempotency, keys.client, keys.global_window, applied]
         self._inflight, self._idempotency = keys.inflight, keys.idempotency
         self._rates = rates
         self._local = LocalRates(rates)
@@ -79,14 +92,17 @@ class Admission:
         self._breaker = breaker
         self._script = files("cloudscale.limits").joinpath("admission.lua").read_text()
         self._digest = ""
-        self._commits: dict[str, str] = {}
+        self._commits: deque[str] = deque()
         self._accepted: Counter[str] = Counter()
+        self._entry = _NOTHING
+        self._entries = 0
+        self._is_entry_on_its_way = False
         self._given_up = 0
 
     @property
     def has_commits(self) -> bool:
         """Whether acknowledged events wait to be entered in the ledger."""
-        return bool(self._commits or self._accepted)
+        return bool(self._commits or self._accepted or self._entry.number)
 
     async def admit(self, requests: Sequence[tuple[str, Sequence[Enriched]]]) -> list[Verdict]:
         """Judge requests, each a client address and the events that it brings (none if it is refused anyway).
@@ -114,14 +130,13 @@ class Admission:
 
     def commit(self, events: Sequence[Enriched]) -> None:
         """Note that the broker has acknowledged ``events``; the next call writes it down."""
-        value = f"c{int(time.time() * 1000)}"
         for event in events:
-            self._commits[event.field] = value
+            self._commits.append(event.field)
             self._accepted[f"{event.tenant_id}\n{event.received_hour}"] += 1
         surplus = len(self._commits) - WAITING_ENTRIES
         if surplus > 0:
-            for field in list(self._commits)[:surplus]:
-                del self._commits[field]
+            for _ in range(surplus):
+                self._commits.popleft()
             self._given_up += surplus
             log.error("ledger entries are given up: Redis has been away for too long", entries=self._given_up)
 
@@ -141,7 +156,7 @@ class Admission:
 
     async def flush(self) -> None:
         """Write down what the broker has acknowledged, when no group comes that would carry it."""
-        while self.has_commits:
+        while self.has_commits and not self._is_entry_on_its_way:
             if await self._call(int(time.time() * 1000), []) is None:
                 return
 
@@ -151,35 +166,44 @@ class Admission:
         except CircuitOpenError:
             metrics.CACHE_AVAILABLE.set(0)
             return None
-        fields = list(self._commits)[:COMMITS_A_CALL]
-        commits: list[str] = []
-        for field in fields:
-            commits += (field, self._commits.pop(field))
-        accepted, self._accepted = self._accepted, Counter()
-        counts: list[str | int] = []
-        for counter, count in accepted.items():
-            counts += (counter, count)
+        # Numbers tell entries apart only in their order, so one at a time is on its way.
+        entry = _NOTHING if self._is_entry_on_its_way else self._next_entry()
+        self._is_entry_on_its_way |= entry is not _NOTHING
         rates = self._rates
         argument = _encode(
             (
                 *(now, rates.burst, rates.per_second / 1000, rates.window_limit, rates.window_milliseconds, self._ttl),
-                *(commits, counts, wire),
+                *(entry.number, entry.commits, entry.accepted, wire),
             )
         )
         try:
             answers = _decode(await self._evaluate(argument))
         except (RedisError, OSError, TimeoutError) as error:
-            # Whether the counts arrived is unknown; entries are the same twice, counts would not be, and a count that
-            # is short shows in `verify` as stored without an acknowledged answer, never as a loss.
-            self._commits = {**dict(zip(commits[::2], commits[1::2], strict=True)), **self._commits}
-            self._accepted += accepted
             self._breaker.record_failure()
             metrics.CACHE_AVAILABLE.set(0)
             log.warning("requests are limited by this process alone: Redis cannot be reached", reason=str(error))
             return None
+        else:
+            if entry is not _NOTHING:
+                self._entry = _NOTHING
+        finally:
+            if entry is not _NOTHING:
+                self._is_entry_on_its_way = False
         self._breaker.record_success()
         metrics.CACHE_AVAILABLE.set(1)
         return answers
+
+    def _next_entry(self) -> _LedgerEntry:
+        """The entry whose arrival is not confirmed, or a new one of what waits."""
+        if self._entry is _NOTHING and (self._commits or self._accepted):
+            commits = [self._commits.popleft() for _ in range(min(len(self._commits), COMMITS_A_CALL))]
+            accepted: list[str | int] = []
+            for counter, count in self._accepted.items():
+                accepted += (counter, count)
+            self._accepted.clear()
+            self._entries += 1
+            self._entry = _LedgerEntry(self._entries, commits, accepted)
+        return self._entry
 
     async def _evaluate(self, argument: bytes) -> bytes:
         if not self._digest:

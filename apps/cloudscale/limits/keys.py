@@ -15,6 +15,7 @@ class Keys:
         self.prefix = f"cloudscale:{namespace}/{name}:"
         self.inflight = self.prefix + "inflight"
         self.accepted = self.prefix + "accepted"
+        self.applied = self.prefix + "applied:"
         self.duplicates = self.prefix + "duplicates"
         self.dead_letters = self.prefix + "deadletters"
         self.dead = self.prefix + "dead"

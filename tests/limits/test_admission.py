@@ -1,0 +1,262 @@
+"""The script of admission against a real server, and against the arithmetic that it shares with the local limits."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from tests.servers.redis import RedisServer, redis_server
+from tests.waiting import wait_until
+
+from cloudscale.circuit_breaker import CircuitBreaker
+from cloudscale.enrichment import Enriched, Origin, enrich
+from cloudscale.event_types import EventTypes
+from cloudscale.limits import admission as module
+from cloudscale.limits.admission import Admission
+from cloudscale.limits.keys import Keys
+from cloudscale.limits.rates import LocalRates, Rates
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+GENEROUS = Rates(burst=1000, per_second=1000, window_limit=1000, window_milliseconds=60_000)
+CLIENT = "192.0.2.1"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+async def redis(server: RedisServer) -> AsyncIterator[Redis]:
+    async with Redis.from_url(server.url, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
+        await client.flushall()
+        yield client
+
+
+KEYS = Keys(namespace="default", name="test")
+
+
+def admission_of(redis: Redis, rates: Rates = GENEROUS) -> Admission:
+    breaker = CircuitBreaker(
+        failure_ratio=0.5, window=timedelta(seconds=10), minimum_calls=1, open_for=timedelta(milliseconds=50)
+    )
+    return Admission(redis, keys=KEYS, rates=rates, idempotency_ms=60_000, breaker=breaker)
+
+
+def event(event_id: str = "e1", **fields: Any) -> Enriched:
+    document = {
+        "eventType": "page_view",
+        "tenantId": "acme",
+        "eventId": event_id,
+        "url": "https://x.example/",
+        **fields,
+    }
+    return enrich(document, EventTypes().check(document), Origin(CLIENT, "c", datetime.now(UTC)))
+
+
+async def states(admission: Admission, *events: Enriched) -> list[str]:
+    (verdict,) = await admission.admit([(CLIENT, events)])
+    return list(verdict.states)
+
+
+async def ledger(redis: Redis) -> dict[str, str]:
+    entries: dict[bytes, bytes] = await redis.hgetall(KEYS.inflight)  # type: ignore[assignment]
+    return {field.decode(): value.decode()[0] for field, value in entries.items()}
+
+
+async def accepted(redis: Redis) -> int:
+    return sum(map(int, (await redis.hgetall(KEYS.accepted)).values()))
+
+
+async def test_an_acknowledged_event_that_comes_again_is_a_copy_of_the_first(redis: Redis) -> None:
+    admission, first = admission_of(redis), event()
+    assert await states(admission, first) == ["new"]
+    admission.commit([first])
+
+    (verdict,) = await admission.admit([(CLIENT, [event()])])
+
+    assert list(verdict.states) == ["copy"]
+    assert list(verdict.first_ids) == ["e1"]
+
+
+async def test_an_event_that_was_only_reserved_is_new_again(redis: Redis) -> None:
+    assert await states(admission_of(redis), event()) == ["new"]
+    # The process that reserved it is gone, and nobody knows whether it was sent.
+    assert await states(admission_of(redis), event()) == ["new"]
+
+
+async def test_a_released_event_is_new_again_and_leaves_nothing_in_the_ledger(redis: Redis) -> None:
+    admission, first = admission_of(redis), event()
+    await states(admission, first)
+    await admission.release([first])
+    assert await ledger(redis) == {}
+    assert await states(admission, event()) == ["new"]
+
+
+@pytest.mark.parametrize("is_acknowledged", [True, False])
+async def test_the_same_key_with_another_payload_is_a_conflict(redis: Redis, *, is_acknowledged: bool) -> None:
+    admission, first = admission_of(redis), event()
+    await states(admission, first)
+    if is_acknowledged:
+        admission.commit([first])
+    assert await states(admission, event(url="https://y.example/")) == ["conflict"]
+
+
+async def test_a_key_is_forgotten_after_its_time(redis: Redis) -> None:
+    admission, first = admission_of(redis), event()
+    await states(admission, first)
+    assert await redis.pttl(KEYS.idempotency + first.key_in_tenant) in range(1, 60_001)
+
+
+async def test_the_ledger_tells_reserved_from_acknowledged(redis: Redis) -> None:
+    admission, first, second = admission_of(redis), event("e1"), event("e2")
+    await states(admission, first, second)
+    admission.commit([first])
+    await admission.flush()
+    assert await ledger(redis) == {first.field: "c", second.field: "p"}
+    assert await accepted(redis) == 1
+    assert not admission.has_commits
+
+
+async def test_an_event_that_a_worker_settled_first_does_not_come_back_into_the_ledger(redis: Redis) -> None:
+    admission, first = admission_of(redis), event()
+    await states(admission, first)
+    await redis.hdel(KEYS.inflight, first.field)
+    admission.commit([first])
+    await admission.flush()
+    assert await ledger(redis) == {}
+    assert await accepted(redis) == 1
+
+
+async def test_acknowledged_events_are_counted_once_though_the_answer_was_lost(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admission, first = admission_of(redis), event()
+    await states(admission, first)
+    admission.commit([first])
+    evaluate = admission._evaluate
+
+    async def evaluate_and_lose(argument: bytes) -> bytes:
+        await evaluate(argument)
+        raise TimeoutError
+
+    monkeypatch.setattr(admission, "_evaluate", evaluate_and_lose)
+    await admission.flush()
+    assert admission.has_commits
+    monkeypatch.undo()
+    time.sleep(0.06)  # noqa: ASYNC251 - the breaker's pause; nothing else runs here
+    admission.commit([event("e2")])
+    await admission.flush()
+    await admission.flush()
+    assert await accepted(redis) == 2
+
+
+async def test_many_acknowledged_events_are_written_down_in_several_calls(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "COMMITS_A_CALL", 700)
+    admission = admission_of(redis)
+    events = [event(f"e{number}") for number in range(3000)]
+    await states(admission, *events)
+    admission.commit(events)
+    await admission.flush()
+    assert set((await ledger(redis)).values()) == {"c"}
+    assert await accepted(redis) == 3000
+
+
+async def test_a_restarted_redis_that_forgot_the_script_is_told_again(redis: Redis) -> None:
+    admission = admission_of(redis)
+    await states(admission, event("e1"))
+    await redis.script_flush()
+    assert await states(admission, event("e2")) == ["new"]
+
+
+async def test_without_redis_every_event_is_new_and_its_acknowledgement_waits(tmp_path: Path) -> None:
+    with redis_server(tmp_path) as server:
+        async with Redis.from_url(server.url, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
+            admission, first = admission_of(client), event()
+            await states(admission, first)
+            server.kill()
+            assert await states(admission, event("e2")) == ["new"]
+            admission.commit([first])
+            await admission.flush()
+            assert admission.has_commits
+            server.start()
+
+            async def is_written_down() -> bool:
+                await admission.flush()
+                return not admission.has_commits
+
+            await wait_until(is_written_down, within=timedelta(seconds=10))
+            assert await accepted(client) == 1
+
+
+async def test_what_waits_for_redis_is_bounded(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "WAITING_ENTRIES", 2)
+    admission = admission_of(redis)
+    events = [event(f"e{number}") for number in range(5)]
+    await states(admission, *events)
+    admission.commit(events)
+    await admission.flush()
+    assert sorted((await ledger(redis)).values()) == ["c", "c", "p", "p", "p"]
+
+
+async def test_a_refused_request_reserves_nothing(redis: Redis) -> None:
+    admission = admission_of(redis, Rates(burst=1, per_second=0.001, window_limit=10, window_milliseconds=60_000))
+    one, other = await admission.admit([(CLIENT, [event("e1")]), (CLIENT, [event("e2")])])
+    assert one.allowance.refused_by is None
+    assert other.allowance.refused_by == "client"
+    assert other.allowance.retry_after_seconds == pytest.approx(1000, rel=0.01)
+    assert list(other.states) == []
+    assert len(await ledger(redis)) == 1
+
+
+async def test_a_request_without_events_spends_a_token(redis: Redis) -> None:
+    admission = admission_of(redis, Rates(burst=1, per_second=0.001, window_limit=10, window_milliseconds=60_000))
+    await admission.admit([(CLIENT, [])])
+    (verdict,) = await admission.admit([(CLIENT, [event()])])
+    assert verdict.allowance.refused_by == "client"
+
+
+requests = st.lists(
+    st.tuples(st.integers(min_value=0, max_value=4000), st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1"])),
+    max_size=60,
+)
+some_rates = st.builds(
+    Rates,
+    burst=st.integers(min_value=1, max_value=8),
+    per_second=st.sampled_from([0.5, 1.0, 4.0, 100.0]),
+    window_limit=st.integers(min_value=1, max_value=25),
+    window_milliseconds=st.sampled_from([1000, 5000]),
+)
+
+
+@given(rates=some_rates, arrivals=requests, start=st.integers(min_value=10**12, max_value=2 * 10**12))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_the_script_limits_as_the_model_does(
+    server: RedisServer, rates: Rates, arrivals: list[tuple[int, str]], start: int
+) -> None:
+    async with Redis.from_url(server.url) as client:
+        await client.flushall()
+        admission, model = admission_of(client, rates), LocalRates(rates)
+        now = start
+        for pause, address in arrivals:
+            now += pause
+            expected = model.admit(address, now_milliseconds=now)
+            answers = await admission._call(now, [(address, [])])
+            assert answers is not None
+            assert (None, "client", "global")[answers[0].limit] == expected.refused_by
+            # A token that is whole but for its last bit is rounded differently by decimal text in between.
+            assert abs(answers[0].remaining - expected.remaining) <= 1
+            assert answers[0].wait_milliseconds == pytest.approx(expected.retry_after_seconds * 1000, abs=1.01)

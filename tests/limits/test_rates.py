@@ -1,0 +1,96 @@
+"""The arithmetic of the limits, without a server."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudscale.limits import rates as module
+from cloudscale.limits.rates import LocalRates, Rates
+
+RATES = Rates(burst=3, per_second=2, window_limit=100, window_milliseconds=1000)
+
+arrivals = st.lists(st.integers(min_value=0, max_value=3000), min_size=1, max_size=200)
+
+
+def moments(pauses: list[int]) -> list[int]:
+    now, result = 1_000_000, []
+    for pause in pauses:
+        now += pause
+        result.append(now)
+    return result
+
+
+def test_a_client_may_send_its_burst_and_is_then_held_to_the_rate() -> None:
+    limits = LocalRates(RATES)
+    answers = [limits.admit("a", now_milliseconds=1000) for _ in range(4)]
+    assert [answer.refused_by for answer in answers] == [None, None, None, "client"]
+    assert [answer.remaining for answer in answers] == [2, 1, 0, 0]
+    assert answers[3].retry_after_seconds == 0.5
+    assert limits.admit("a", now_milliseconds=1500).refused_by is None
+
+
+def test_one_client_does_not_spend_the_tokens_of_another() -> None:
+    limits = LocalRates(RATES)
+    for _ in range(4):
+        limits.admit("a", now_milliseconds=1000)
+    assert limits.admit("b", now_milliseconds=1000).refused_by is None
+
+
+def test_all_clients_together_are_held_to_the_window() -> None:
+    limits = LocalRates(Rates(burst=10, per_second=1, window_limit=2, window_milliseconds=1000))
+    answers = [limits.admit(client, now_milliseconds=10_250) for client in "abc"]
+    assert [answer.refused_by for answer in answers] == [None, None, "global"]
+    assert answers[2].retry_after_seconds == 0.75
+
+
+def test_the_last_window_counts_by_the_share_that_still_lies_in_the_sliding_one() -> None:
+    limits = LocalRates(Rates(burst=100, per_second=1, window_limit=10, window_milliseconds=1000))
+    assert all(limits.admit("a", now_milliseconds=10_500).refused_by is None for _ in range(10))
+    # Three quarters of the ten still count at a quarter of the next window: there is room for two.
+    later = [limits.admit("b", now_milliseconds=11_250).refused_by for _ in range(3)]
+    assert later == [None, None, "global"]
+
+
+def test_a_clock_that_goes_back_gives_no_tokens() -> None:
+    limits = LocalRates(RATES)
+    for _ in range(3):
+        limits.admit("a", now_milliseconds=5000)
+    assert limits.admit("a", now_milliseconds=1000).refused_by == "client"
+
+
+def test_clients_not_seen_for_long_are_forgotten() -> None:
+    limits = LocalRates(RATES)
+    for number in range(module.TRACKED_CLIENTS + 5):
+        limits.admit(str(number), now_milliseconds=1000)
+    assert len(limits._buckets) == module.TRACKED_CLIENTS
+
+
+@given(arrivals)
+def test_no_span_ever_has_more_than_the_burst_and_what_was_refilled(pauses: list[int]) -> None:
+    limits = LocalRates(Rates(burst=5, per_second=3, window_limit=10**9, window_milliseconds=1000))
+    admitted = [now for now in moments(pauses) if limits.admit("a", now_milliseconds=now).refused_by is None]
+    for first, start in enumerate(admitted):
+        for last in range(first, len(admitted)):
+            assert last - first + 1 <= 5 + (admitted[last] - start) * 3 / 1000 + 1e-6
+
+
+@given(arrivals)
+def test_waiting_as_long_as_told_is_enough(pauses: list[int]) -> None:
+    limits = LocalRates(RATES)
+    for now in moments(pauses):
+        answer = limits.admit("a", now_milliseconds=now)
+        if answer.refused_by == "client":
+            again = LocalRates(RATES)
+            again._buckets = limits._buckets.copy()
+            assert again.admit("a", now_milliseconds=now + answer.retry_after_seconds * 1000 + 1).refused_by is None
+
+
+@given(arrivals)
+def test_no_full_window_has_more_than_the_limit(pauses: list[int]) -> None:
+    limits = LocalRates(Rates(burst=10**6, per_second=10**6, window_limit=7, window_milliseconds=1000))
+    admitted = [now for now in moments(pauses) if limits.admit("a", now_milliseconds=now).refused_by is None]
+    counts: dict[int, int] = {}
+    for now in admitted:
+        counts[now // 1000] = counts.get(now // 1000, 0) + 1
+    assert all(count <= 7 for count in counts.values())
