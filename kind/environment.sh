@@ -1,0 +1,25 @@
+# Sourced by the other scripts: names they agree on, and how this machine gets what a cluster needs.
+# CLOUDSCALE_CLUSTER, CLOUDSCALE_NAMESPACE and CLOUDSCALE_IMAGE change the names.
+set -eu
+cd "$(dirname "$0")/.."
+
+cluster=${CLOUDSCALE_CLUSTER:-cloudscale-dev}
+namespace=${CLOUDSCALE_NAMESPACE:-cloudscale-demo}
+image=${CLOUDSCALE_IMAGE:-cloudscale:dev}
+operator_namespace=cloudscale
+
+# A script that provides docker, kind and KEDA without a registry; where there is none they come from their projects.
+setup=${CLOUDSCALE_CLUSTER_SETUP:-}
+if [ -z "$setup" ] && [ -x ../shared/offline-kind/install ]; then
+	setup=$(readlink -f ../shared/offline-kind/install)
+fi
+
+say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
+
+# The node image that is here already, if there is one: kind's own default needs a registry.
+node_image() {
+	docker image ls kindest/node --format '{{.Repository}}:{{.Tag}}' | grep -v '<none>' | head -n 1
+}
+
+kubectl() { command kubectl --context "kind-$cluster" "$@"; }
+helm() { command helm --kube-context "kind-$cluster" "$@"; }

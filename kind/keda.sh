@@ -1,0 +1,37 @@
+#!/bin/sh
+# Installs KEDA, unless it is there, and makes it trust the authority that signed the backends' certificates: its
+# azure-servicebus scaler reads the queue over HTTPS.
+. "$(dirname "$0")/environment.sh"
+
+if ! kubectl get namespace keda >/dev/null 2>&1; then
+	say "Installing KEDA"
+	if [ -n "$setup" ]; then
+		command kubectl config use-context "kind-$cluster" >/dev/null
+		"$setup" keda
+	else
+		helm install keda keda --repo https://kedacore.github.io/charts --namespace keda --create-namespace --wait
+	fi
+fi
+
+authority=$(kubectl --namespace "$namespace" get secret cloudscale-backends-ca --output 'jsonpath={.data.ca\.crt}')
+kubectl apply --server-side --filename - >/dev/null <<YAML
+apiVersion: v1
+kind: Secret
+metadata: {name: cloudscale-backends-ca, namespace: keda}
+data: {ca.crt: $authority}
+YAML
+# KEDA reads its folder of authorities when it starts, so another authority must start it again.
+kubectl --namespace keda patch deployment keda-operator --type strategic --patch "
+spec:
+  template:
+    metadata:
+      annotations: {cloudscale.io/authority: $(printf %s "$authority" | sha256sum | cut -c 1-16)}
+    spec:
+      containers:
+        - name: keda-operator
+          volumeMounts: [{name: cloudscale-authority, mountPath: /custom/ca, readOnly: true}]
+      volumes:
+        - name: cloudscale-authority
+          secret: {secretName: cloudscale-backends-ca}
+" >/dev/null
+kubectl --namespace keda rollout status deployment/keda-operator --timeout 180s >/dev/null

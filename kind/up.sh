@@ -1,0 +1,36 @@
+#!/bin/sh
+# The whole of CloudScale on one machine's kind cluster: cluster, image, backends, KEDA, operator and a sample pipeline.
+# Safe to run again.
+. "$(dirname "$0")/environment.sh"
+
+[ -z "$setup" ] || "$setup"
+for name in docker kind helm kubectl; do
+	if ! command -v "$name" >/dev/null; then
+		echo "$name is not installed: docs/kubernetes.md says where it comes from" >&2
+		exit 1
+	fi
+done
+
+if ! kind get clusters 2>/dev/null | grep -qx "$cluster"; then
+	say "Creating cluster $cluster"
+	node=${CLOUDSCALE_NODE_IMAGE:-$(node_image)}
+	kind create cluster --name "$cluster" --config kind/cluster.yaml ${node:+--image "$node"} --wait 180s
+fi
+kind/install.sh
+
+say "Applying the sample pipeline"
+kubectl --namespace "$namespace" apply --filename kind/sample.yaml >/dev/null
+kubectl --namespace "$namespace" wait eventpipeline/sample --for condition=Ready --timeout 180s >/dev/null
+kubectl --namespace "$namespace" get eventpipelines
+
+cat <<TEXT
+
+  Events     http://127.0.0.1:8080/api/events    (API: http://127.0.0.1:8080/docs)
+  Dashboard  http://127.0.0.1:8081
+
+  curl -i http://127.0.0.1:8080/api/events -H 'content-type: application/json' \\
+    -d '{"eventType":"page_view","tenantId":"shop","userId":"ann","url":"https://shop.example/"}'
+
+  kubectl --context kind-$cluster --namespace $namespace get evp
+  make cluster-down removes it all.
+TEXT

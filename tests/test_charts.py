@@ -1,0 +1,220 @@
+"""The charts as rendered: what their values mean, what stays on uninstall, and the policies their pods keep."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+CHARTS = ("cloudscale", "cloudscale-backends")
+BACKENDS = ("servicebus", "cosmos", "redis")
+
+pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not installed")
+
+
+def helm(*arguments: str, fails: bool = False) -> str:
+    """Run helm without a cluster; return its output, or what it complains about when it is meant to fail."""
+    done = subprocess.run(["helm", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode != 0) == fails, done.stderr
+    return done.stderr if fails else done.stdout
+
+
+def render(chart: str, *values: str) -> list[dict[str, Any]]:
+    """The manifests of a chart in namespace ``demo``, with ``--set`` values."""
+    settings = [part for value in values for part in ("--set", value)]
+    # Without a cluster helm assumes a version of Kubernetes, which is not the same in every build of it.
+    output = helm("template", chart, f"charts/{chart}", "--namespace=demo", "--kube-version=1.34.0", *settings)
+    return [document for document in yaml.safe_load_all(output) if document]
+
+
+def find(documents: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
+    """The one object of that kind and name."""
+    (found,) = [each for each in documents if each["kind"] == kind and each["metadata"]["name"] == name]
+    return found
+
+
+def pod_specs(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The specification of every pod that the objects make."""
+    templates = [
+        each["spec"]["template"]["spec"] for each in documents if each["kind"] in {"Deployment", "StatefulSet"}
+    ]
+    return templates + [each["spec"] for each in documents if each["kind"] == "Pod"]
+
+
+def pod_spec(documents: list[dict[str, Any]], backend: str) -> dict[str, Any]:
+    """The specification of one backend's pods."""
+    specification: dict[str, Any] = find(documents, "StatefulSet", backend)["spec"]["template"]["spec"]
+    return specification
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_a_chart_passes_the_linter(chart: str) -> None:
+    helm("lint", f"charts/{chart}", "--strict", "--kube-version=1.34.0")
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_every_pod_is_unprivileged_and_limited(chart: str) -> None:
+    specifications = pod_specs(render(chart))
+    assert specifications
+    for specification in specifications:
+        assert specification["securityContext"]["runAsNonRoot"] is True
+        assert specification["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert specification["enableServiceLinks"] is False
+        for container in specification["containers"]:
+            assert container["securityContext"]["allowPrivilegeEscalation"] is False
+            assert container["securityContext"]["readOnlyRootFilesystem"] is True
+            assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+            assert "memory" in container["resources"]["limits"]
+            assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+
+
+@pytest.mark.parametrize("chart", CHARTS)
+def test_every_long_running_pod_is_probed(chart: str) -> None:
+    for document in render(chart):
+        if document["kind"] in {"Deployment", "StatefulSet"}:
+            for container in document["spec"]["template"]["spec"]["containers"]:
+                assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container)
+
+
+def test_only_the_operator_holds_a_service_account_token() -> None:
+    for specification in pod_specs(render("cloudscale-backends")):
+        assert specification["automountServiceAccountToken"] is False
+
+
+def test_the_operator_may_read_secrets_but_neither_list_nor_change_them() -> None:
+    role = find(render("cloudscale"), "ClusterRole", "cloudscale-operator")
+    verbs = {verb for rule in role["rules"] if "secrets" in rule["resources"] for verb in rule["verbs"]}
+    assert verbs == {"get"}
+    for rule in role["rules"]:
+        assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+
+
+def test_the_operator_runs_once_and_is_replaced_rather_than_doubled() -> None:
+    operator = find(render("cloudscale"), "Deployment", "cloudscale-operator")
+    assert operator["spec"]["replicas"] == 1
+    assert operator["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_the_pipelines_run_the_image_of_the_operator() -> None:
+    documents = render("cloudscale", "image.repository=example/cloudscale", "image.tag=1.2.3")
+    (container,) = find(documents, "Deployment", "cloudscale-operator")["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "example/cloudscale:1.2.3"
+    assert {"name": "CLOUDSCALE_IMAGE", "value": "example/cloudscale:1.2.3"} in container["env"]
+
+
+def test_the_charts_resource_definition_is_the_generated_one() -> None:
+    chart, generated = ROOT / "charts/cloudscale/files/eventpipelines.yaml", ROOT / "crds/eventpipelines.yaml"
+    assert chart.read_text() == generated.read_text(), f"copy {generated} to {chart}"
+
+
+def test_the_resource_definition_survives_an_uninstall_with_every_pipeline() -> None:
+    definition = find(render("cloudscale"), "CustomResourceDefinition", "eventpipelines.cloudscale.io")
+    assert definition["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_the_resource_definition_can_be_left_to_somebody_else() -> None:
+    kinds = {document["kind"] for document in render("cloudscale", "crd.create=false")}
+    assert "CustomResourceDefinition" not in kinds
+
+
+def test_every_secret_of_the_backends_survives_an_uninstall() -> None:
+    secrets = [document for document in render("cloudscale-backends") if document["kind"] == "Secret"]
+    assert secrets
+    for secret in secrets:
+        assert secret["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_volume_outlives_the_release_and_has_the_asked_for_size(backend: str) -> None:
+    documents = render(
+        "cloudscale-backends", f"{backend}.persistence.size=3Gi", f"{backend}.persistence.storageClass=fast"
+    )
+    specification = find(documents, "StatefulSet", backend)["spec"]
+    (claim,) = specification["volumeClaimTemplates"]
+    assert claim["spec"]["resources"]["requests"]["storage"] == "3Gi"
+    assert claim["spec"]["storageClassName"] == "fast"
+    assert specification["persistentVolumeClaimRetentionPolicy"] == {"whenDeleted": "Retain", "whenScaled": "Retain"}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_without_persistence_the_data_lies_in_a_bounded_temporary_volume(backend: str) -> None:
+    documents = render("cloudscale-backends", f"{backend}.persistence.enabled=false")
+    assert "volumeClaimTemplates" not in find(documents, "StatefulSet", backend)["spec"]
+    volumes = {volume["name"]: volume for volume in pod_spec(documents, backend)["volumes"]}
+    assert set(volumes["data"]["emptyDir"]) == {"sizeLimit"}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_replicas_and_limits_are_passed_on(backend: str) -> None:
+    documents = render("cloudscale-backends", f"{backend}.replicaCount=0", f"{backend}.resources.limits.cpu=2")
+    assert find(documents, "StatefulSet", backend)["spec"]["replicas"] == 0
+    (container,) = pod_spec(documents, backend)["containers"]
+    assert container["resources"]["limits"] == {"cpu": 2, "memory": "1Gi"}
+
+
+@pytest.mark.parametrize(
+    ("label", "expression"),
+    [
+        ("cloudscale.io/bench", {"key": "cloudscale.io/bench", "operator": "Exists"}),
+        ("disk=ssd", {"key": "disk", "operator": "In", "values": ["ssd"]}),
+    ],
+)
+def test_a_pinned_backend_requires_the_label_of_its_node(label: str, expression: dict[str, Any]) -> None:
+    for specification in pod_specs(render("cloudscale-backends", f"pinTo={label}")):
+        required = specification["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert required["nodeSelectorTerms"] == [{"matchExpressions": [expression]}]
+
+
+def test_connection_strings_carry_the_keys_that_the_servers_read() -> None:
+    documents = render(
+        "cloudscale-backends", "servicebus.sharedAccessKey=abc", "cosmos.accountKey=ZGVm", "redis.password=x"
+    )
+
+    def decoded(name: str, key: str) -> str:
+        return base64.b64decode(find(documents, "Secret", name)["data"][key]).decode()
+
+    assert "Endpoint=sb://servicebus.demo.svc;" in decoded("cloudscale-servicebus", "connectionString")
+    assert ";SharedAccessKey=abc;" in decoded("cloudscale-servicebus", "connectionString")
+    assert decoded("cloudscale-backends-keys", "servicebus") == "abc"
+    assert decoded("cloudscale-cosmos", "connectionString") == (
+        "AccountEndpoint=http://cosmos.demo.svc:8081/;AccountKey=ZGVm"
+    )
+    assert decoded("cloudscale-redis", "url") == "redis://:x@redis.demo.svc:6379/0"
+
+
+def test_generated_keys_differ_from_release_to_release() -> None:
+    first, second = (find(render("cloudscale-backends"), "Secret", "cloudscale-backends-keys") for _ in range(2))
+    assert all(first["data"][name] != second["data"][name] for name in BACKENDS)
+
+
+def test_the_notes_say_what_loses_data() -> None:
+    notes = helm(
+        "install", "x", "charts/cloudscale-backends", "--dry-run=client", "--set=redis.persistence.enabled=false"
+    )
+    assert "DATA LOSS: redis runs without persistence" in notes
+    assert "delete pvc data-servicebus-0 data-cosmos-0\n" in notes
+
+
+@pytest.mark.parametrize(
+    ("chart", "value", "complaint"),
+    [
+        ("cloudscale", "replicaCount=2", "replicaCount"),
+        ("cloudscale", "logLevel=loud", "logLevel"),
+        ("cloudscale", "image.pullPolicy=Sometimes", "pullPolicy"),
+        ("cloudscale", "imag.tag=1", "imag"),
+        ("cloudscale-backends", "redis.replicaCount=2", "replicaCount"),
+        ("cloudscale-backends", "cosmos.persistence.size=big", "size"),
+        ("cloudscale-backends", "servicebus.fsync=sometimes", "fsync"),
+        ("cloudscale-backends", "pinTo=-x", "pinTo"),
+        ("cloudscale-backends", "cosmos.accountKey=not base64", "accountKey"),
+        ("cloudscale-backends", "postgres.enabled=true", "postgres"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(chart: str, value: str, complaint: str) -> None:
+    assert complaint in helm("template", f"charts/{chart}", "--kube-version=1.34.0", "--set", value, fails=True)
