@@ -104,6 +104,7 @@ class Documents:
         if not self._enlisted:
             self._enlisted = True
             self._before = self.count, self.lsn, self._reserved
+            self._now = self._clock.now()
             self._storage.enlist(self)
 
     # reading
@@ -221,11 +222,11 @@ class Documents:
         digest = key_digest(partition, head.id)
         existing = self._stored(digest, partition, head.id)
         if existing is not None:
-            if self.is_visible(existing, self._clock.now()):
+            if self.is_visible(existing, self._now):
                 raise conflict(head.id)
             self._remove(existing)
         lsn = self._next_lsn()
-        item = Item(lsn, lsn, partition, self._clock.now(), head.ttl, head.id, head.body)
+        item = Item(lsn, lsn, partition, self._now, head.ttl, head.id, head.body)
         if self._unique.any:
             self._unique.add(item)
         self._buffer[lsn] = item
@@ -235,7 +236,7 @@ class Documents:
 
     def _update(self, existing: Item, head: Head) -> Item:
         self.flush()
-        item = existing._replace(lsn=self._next_lsn(), timestamp=self._clock.now(), ttl=head.ttl, body=head.body)
+        item = existing._replace(lsn=self._next_lsn(), timestamp=self._now, ttl=head.ttl, body=head.body)
         if self._unique.any:
             self._unique.remove(existing)
             self._unique.add(item)

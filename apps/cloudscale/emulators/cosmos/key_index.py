@@ -105,8 +105,12 @@ class KeyIndex:
             self._merge_order = sorted(self._sealed, reverse=True)
             self._sealed_up_to = last_number
         self._has_merged = True
-        part = [self._merge_order.pop() for _ in range(min(MERGE_SLICE, len(self._merge_order)))]
-        rows = [(digest, self._sealed[digest]) for digest in part if digest in self._sealed]
+        rows: list[tuple[bytes, int]] = []
+        for _ in range(min(MERGE_SLICE, len(self._merge_order))):
+            digest = self._merge_order.pop()
+            number = self._sealed.pop(digest, None)
+            if number is not None:
+                rows.append((digest, number))
         self._connection.executemany(f"INSERT OR REPLACE INTO {self._table} VALUES (?, ?)", rows)
         if not self._merge_order:
             self._connection.execute(

@@ -16,21 +16,20 @@ class Partitions:
         self._connection = connection
         self._table = f"partitions_{container}"
         self._definition = definition
-        self._known: dict[str, int] = {}
-        self._pending: dict[str, int] = {}
+        self._known: dict[str | tuple[str], int] = {}
+        self._pending: dict[str | tuple[str], int] = {}
 
     def find(self, components: Sequence[Component]) -> int | None:
         """The number of the partition, or None when nothing was ever stored in it."""
-        key = canonical(components)
+        key = _cache_key(components)
         number = self._known.get(key) or self._pending.get(key)
         if number is None:
-            row = self._connection.execute(f"SELECT number FROM {self._table} WHERE key = ?", (key,)).fetchone()
+            text = canonical(components)
+            row = self._connection.execute(f"SELECT number FROM {self._table} WHERE key = ?", (text,)).fetchone()
             if row is None:
                 return None
             number = int(row[0])
-            if len(self._known) >= CACHED_PARTITIONS:
-                self._known.clear()
-            self._known[key] = number
+            self._remember({key: number})
         return number
 
     def find_or_add(self, components: Sequence[Component]) -> int:
@@ -43,16 +42,27 @@ class Partitions:
             )
             number = cursor.lastrowid
             assert number is not None  # noqa: S101 - an INSERT always has one
-            self._pending[canonical(components)] = number
+            self._pending[_cache_key(components)] = number
         return number
 
     def keep(self) -> None:
         """The write succeeded."""
-        self._known |= self._pending
-        self._pending.clear()
+        if self._pending:
+            self._remember(self._pending)
+            self._pending = {}
 
     def discard(self) -> None:
         """The write was rolled back."""
-        # A pending key may have been looked up again meanwhile.
-        self._known = {key: number for key, number in self._known.items() if key not in self._pending}
-        self._pending.clear()
+        self._pending = {}
+
+    def _remember(self, numbers: dict[str | tuple[str], int]) -> None:
+        if len(self._known) >= CACHED_PARTITIONS:
+            self._known.clear()
+        self._known |= numbers
+
+
+def _cache_key(components: Sequence[Component]) -> str | tuple[str]:
+    """One string, by far the most frequent kind of key, stands for itself; a tuple cannot be taken for one."""
+    if len(components) == 1 and isinstance(components[0], str):
+        return components[0]
+    return (canonical(components),)

@@ -204,4 +204,7 @@ class Connection(asyncio.Protocol):
             lines.append(f"content-length: {len(response.body)}\r\n")
         lines.append("\r\n")
         start = _STATUS_LINES[response.status] + "".join(lines).encode("latin-1")
-        self._transport.write(start if head or response.status in (204, 304) else start + response.body)
+        if head or response.status in (204, 304) or not response.body:
+            self._transport.write(start)
+        else:
+            self._transport.writelines((start, response.body))

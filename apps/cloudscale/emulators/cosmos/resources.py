@@ -1,6 +1,6 @@
 """Resource ids, ETags and the system properties that the service adds to what users store."""
 
-import base64
+from binascii import b2a_base64
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
@@ -11,7 +11,7 @@ SYSTEM_PROPERTIES: Final = ("_rid", "_self", "_etag", "_attachments", "_ts", "_l
 
 def encode_rid(data: bytes) -> str:
     """Resource ids are base64 with '-' instead of '/'."""
-    return base64.b64encode(data, b"+-").decode("ascii")
+    return b2a_base64(data, newline=False).decode("ascii").replace("/", "-")
 
 
 def etag(lsn: int, timestamp: int) -> str:

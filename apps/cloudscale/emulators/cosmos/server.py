@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import gc
 import os
 import ssl
 import sys
@@ -24,6 +25,7 @@ from cloudscale.emulators.cosmos.storage import FsyncPolicy, Storage
 REAP_SECONDS: Final = 5.0
 REAP_SLICE: Final = 200
 DRAIN_SECONDS: Final = 5.0
+COLLECT_AFTER_OBJECTS: Final = 20_000
 
 log = structlog.get_logger()
 
@@ -120,6 +122,9 @@ async def _listen(
     # For whoever starts this process and waits: the address, also when the port was left to the system.
     sys.stdout.write(f"listening {emulator.scheme}://{settings.host}:{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
+    # What lives now lives as long as the process: the collector need not look at it again. Requests leave no cycles.
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER_OBJECTS)
     await stop.wait()
     log.info("stopping")
     server.close()
