@@ -1,7 +1,124 @@
-"""``cloudscale dlq``."""
+"""``cloudscale dlq``: dead letters, listed, shown, sent again or dropped."""
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
 import typer
 
+from cloudscale.commands.options import AsJson, DataDirectory
+from cloudscale.errors import CloudScaleError, ConfigurationError
+from cloudscale.local.directory import DEFAULT_DATA_DIRECTORY
+from cloudscale.local.instance import find_instance
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from cloudscale.queue.dead_letters import DeadLetter, DeadLetters
+
 app = typer.Typer(help="Look at dead letters, send them again, or drop them.", no_args_is_help=True)
+
+Numbers = Annotated[list[int] | None, typer.Argument(help="Sequence numbers, as `dlq list` prints them.")]
+All = Annotated[bool, typer.Option("--all", help="All dead letters that are there now.")]
+
+# The commands make few calls, so the breaker that the ledger wants only has to be there.
+_BREAKER_WINDOW = timedelta(seconds=30)
+
+
+@app.command("list")
+def list_letters(
+    *,
+    data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY,
+    after: Annotated[int, typer.Option(help="Only sequence numbers above this one.", min=0)] = 0,
+    limit: Annotated[int, typer.Option(help="At most so many.", min=1, max=1000)] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List dead letters: sequence number, reason, attempts, event and description."""
+
+    async def read() -> list[DeadLetter]:
+        async with _open(data_dir) as letters:
+            return await letters.list(after=after, limit=limit)
+
+    found = asyncio.run(read())
+    if as_json:
+        typer.echo(msgspec.json.encode(found))
+        return
+    for letter in found:
+        events = " ".join(str(event.get("eventId", "?")) for event in letter.events) or "-"
+        typer.echo(f"{letter.sequence_number}\t{letter.reason}\t{letter.attempts}\t{events}\t{letter.description}")
+    if not found:
+        typer.echo("no dead letters")
+
+
+@app.command()
+def show(
+    number: Annotated[int, typer.Argument(help="Sequence number, as `dlq list` prints it.")],
+    *,
+    data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY,
+) -> None:
+    """Print one dead letter as JSON, with its events."""
+
+    async def read() -> DeadLetter | None:
+        async with _open(data_dir) as letters:
+            return await letters.show(number)
+
+    letter = asyncio.run(read())
+    if letter is None:
+        raise CloudScaleError(f"there is no dead letter {number}: `cloudscale dlq list` names those that are there")
+    typer.echo(msgspec.json.format(msgspec.json.encode(letter), indent=2))
+
+
+@app.command()
+def replay(numbers: Numbers = None, *, every: All = False, data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY) -> None:
+    """Send dead letters to the queue again, after what was wrong has been mended."""
+    typer.echo(f"{asyncio.run(_replay(_chosen(numbers, every=every), data_dir))} replayed")
+
+
+@app.command()
+def discard(numbers: Numbers = None, *, every: All = False, data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY) -> None:
+    """Remove dead letters for good. There is no way back."""
+    typer.echo(f"{asyncio.run(_discard(_chosen(numbers, every=every), data_dir))} discarded")
+
+
+def _chosen(numbers: list[int] | None, *, every: bool) -> list[int] | None:
+    """The numbers to work on, None for all."""
+    if bool(numbers) == every:
+        raise ConfigurationError("say which dead letters: sequence numbers, or --all")
+    return numbers or None
+
+
+async def _replay(numbers: list[int] | None, data_directory: Path) -> int:
+    async with _open(data_directory) as letters:
+        return await letters.replay(numbers)
+
+
+async def _discard(numbers: list[int] | None, data_directory: Path) -> int:
+    async with _open(data_directory) as letters:
+        return await letters.discard(numbers)
+
+
+@asynccontextmanager
+async def _open(data_directory: Path) -> AsyncIterator[DeadLetters]:
+    from redis.asyncio import Redis
+    from redis.exceptions import RedisError
+
+    from cloudscale.circuit_breaker import CircuitBreaker
+    from cloudscale.errors import BackendUnavailableError
+    from cloudscale.limits.keys import keys_of
+    from cloudscale.limits.ledger import Ledger
+    from cloudscale.queue.dead_letters import DeadLetters
+
+    instance = find_instance(data_directory)
+    breaker = CircuitBreaker(failure_ratio=1, window=_BREAKER_WINDOW, minimum_calls=100, open_for=_BREAKER_WINDOW)
+    async with Redis.from_url(instance.settings.redis_url) as redis:
+        ledger = Ledger(redis, keys=keys_of(instance.pipeline), breaker=breaker)
+        async with DeadLetters(instance.pipeline.spec.queue, instance.settings, ledger=ledger) as letters:
+            try:
+                yield letters
+            except RedisError as error:
+                raise BackendUnavailableError(f"the ledger in Redis cannot be changed: {error}") from None

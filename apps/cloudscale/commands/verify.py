@@ -29,7 +29,7 @@ def verify(
     *,
     data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY,
     wait: Annotated[
-        str, typer.Option(help="How long to wait for events that are still on their way, such as 30s or 5m.")
+        str, typer.Option(help="How long to wait for events that are still in flight, such as 30s or 5m.")
     ] = "0s",
     as_json: AsJson = False,
 ) -> None:
@@ -48,7 +48,7 @@ def verify(
 
 
 async def _verify(instance: Instance, wait_seconds: float) -> Balance:
-    """Verify, and again while events move and there is time left."""
+    """Verify, and again while events are in flight and there is time left."""
     from redis.asyncio import Redis
     from redis.exceptions import RedisError
 
@@ -63,7 +63,8 @@ async def _verify(instance: Instance, wait_seconds: float) -> Balance:
                 balance = await verification.verify(pipeline, settings, redis=redis, store=store)
             except RedisError as error:
                 raise BackendUnavailableError(f"the ledger in Redis cannot be read: {error}") from None
-            if balance.is_proven or balance.lost or time.monotonic() >= deadline:
+            settled = balance.is_proven and not balance.total("in_flight")
+            if settled or balance.lost or time.monotonic() >= deadline:
                 return balance
             await asyncio.sleep(_INTERVAL_SECONDS)
 

@@ -82,6 +82,10 @@ class BackgroundRun:
         """The pipeline as other commands find it."""
         return find_instance(self.data_directory, environment={})
 
+    def process_ids(self) -> dict[str, int]:
+        """The process that runs now under each name; a restart changes it."""
+        return {path.stem: int(path.read_text()) for path in (self.data_directory / "logs").glob("*.pid")}
+
     def stop(self) -> None:
         """Drain and stop, as Ctrl-C does; nothing happens if it has been stopped already."""
         if self.process.poll() is None:

@@ -100,7 +100,7 @@ def service_settings(layout: Layout) -> Settings:
 
 def plan_processes(pipeline: EventPipeline, layout: Layout, *, settings: Settings) -> list[ProcessPlan]:
     """The processes of ``pipeline`` on this machine, ``settings`` being those of :func:`service_settings`."""
-    plans = [_broker(pipeline, layout), _store(layout)]
+    plans = [_broker(layout), _store(layout)]
     if layout.redis_program is not None:
         plans.append(_redis(layout, layout.redis_program))
     if not pipeline.spec.paused:
@@ -117,7 +117,7 @@ def _module(name: str, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", f"cloudscale.{name}", *arguments)
 
 
-def _broker(pipeline: EventPipeline, layout: Layout) -> ProcessPlan:
+def _broker(layout: Layout) -> ProcessPlan:
     ports = layout.ports
     listening = TcpProbe(LOOPBACK, (ports.broker, ports.management))
     return ProcessPlan(
@@ -126,7 +126,6 @@ def _broker(pipeline: EventPipeline, layout: Layout) -> ProcessPlan:
             "emulators.servicebus",
             *("--data-dir", str(layout.folder("broker"))),
             *("--port", str(ports.broker), "--management-port", str(ports.management)),
-            *("--queue", pipeline.spec.queue.name),
             *("--shared-access-key-file", str(layout.keys.broker_key_file)),
         ),
         ready=listening,

@@ -55,6 +55,8 @@ class Supervised:
 class Supervisor:
     """Runs processes until it is left. ``announce`` is told, in a line for people, what happens to them.
 
+    The output of ``NAME`` goes to ``NAME.log`` in the log directory, its process id to ``NAME.pid`` beside it.
+
     Entering starts all processes and returns when they are ready. Leaving kills those that :meth:`stop` has not
     stopped.
 
@@ -153,6 +155,7 @@ class Supervisor:
         process.state = State.STARTING
         log_path = self._log_directory / f"{process.plan.name}.log"
         process.child = child = await ChildProcess.start(process.plan, log_path=log_path)
+        log_path.with_suffix(".pid").write_text(f"{child.pid}\n")
         watch = asyncio.create_task(self._watch(process, child), name=f"watch {process.plan.name}")
         try:
             return await child.wait()

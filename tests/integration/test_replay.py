@@ -1,0 +1,106 @@
+"""Real purchases through the whole pipeline, twice."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+import json
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.integration.conftest import ROOT
+from tests.integration.facts import documents, facts_of_lines, facts_of_store
+from tests.waiting import wait_until_sync
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+
+    from cloudscale.local.background import BackgroundRun
+
+    Command = Callable[..., subprocess.CompletedProcess[str]]
+
+WHOLE_FILE = Path(os.environ.get("CLOUDSCALE_PURCHASES", ROOT / ".." / "shared" / "data" / "cdnow-purchases.jsonl.gz"))
+SAMPLE = ROOT / "examples" / "purchases-sample.jsonl"
+PART_LINES = 5000
+POINTS_OF_A_PURCHASE = 50
+PROJECTION_BOUND = timedelta(seconds=60)
+
+
+@pytest.fixture(scope="module")
+def purchases(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first 5,000 of the real purchases, or the checked-in 500 where the file is not at hand; compressed."""
+    path = tmp_path_factory.mktemp("purchases") / "purchases.jsonl.gz"
+    with gzip.open(WHOLE_FILE) if WHOLE_FILE.exists() else SAMPLE.open("rb") as lines, gzip.open(path, "wb") as part:
+        part.writelines(itertools.islice(lines, PART_LINES))
+    return path
+
+
+def test_every_purchase_is_stored_once_however_often_it_is_replayed(
+    pipeline: BackgroundRun, command: Command, purchases: Path
+) -> None:
+    lines = gzip.decompress(purchases.read_bytes()).splitlines()
+    expected = facts_of_lines(lines, points=POINTS_OF_A_PURCHASE)
+    where = ("--data-dir", str(pipeline.data_directory))
+
+    first = command("events", "replay", str(purchases), *where)
+    assert first.returncode == 0, first.stderr
+    assert f"{len(lines):,} accepted, 0 duplicates, 0 rejected" in first.stdout
+    proof = command("verify", "--wait", "60s", *where)
+    assert proof.returncode == 0, proof.stdout
+    assert "zero lost" in proof.stdout
+    # Profiles follow the store's change feed, so they are complete a moment after the events.
+    wait_until_sync(lambda: facts_of_store(pipeline.instance, tenant_id="cdnow") == expected, within=PROJECTION_BOUND)
+
+    again = command("events", "replay", str(purchases), *where)
+    assert f"0 accepted, {len(lines):,} duplicates, 0 rejected" in again.stdout
+    proof = command("verify", "--wait", "60s", *where)
+    assert proof.returncode == 0, proof.stdout
+    assert facts_of_store(pipeline.instance, tenant_id="cdnow") == expected
+
+
+def test_lines_without_an_identity_are_recognised_by_file_and_line(
+    pipeline: BackgroundRun, command: Command, tmp_path: Path
+) -> None:
+    path = tmp_path / "views.jsonl"
+    event = {"eventType": "page_view", "tenantId": "anonymous", "userId": "ada", "url": "https://shop.example/"}
+    path.write_text("\n".join(json.dumps(event) for _ in range(20)))
+    where = ("--data-dir", str(pipeline.data_directory))
+
+    assert "20 accepted, 0 duplicates" in command("events", "replay", str(path), *where).stdout
+    assert "0 accepted, 20 duplicates" in command("events", "replay", str(path), *where).stdout
+
+
+def test_broken_lines_are_set_aside_and_their_neighbours_accepted(
+    pipeline: BackgroundRun, command: Command, tmp_path: Path
+) -> None:
+    path = tmp_path / "mixed.jsonl"
+    good = {"eventType": "page_view", "tenantId": "mixed", "userId": "ada", "url": "https://shop.example/"}
+    lines = [json.dumps(good), "{not json", json.dumps(good | {"url": None}), "", json.dumps(good)]
+    path.write_text("\n".join(lines))
+
+    result = command("events", "replay", str(path), "--data-dir", str(pipeline.data_directory))
+
+    assert result.returncode == 1
+    assert "2 accepted, 0 duplicates, 2 rejected" in result.stdout
+    rejected_path = pipeline.data_directory / "replays" / "mixed.jsonl.rejected.jsonl"
+    rejected = [json.loads(line) for line in rejected_path.read_text().splitlines()]
+    assert [(each["line"], each["status"], each["event"]) for each in rejected] == [
+        (2, 0, lines[1]),
+        (3, 400, lines[2]),
+    ]
+
+
+def test_events_are_read_from_the_standard_input(pipeline: BackgroundRun, command: Command) -> None:
+    event = {"eventType": "page_view", "tenantId": "piped", "eventId": "p-1", "url": "https://shop.example/"}
+
+    result = command("events", "send", "-", "--data-dir", str(pipeline.data_directory), stdin=json.dumps(event) + "\n")
+
+    assert json.loads(result.stdout)["status"] == 202
+    query = "SELECT c.id FROM c WHERE c.tenantId = @tenant"
+    wait_until_sync(
+        lambda: documents(pipeline.instance, query, tenant_id="piped") == [{"id": "p-1"}], within=timedelta(seconds=20)
+    )
