@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -40,9 +39,6 @@ async def open_client(spec: Store, settings: Settings) -> AsyncIterator[CosmosCl
     trust = ssl.create_default_context()
     if settings.certificate_authority_file:
         trust.load_verify_locations(settings.certificate_authority_file)
-    # The connector knows the authority, since the SDK's own option for it also asks for a client certificate.
-    authority = settings.certificate_authority_file
-    tls = ssl.create_default_context(cafile=authority) if authority else True
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=trust),
         auto_decompress=False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 from azure.core.exceptions import AzureError, ClientAuthenticationError
-from azure.cosmos.exceptions import CosmosHttpResponseError
+from azure.cosmos.exceptions import CosmosBatchOperationError, CosmosHttpResponseError
 
 from cloudscale.errors import BackendError, BackendUnavailableError, CredentialError, ThrottledError
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DEFAULT_RETRY_SECONDS = 1.0
+
+RESPONSES = (CosmosHttpResponseError, CosmosBatchOperationError)
+"""An answer that is not a success; the SDK has another class for that of a transactional batch."""
 
 
 class RequestRefusedError(BackendError):
@@ -40,7 +43,7 @@ def translated(action: str) -> Iterator[None]:
     """
     try:
         yield
-    except CosmosHttpResponseError as error:
+    except RESPONSES as error:
         raise from_response(action, error) from error
     except ClientAuthenticationError as error:
         raise CredentialError(f"cannot {action}: no token for the store: {first_line(error)}") from error
@@ -48,7 +51,7 @@ def translated(action: str) -> Iterator[None]:
         raise BackendUnavailableError(f"cannot {action}: the store cannot be reached: {first_line(error)}") from error
 
 
-def from_response(action: str, error: CosmosHttpResponseError) -> BackendError:
+def from_response(action: str, error: CosmosHttpResponseError | CosmosBatchOperationError) -> BackendError:
     """The error that a response's status code means."""
     status = error.status_code or 0
     text = f"cannot {action}: the store answered {status}: {first_line(error)}"
@@ -61,7 +64,7 @@ def from_response(action: str, error: CosmosHttpResponseError) -> BackendError:
     return BackendUnavailableError(text)
 
 
-def retry_after_seconds(error: CosmosHttpResponseError) -> float:
+def retry_after_seconds(error: CosmosHttpResponseError | CosmosBatchOperationError) -> float:
     """The delay that a 429 asks for."""
     milliseconds = (error.headers or {}).get("x-ms-retry-after-ms")
     try:

@@ -14,14 +14,14 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
-from azure.cosmos.exceptions import CosmosHttpResponseError, CosmosResourceNotFoundError
+from azure.cosmos.exceptions import CosmosResourceNotFoundError
 
 from cloudscale import metrics
 from cloudscale.errors import BackendUnavailableError, CredentialError
 from cloudscale.store.batches import Batch, Document, cut, gather_all
 from cloudscale.store.client import open_client
 from cloudscale.store.containers import ContainerNames, ensure_containers
-from cloudscale.store.errors import translated
+from cloudscale.store.errors import RESPONSES, translated
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -133,7 +133,7 @@ class EventStore:
             with translated(f"write {len(operations)} events to partition {batch.partition_key}"):
                 try:
                     result = await self._container.execute_item_batch(operations, batch.partition_key)
-                except CosmosHttpResponseError as error:
+                except RESPONSES as error:
                     if error.status_code == 409:
                         return False
                     raise

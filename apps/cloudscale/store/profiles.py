@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import quote
 
 import msgspec
-from azure.cosmos.exceptions import CosmosHttpResponseError
 
-from cloudscale.store.errors import translated
+from cloudscale.store.errors import RESPONSES, translated
 from cloudscale.store.events import one_of
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ class ProfileStore:
         with translated(f"write {len(profiles)} profiles of {partition_key}"):
             try:
                 results = await self._container.execute_item_batch(operations, partition_key)
-            except CosmosHttpResponseError as error:
+            except RESPONSES as error:
                 if error.status_code in {404, 409, 412}:
                     return False
                 raise

@@ -10,7 +10,14 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+    wait_random,
+)
 
 from cloudscale import metrics
 from cloudscale.circuit_breaker import CircuitBreaker, CircuitOpenError
@@ -55,7 +62,7 @@ class Persistence:
         initial = parse_duration(retries.initial_delay).total_seconds()
         self._retrying = AsyncRetrying(
             stop=stop_after_attempt(self.tries),
-            wait=wait_exponential_jitter(initial=initial, exp_base=retries.factor, jitter=initial / 4),
+            wait=wait_exponential(multiplier=initial, exp_base=retries.factor) + wait_random(0, initial / 4),
             retry=retry_if_exception_type(OUTAGE),
             sleep=self.pause,
             before_sleep=self._count,

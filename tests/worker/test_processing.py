@@ -1,0 +1,151 @@
+"""What becomes of events, from the queue to the store, on real servers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.worker.place import Place, add_to_cart, page_view, purchase
+
+from cloudscale.queue.poison import DeadLetterReason
+
+if TYPE_CHECKING:
+    from cloudscale.store.batches import Document
+
+
+async def test_events_are_stored_as_they_came_with_what_the_worker_adds(place: Place) -> None:
+    (event,) = await place.accept([page_view(color="red")])
+    await place.send([event])
+    async with place.worker():
+        (stored,) = await place.stored(1)
+        await place.settled()
+    assert {name: stored[name] for name in event} == event
+    assert stored["suspicious"] is False
+    assert stored["processedAt"] >= event["receivedAt"]
+
+
+async def test_events_of_several_tenants_and_months_are_stored_from_one_message(place: Place) -> None:
+    events = await place.accept(
+        [
+            page_view(tenantId=tenant, createdAt=f"2024-{month:02d}-15T12:00:00Z")
+            for tenant in ("a", "b")
+            for month in range(1, 13)
+        ]
+    )
+    await place.send(events)
+    async with place.worker():
+        stored = await place.stored(24)
+    assert {event["partitionKey"] for event in stored} == {event["partitionKey"] for event in events}
+
+
+async def test_a_message_that_is_delivered_again_stores_nothing_twice(place: Place) -> None:
+    events = await place.accept([page_view() for _ in range(3)])
+    await place.send(events)
+    await place.send(events)
+    async with place.worker():
+        await place.stored(3)
+        await place.emptied()
+        await place.settled()
+    assert await place.store.count() == 3
+    assert await place.counter("duplicates") == 0
+
+
+async def test_a_retry_that_was_accepted_again_is_dropped_and_counted(place: Place) -> None:
+    event = page_view(eventId="same")
+    first = await place.accept([event])
+    second = await place.accept([event])
+    await place.send([*first, *second])
+    async with place.worker():
+        await place.stored(1)
+        await place.settled()
+    assert await place.counter("duplicates") == 1
+    assert await place.store.count() == 1
+
+
+async def test_each_reason_for_poison_is_dead_lettered_alone_and_the_neighbours_are_stored(place: Place) -> None:
+    good = await place.accept([page_view(), purchase()])
+    (conflicting,) = await place.accept([page_view(eventId=good[0]["id"], url="https://shop.example/other")])
+    (refused,) = await place.accept([page_view()])
+    poison: list[object] = [
+        {**good[0], "id": "no-type", "eventType": None},
+        "no object",
+        {**good[0], "id": "unknown", "eventType": "teleport"},
+        {**good[0], "id": "invalid", "url": 7},
+        conflicting,
+        # No id may have a slash, so the store refuses this one whatever its neighbours are.
+        {**refused, "id": "a/b"},
+    ]
+    await place.send([good[0], *poison, good[1]])
+    async with place.worker():
+        stored = await place.stored(2)
+        letters = await place.dead(6)
+        await place.emptied()
+    assert {event["id"] for event in stored} == {event["id"] for event in good}
+    assert sorted(letter.reason for letter in letters) == sorted(DeadLetterReason)
+    assert all(letter.attempts >= 1 and letter.description for letter in letters)
+    assert await place.in_flight() == 1, "only the acceptance whose id was tampered with cannot be settled"
+    assert await place.counter("deadletters") == 1
+
+
+@pytest.mark.parametrize("body", [b"{broken", b'{"an": "object"}', b"\xff\xfe", b""])
+async def test_an_unreadable_message_is_dead_lettered_whole(place: Place, body: bytes) -> None:
+    await place.send_body(body)
+    async with place.worker():
+        (letter,) = await place.dead(1)
+    assert letter.reason == DeadLetterReason.DESERIALIZATION_FAILED
+
+
+async def test_more_events_than_the_limit_from_one_address_are_flagged_with_one_alert(place: Place) -> None:
+    events = await place.accept([page_view() for _ in range(14)], address="192.0.2.7")
+    for event in events:
+        await place.send([event])
+    async with place.worker():
+        stored = await place.stored(14)
+        (alert,) = await place.alerts(1)
+    assert sum(event["suspicious"] for event in stored) == 4
+    flagged = next(event for event in stored if event["suspicious"])
+    assert flagged["fraud"].items() >= {"rule": "velocity", "limit": 10, "windowSeconds": 60.0}.items()
+    assert (alert.kind, alert.client_address) == ("velocity", "192.0.2.7")
+
+
+async def test_a_cart_without_a_purchase_raises_an_alert(place: Place) -> None:
+    place.processing["actions"] = {"cartAbandonment": {"after": "2s"}}
+    bought, abandoned = await place.accept([add_to_cart("buyer"), add_to_cart("leaver")])
+    await place.send([bought, abandoned])
+    async with place.worker():
+        await place.stored(2)
+        await place.send(await place.accept([purchase("buyer")]))
+        (alert,) = await place.alerts(1)
+        await place.emptied()
+    assert (alert.kind, alert.user_id) == ("cart_abandoned", "leaver")
+    assert alert.evidence == {"cartEventId": abandoned["id"], "since": abandoned["createdAt"]}
+
+
+async def test_a_replayed_dead_letter_is_stored_and_the_balance_stays(place: Place) -> None:
+    (event,) = await place.accept([page_view()])
+    broken: Document = {**event, "url": 7}
+    await place.send([broken])
+    async with place.worker():
+        (letter,) = await place.dead(1)
+    assert await place.counter("deadletters") == 1
+    async with place.dead_letters() as letters:
+        assert await letters.show(letter.sequence_number) == letter
+        assert await letters.replay([letter.sequence_number]) == 1
+        assert await letters.list() == []
+    assert (await place.in_flight(), await place.counter("deadletters")) == (1, 0)
+    async with place.worker():
+        await place.dead(1)
+        await place.settled()
+    assert await place.counter("deadletters") == 1
+
+
+async def test_a_discarded_dead_letter_stays_counted(place: Place) -> None:
+    events = await place.accept([page_view(), page_view()])
+    await place.send([{**event, "url": 7} for event in events])
+    async with place.worker():
+        letters = await place.dead(2)
+    async with place.dead_letters() as dead:
+        assert await dead.discard([letters[0].sequence_number]) == 1
+        assert [letter.sequence_number for letter in await dead.list()] == [letters[1].sequence_number]
+        assert await dead.discard() == 1
+    assert await place.counter("deadletters") == 2
