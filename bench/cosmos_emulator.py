@@ -103,6 +103,7 @@ async def fill(clients: list[Client], count: int, *, batch_size: int, size: int,
                 ("docs", "dbs/bench/colls/events"),
                 batch(partition, batch_size, size),
                 x_ms_cosmos_is_batch_request="true",
+                x_ms_cosmos_batch_atomic="true",
                 x_ms_documentdb_partitionkey=json.dumps([partition]),
                 **prefer,
             )

@@ -29,6 +29,7 @@ class BatchOperation(msgspec.Struct, rename="camel"):
     resource_body: msgspec.Raw = msgspec.Raw(b"")
     if_match: str | None = None
     if_none_match: str | None = None
+    partition_key: str | None = None
 
 
 _decoder: Final = msgspec.json.Decoder(list[BatchOperation])
@@ -63,20 +64,26 @@ def run_batch(
     total = 0.0
     for position, operation in enumerate(operations):
         try:
-            status, item, charge = _run(documents, operation, partition_key)
+            result, charge = run_operation(documents, operation, partition_key, minimal=minimal)
         except CosmosError as error:
             raise BatchFailedError(_failure(len(operations), position, error)) from error
         total += charge
-        answer = f'{{"statusCode":{status},"requestCharge":{charge}'
-        if item is None:
-            results.append((answer + "}").encode())
-            continue
-        answer += f',"eTag":"\\"{item.etag[1:-1]}\\""'
-        if minimal and operation.operation_type != "Read":
-            results.append((answer + "}").encode())
-        else:
-            results.append(answer.encode() + b',"resourceBody":' + render(documents.container, item) + b"}")
+        results.append(result)
     return b"[" + b",".join(results) + b"]", round(total, 2)
+
+
+def run_operation(
+    documents: Documents, operation: BatchOperation, partition_key: Sequence[Component], *, minimal: bool
+) -> tuple[bytes, float]:
+    """Run one operation inside a write; returns its result as JSON text and its charge."""
+    status, item, charge = _run(documents, operation, partition_key)
+    result = f'{{"statusCode":{status},"requestCharge":{charge}'
+    if item is None:
+        return (result + "}").encode(), charge
+    result += f',"eTag":"\\"{item.etag[1:-1]}\\""'
+    if minimal and operation.operation_type != "Read":
+        return (result + "}").encode(), charge
+    return result.encode() + b',"resourceBody":' + render(documents.container, item) + b"}", charge
 
 
 def _run(
@@ -112,5 +119,14 @@ def _run(
 
 def _failure(count: int, position: int, error: CosmosError) -> bytes:
     other = {"statusCode": FAILED_DEPENDENCY, "requestCharge": 0}
-    own = {"statusCode": error.status, "subStatusCode": error.substatus, "requestCharge": 0, "message": error.message}
-    return msgspec.json.encode([own if index == position else other for index in range(count)])
+    return msgspec.json.encode([describe(error) if index == position else other for index in range(count)])
+
+
+def describe(error: CosmosError) -> dict[str, str | int]:
+    """The result of an operation that failed."""
+    return {
+        "statusCode": error.status,
+        "subStatusCode": error.substatus,
+        "requestCharge": 0,
+        "message": error.message,
+    }

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import structlog
 
-from cloudscale.emulators.cosmos import administration, change_feed, items, queries
+from cloudscale.emulators.cosmos import administration, bulk, change_feed, items, queries
 from cloudscale.emulators.cosmos.authorization import Authorization
 from cloudscale.emulators.cosmos.emulator import Emulator, is_query, is_true
 from cloudscale.emulators.cosmos.errors import CosmosError, ThrottledRequestError, not_found
@@ -107,7 +107,9 @@ def _items(emulator: Emulator, request: Request, names: tuple[str, str]) -> Awai
     if request.method != "POST":
         raise _not_allowed(request)
     if is_true(request, "x-ms-cosmos-is-batch-request"):
-        return items.run_transaction(emulator, documents, request)
+        if is_true(request, "x-ms-cosmos-batch-atomic") or "x-ms-documentdb-partitionkey" in request.headers:
+            return items.run_transaction(emulator, documents, request)
+        return bulk.run_bulk(emulator, documents, request)
     if is_true(request, "x-ms-cosmos-is-query-plan-request"):
         return queries.plan_query(emulator, documents, request)
     if is_query(request):
