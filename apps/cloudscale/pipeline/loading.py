@@ -45,8 +45,8 @@ def load_file(path: Path | str) -> EventPipeline:
         raise ConfigurationError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        line = f" line {mark.line + 1}," if mark else ""
-        raise ConfigurationError(f"{path},{line} is not valid YAML: {error.problem or error.context}") from None
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigurationError(f"{path}{line} is not valid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path} is not valid YAML: {error}") from None
     if len(documents) > 1:

@@ -40,7 +40,7 @@ def pipeline_schema() -> Schema:
                 field.encode_name: inline(node["properties"][field.encode_name]) | _default(field)
                 for field in msgspec.structs.fields(models[name])
             }
-            node["additionalProperties"] = name in ("EventPipeline", "Metadata")
+            node["additionalProperties"] = name == "Metadata"
         elif isinstance(node.get("additionalProperties"), dict):
             node["additionalProperties"] = inline(node["additionalProperties"])
         if "items" in node:
@@ -50,7 +50,10 @@ def pipeline_schema() -> Schema:
             del node["required"]
         return node
 
-    return inline({"$ref": "EventPipeline"})
+    schema = inline({"$ref": "EventPipeline"})
+    # A document that was read from the API server has a status, and that is the operator's to check.
+    schema["properties"]["status"] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return schema
 
 
 def _default(field: FieldInfo) -> Schema:

@@ -1,0 +1,380 @@
+"""Resources that must be refused, with the field to blame and why: by the loader here, by the API server in e2e.
+
+Both tests read this one table, so a laptop and a cluster refuse the same things at the same paths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+AT_LEAST_1 = "less than the minimum of 1"
+SERVER_AT_LEAST_1 = "should be greater than or equal to 1"
+
+
+@dataclass(frozen=True)
+class BadPipeline:
+    """``reason`` is part of what the loader says, ``server_reason`` of what the API server says if that differs."""
+
+    title: str
+    spec: dict[str, Any]
+    path: str
+    reason: str
+    server_reason: str = ""
+    name: str = "bad"
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The whole resource."""
+        return {
+            "apiVersion": "cloudscale.io/v1alpha1",
+            "kind": "EventPipeline",
+            "metadata": {"name": self.name},
+            "spec": self.spec,
+        }
+
+    @property
+    def reason_at_the_server(self) -> str:
+        """Part of what ``kubectl apply`` prints."""
+        return self.server_reason or self.reason
+
+
+_CLIENT = "00000000-0000-0000-0000-000000000000"
+_SECRET = {"name": "secret", "key": "key"}
+
+BAD_PIPELINES = [
+    BadPipeline("unknown section", {"procesing": {}}, "spec.procesing", "did you mean processing", "unknown field"),
+    BadPipeline(
+        "unknown nested field",
+        {"processing": {"replicas": {"minimum": 1}}},
+        "spec.processing.replicas.minimum",
+        "unknown field",
+    ),
+    BadPipeline(
+        "workers: min above max",
+        {"processing": {"replicas": {"min": 5, "max": 2}}},
+        "spec.processing.replicas.min",
+        "min must not exceed max",
+    ),
+    BadPipeline(
+        "ingestion: min above max",
+        {"ingestion": {"replicas": {"min": 11}}},
+        "spec.ingestion.replicas.min",
+        "min must not exceed max",
+    ),
+    BadPipeline(
+        "ingestion without replicas",
+        {"ingestion": {"replicas": {"min": 0}}},
+        "spec.ingestion.replicas.min",
+        AT_LEAST_1,
+        SERVER_AT_LEAST_1,
+    ),
+    BadPipeline(
+        "negative worker replicas",
+        {"processing": {"replicas": {"min": -1}}},
+        "spec.processing.replicas.min",
+        "less than the minimum of 0",
+        "should be greater than or equal to 0",
+    ),
+    BadPipeline(
+        "replicas as text",
+        {"processing": {"replicas": {"max": "many"}}},
+        "spec.processing.replicas.max",
+        'not of type "integer"',
+        "must be of type integer",
+    ),
+    BadPipeline(
+        "fractional replicas",
+        {"processing": {"replicas": {"max": 1.5}}},
+        "spec.processing.replicas.max",
+        'not of type "integer"',
+        "must be of type integer",
+    ),
+    BadPipeline(
+        "polling without pause",
+        {"processing": {"replicas": {"pollingInterval": "0s"}}},
+        "spec.processing.replicas.pollingInterval",
+        "must be at least 1s",
+    ),
+    BadPipeline(
+        "prefetch too large",
+        {"processing": {"prefetch": 100_000}},
+        "spec.processing.prefetch",
+        "greater than the maximum of 2000",
+        "should be less than or equal to 2000",
+    ),
+    BadPipeline(
+        "no concurrency steps",
+        {"processing": {"concurrency": {"steps": []}}},
+        "spec.processing.concurrency.steps",
+        "less than 1 item",
+        "should have at least 1 items",
+    ),
+    BadPipeline(
+        "first step not at zero",
+        {"processing": {"concurrency": {"steps": [{"depth": 10, "limit": 4}]}}},
+        "spec.processing.concurrency.steps",
+        "the first step must be at depth 0",
+    ),
+    BadPipeline(
+        "falling thresholds",
+        {
+            "processing": {
+                "concurrency": {
+                    "steps": [{"depth": 0, "limit": 32}, {"depth": 9000, "limit": 16}, {"depth": 5000, "limit": 4}]
+                }
+            }
+        },
+        "spec.processing.concurrency.steps",
+        "depths must rise from step to step",
+    ),
+    BadPipeline(
+        "equal thresholds",
+        {
+            "processing": {
+                "concurrency": {
+                    "steps": [{"depth": 0, "limit": 32}, {"depth": 5000, "limit": 16}, {"depth": 5000, "limit": 4}]
+                }
+            }
+        },
+        "spec.processing.concurrency.steps",
+        "depths must rise from step to step",
+    ),
+    BadPipeline(
+        "too many steps",
+        {"processing": {"concurrency": {"steps": [{"depth": depth, "limit": 1} for depth in range(17)]}}},
+        "spec.processing.concurrency.steps",
+        "more than 16 items",
+        "must have at most 16 items",
+    ),
+    BadPipeline(
+        "step without limit",
+        {"processing": {"concurrency": {"steps": [{"depth": 0}]}}},
+        "spec.processing.concurrency.steps[0].limit",
+        "is required",
+        "Required value",
+    ),
+    BadPipeline(
+        "step that lets nothing through",
+        {"processing": {"concurrency": {"steps": [{"depth": 0, "limit": 0}]}}},
+        "spec.processing.concurrency.steps[0].limit",
+        AT_LEAST_1,
+        SERVER_AT_LEAST_1,
+    ),
+    BadPipeline(
+        "restores above the second step",
+        {"processing": {"concurrency": {"restoreBelow": 5001}}},
+        "spec.processing.concurrency.restoreBelow",
+        "restoreBelow must not exceed the depth of the second step",
+    ),
+    BadPipeline(
+        "depth read too often",
+        {"processing": {"concurrency": {"interval": "500ms"}}},
+        "spec.processing.concurrency.interval",
+        "must be at least 1s",
+    ),
+    BadPipeline(
+        "duration without unit",
+        {"processing": {"retries": {"initialDelay": "500"}}},
+        "spec.processing.retries.initialDelay",
+        "is not a duration",
+        "should match",
+    ),
+    BadPipeline(
+        "breaker that never closes",
+        {"processing": {"circuitBreaker": {"failureRatio": 0}}},
+        "spec.processing.circuitBreaker.failureRatio",
+        "less than or equal to the minimum of 0",
+        "should be greater than 0",
+    ),
+    BadPipeline(
+        "breaker without window",
+        {"processing": {"circuitBreaker": {"window": "0s"}}},
+        "spec.processing.circuitBreaker.window",
+        "must be longer than 0s",
+    ),
+    BadPipeline(
+        "velocity without window",
+        {"processing": {"fraud": {"velocity": {"window": "0m"}}}},
+        "spec.processing.fraud.velocity.window",
+        "must be longer than 0s",
+    ),
+    BadPipeline(
+        "score of an unknown type",
+        {"processing": {"scoring": {"page_vew": 1}}},
+        "spec.processing.scoring",
+        "scoring names an event type that is neither built in nor in eventTypes",
+    ),
+    BadPipeline(
+        "score out of bounds",
+        {"processing": {"scoring": {"page_view": 1_000_001}}},
+        "spec.processing.scoring.page_view",
+        "greater than the maximum of 1000000",
+        "should be less than or equal to 1000000",
+    ),
+    BadPipeline(
+        "requests above limits",
+        {"processing": {"resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "512Mi"}}}},
+        "spec.processing.resources.requests",
+        "requests must not exceed limits",
+    ),
+    BadPipeline(
+        "amount that is no quantity",
+        {"processing": {"resources": {"limits": {"memory": "512 MB"}}}},
+        "spec.processing.resources.limits.memory",
+        "is not a quantity",
+        "should match",
+    ),
+    BadPipeline(
+        "two ways to the queue",
+        {
+            "queue": {"connectionSecretRef": _SECRET, "namespace": "example.servicebus.windows.net"},
+            "identity": {"clientId": _CLIENT},
+        },
+        "spec.queue.namespace",
+        "exclude each other",
+    ),
+    BadPipeline(
+        "two ways to the store",
+        {
+            "store": {"connectionSecretRef": _SECRET, "endpoint": "https://example.documents.azure.com:443/"},
+            "identity": {"clientId": _CLIENT},
+        },
+        "spec.store.endpoint",
+        "exclude each other",
+    ),
+    BadPipeline(
+        "workload identity without an identity",
+        {"queue": {"namespace": "example.servicebus.windows.net"}},
+        "spec.identity",
+        "need identity.clientId",
+    ),
+    BadPipeline(
+        "identity that is no client id",
+        {"identity": {"clientId": _CLIENT[:-1]}},
+        "spec.identity.clientId",
+        "does not match",
+        "should match",
+    ),
+    BadPipeline(
+        "Secret without key",
+        {"queue": {"connectionSecretRef": {"name": "secret"}}},
+        "spec.queue.connectionSecretRef.key",
+        "is required",
+        "Required value",
+    ),
+    BadPipeline(
+        "queue name with spaces",
+        {"queue": {"name": "my queue"}},
+        "spec.queue.name",
+        "does not match",
+        "should match",
+    ),
+    BadPipeline(
+        "lock too long", {"queue": {"lockDuration": "6m"}}, "spec.queue.lockDuration", "must be between 5s and 5m"
+    ),
+    BadPipeline("queue too small", {"queue": {"maxSize": "512Mi"}}, "spec.queue.maxSize", "must be at least 1Gi"),
+    BadPipeline(
+        "messages without events",
+        {"queue": {"eventsPerMessage": 0}},
+        "spec.queue.eventsPerMessage",
+        AT_LEAST_1,
+        SERVER_AT_LEAST_1,
+    ),
+    BadPipeline(
+        "throughput between steps",
+        {"store": {"throughput": {"autoscaleMax": 4500}}},
+        "spec.store.throughput.autoscaleMax",
+        "not a multiple of 1000",
+        "should be a multiple of 1000",
+    ),
+    BadPipeline(
+        "container with a slash",
+        {"store": {"container": "a/b"}},
+        "spec.store.container",
+        "does not match",
+        "should match",
+    ),
+    BadPipeline(
+        "endpoint without scheme",
+        {"store": {"endpoint": "example.com"}, "identity": {"clientId": _CLIENT}},
+        "spec.store.endpoint",
+        "does not match",
+        "should match",
+    ),
+    BadPipeline(
+        "proxy that is no network",
+        {"ingestion": {"trustedProxies": ["10.0.0.0/8", "1.2.3.4/44"]}},
+        "spec.ingestion.trustedProxies[1]",
+        "is not a network",
+    ),
+    BadPipeline(
+        "proxy named twice",
+        {"ingestion": {"trustedProxies": ["10.0.0.0/8", "10.0.0.0/8"]}},
+        "spec.ingestion.trustedProxies[1]",
+        "Duplicate value",
+    ),
+    BadPipeline(
+        "unknown answer to duplicates",
+        {"ingestion": {"idempotency": {"onDuplicate": "Ignore"}}},
+        "spec.ingestion.idempotency.onDuplicate",
+        "is not one of",
+        "Unsupported value",
+    ),
+    BadPipeline(
+        "window of no length",
+        {"ingestion": {"rateLimits": {"global": {"window": "0s"}}}},
+        "spec.ingestion.rateLimits.global.window",
+        "must be longer than 0s",
+    ),
+    BadPipeline(
+        "rate of nothing",
+        {"ingestion": {"rateLimits": {"perClient": {"perSecond": 0}}}},
+        "spec.ingestion.rateLimits.perClient.perSecond",
+        "less than or equal to the minimum of 0",
+        "should be greater than 0",
+    ),
+    BadPipeline(
+        "built-in event type again",
+        {"eventTypes": [{"name": "purchase"}]},
+        "spec.eventTypes[0].name",
+        "is built in",
+    ),
+    BadPipeline(
+        "event type twice",
+        {"eventTypes": [{"name": "refund"}, {"name": "refund"}]},
+        "spec.eventTypes[1]",
+        "Duplicate value",
+    ),
+    BadPipeline(
+        "event type in capitals",
+        {"eventTypes": [{"name": "Refund"}]},
+        "spec.eventTypes[0].name",
+        "does not match",
+        "should match",
+    ),
+    BadPipeline("unknown deletion", {"deletion": "Now"}, "spec.deletion", "is not one of", "Unsupported value"),
+    BadPipeline("no time to drain", {"drainDeadline": "0s"}, "spec.drainDeadline", "must be longer than 0s"),
+    BadPipeline(
+        "pinned to no label", {"placement": {"pinTo": "=x"}}, "spec.placement.pinTo", "does not match", "should match"
+    ),
+    BadPipeline(
+        "Ingress without host", {"expose": {"ingress": {}}}, "spec.expose.ingress.host", "is required", "Required value"
+    ),
+    BadPipeline(
+        "unknown log level",
+        {"telemetry": {"logLevel": "loud"}},
+        "spec.telemetry.logLevel",
+        "is not one of",
+        "Unsupported value",
+    ),
+    BadPipeline("paused as text", {"paused": "yes"}, "spec.paused", 'not of type "boolean"', "must be of type boolean"),
+    BadPipeline(
+        "name too long for a Service",
+        {},
+        "metadata.name",
+        "longer than 40 characters",
+        "metadata.name must have at most 40 characters",
+        name="a" * 41,
+    ),
+]

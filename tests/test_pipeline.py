@@ -1,0 +1,199 @@
+"""Reading the resource: defaults, every problem at once with its path, files."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.bad_pipelines import BAD_PIPELINES, BadPipeline
+
+from cloudscale.errors import ConfigurationError, InvalidPipelineError
+from cloudscale.pipeline import PipelineSpec, as_document, load, load_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def document(spec: Any = None, **others: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "cloudscale.io/v1alpha1",
+        "kind": "EventPipeline",
+        "metadata": {"name": "example"},
+        "spec": spec or {},
+    } | others
+
+
+def problems(spec: Any, **others: Any) -> list[str]:
+    with pytest.raises(InvalidPipelineError) as caught:
+        load(document(spec, **others))
+    return caught.value.problems
+
+
+def test_an_empty_specification_has_every_default() -> None:
+    assert load(document()).spec == PipelineSpec()
+
+
+def test_a_specification_may_be_left_out() -> None:
+    without = {key: value for key, value in document().items() if key != "spec"}
+    assert load(without).spec == PipelineSpec()
+
+
+def test_defaults_reach_beside_given_fields() -> None:
+    queue = load(document({"queue": {"eventsPerMessage": 7}})).spec.queue
+    assert (queue.events_per_message, queue.name) == (7, "events-ingestion")
+
+
+def test_a_written_resource_is_read_back() -> None:
+    pipeline = load(document({"placement": {"pinTo": "cloudscale.io/bench"}, "eventTypes": [{"name": "refund"}]}))
+    assert load(as_document(pipeline)) == pipeline
+
+
+def test_a_written_resource_names_no_absent_field() -> None:
+    assert "namespace" not in as_document(load(document()))["spec"]["queue"]
+
+
+def test_null_is_as_good_as_absent() -> None:
+    assert load(document({"placement": {"pinTo": None}, "queue": None})).spec == PipelineSpec()
+
+
+def test_null_inside_of_an_event_schema_is_kept() -> None:
+    pipeline = load(document({"eventTypes": [{"name": "refund", "schema": {"properties": {"x": {"const": None}}}}]}))
+    assert pipeline.spec.event_types[0].schema == {"properties": {"x": {"const": None}}}
+
+
+def test_what_the_api_server_adds_is_left_alone() -> None:
+    live = document(
+        metadata={"name": "example", "uid": "1", "generation": 3, "managedFields": []}, status={"phase": "x"}
+    )
+    assert load(live).metadata.generation == 3
+
+
+@pytest.mark.parametrize("bad", BAD_PIPELINES, ids=lambda bad: bad.title)
+def test_a_bad_resource_is_refused_at_its_field(bad: BadPipeline) -> None:
+    with pytest.raises(InvalidPipelineError) as caught:
+        load(bad.document)
+    (problem,) = caught.value.problems
+    assert problem.startswith(f"{bad.path}: ")
+    assert bad.reason in problem
+
+
+def test_all_broken_fields_are_named_at_once() -> None:
+    found = problems(
+        {
+            "paused": "no",
+            "procesing": {},
+            "processing": {"prefetch": "x", "replicas": {"min": 9, "max": 3}, "concurrency": {"interval": "1ms"}},
+            "queue": {"lockDuration": "1h", "connectionSecretRef": {"name": "a"}},
+            "eventTypes": [{"name": "purchase"}],
+        }
+    )
+    assert [problem.split(":")[0] for problem in found] == [
+        "spec.eventTypes[0].name",
+        "spec.paused",
+        "spec.procesing",
+        "spec.processing.concurrency.interval",
+        "spec.processing.prefetch",
+        "spec.processing.replicas.min",
+        "spec.queue.connectionSecretRef.key",
+        "spec.queue.lockDuration",
+    ]
+
+
+def test_a_broken_field_is_blamed_once() -> None:
+    assert len(problems({"processing": {"replicas": {"min": "x", "max": 0}}})) == 2
+
+
+def test_a_broken_list_does_not_hide_other_problems() -> None:
+    assert len(problems({"eventTypes": [{"name": 1}], "drainDeadline": "0s"})) == 2
+
+
+def test_an_event_schema_that_is_no_json_schema_is_refused() -> None:
+    (problem,) = problems({"eventTypes": [{"name": "refund", "schema": {"type": "nothing"}}]})
+    assert problem.startswith("spec.eventTypes[0].schema: is not a JSON Schema")
+
+
+def test_an_event_type_of_the_resource_may_be_scored() -> None:
+    spec = load(document({"eventTypes": [{"name": "refund"}], "processing": {"scoring": {"refund": -5}}})).spec
+    assert spec.processing.scoring == {"refund": -5}
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_number_that_json_does_not_have_is_refused(number: float) -> None:
+    (problem,) = problems({"ingestion": {"rateLimits": {"perClient": {"perSecond": number}}}})
+    assert "is not a finite number" in problem
+
+
+def test_a_duration_too_long_to_count_is_refused() -> None:
+    (problem,) = problems({"store": {"timeToLive": f"{'9' * 30}h"}})
+    assert problem.startswith("spec.store.timeToLive: ")
+
+
+def test_a_whole_number_may_be_written_with_a_fraction() -> None:
+    assert load(document({"processing": {"prefetch": 20.0}})).spec.processing.prefetch == 20
+
+
+@pytest.mark.parametrize("other", [{"kind": "Pipeline"}, {"apiVersion": "v1"}, {"metadata": {}}, {"spec": []}])
+def test_a_document_of_another_form_is_refused(other: dict[str, Any]) -> None:
+    with pytest.raises(InvalidPipelineError, match=next(iter(other))):
+        load(document() | other)
+
+
+def test_a_misspelt_top_level_field_is_refused() -> None:
+    (problem,) = problems({}, spce={})
+    assert problem == "spce: unknown field, did you mean spec?"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "pipeline.yaml"
+
+
+@pytest.mark.parametrize("text", [json.dumps(document()), "---\n" + json.dumps(document()) + "\n---\n"])
+def test_a_file_is_yaml_or_json(file: Path, text: str) -> None:
+    file.write_text(text)
+    assert load_file(file).metadata.name == "example"
+
+
+def test_other_kinds_may_stand_in_the_file(file: Path) -> None:
+    file.write_text(f"kind: Namespace\n---\n{json.dumps(document())}")
+    assert load_file(file).metadata.name == "example"
+
+
+@pytest.mark.parametrize("text", ["", "kind: Namespace\n---\nkind: Secret", f"{json.dumps(document())}\n---\n" * 2])
+def test_a_file_without_exactly_one_pipeline_is_refused(file: Path, text: str) -> None:
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match="documents of kind EventPipeline"):
+        load_file(file)
+
+
+def test_a_missing_file_is_named(file: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"pipeline\.yaml cannot be read: No such file"):
+        load_file(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: 1\nb: [", r"pipeline\.yaml, line \d is not valid YAML"),
+        ("a: 1\na: 2", r"line 2 is not valid YAML: key 'a' comes twice"),
+        ("1: x", r"line 1 is not valid YAML: key 1 is not a string"),
+        ("a: \x00", "is not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_yaml_is_refused_with_its_line(file: Path, text: str, message: str) -> None:
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match=message):
+        load_file(file)
+
+
+def test_a_file_that_is_no_text_is_refused(file: Path) -> None:
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigurationError, match="is not UTF-8"):
+        load_file(file)
+
+
+def test_a_date_in_a_file_stays_text(file: Path) -> None:
+    file.write_text(json.dumps(document()).replace('"example"', "2024-01-01"))
+    with pytest.raises(InvalidPipelineError, match="'2024-01-01' does not match"):
+        load_file(file)
