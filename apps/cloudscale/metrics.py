@@ -90,6 +90,7 @@ INGESTION_DURATION = GroupedHistogram(
     buckets=INGESTION_BUCKETS_SECONDS,
 )
 RESPONSES = Counter("cloudscale_responses_total", "Answers of the event routes by HTTP status code.", ["code"])
+_RESPONSE_SERIES: dict[int, Counter] = {}
 EVENTS_PERSISTED = Counter(
     "cloudscale_events_persisted_total", "Events written to the store for the first time.", ["event_type", "tenant_id"]
 )
@@ -146,6 +147,14 @@ def count_persisted(counts: Mapping[tuple[str, str], int]) -> None:
     """Count events written for the first time, given as ``{(event type, tenant id): events}``."""
     for (event_type, tenant_id), count in counts.items():
         EVENTS_PERSISTED.labels(event_type, tenant_label(tenant_id)).inc(count)
+
+
+def count_response(status: int) -> None:
+    """Count an answer of the event routes; called for each request, so the series of a status is looked up once."""
+    series = _RESPONSE_SERIES.get(status)
+    if series is None:
+        series = _RESPONSE_SERIES[status] = RESPONSES.labels(str(status))
+    series.inc()
 
 
 def observe_ingestion(event_type: str, seconds: Iterable[float]) -> None:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from cloudscale import metrics
-from cloudscale.dashboard import inspecting, overview, records, sessions, verifying
+from cloudscale.dashboard import dead_letters, inspecting, overview, records, sessions, verifying
 from cloudscale.dashboard.access import read_access
 from cloudscale.dashboard.audit import Audit
 from cloudscale.dashboard.backends import Backends, Remembered
@@ -76,6 +76,7 @@ def build_application(resource: EventPipeline, settings: Settings) -> Starlette:
             *overview.routes,
             *verifying.routes,
             *records.routes,
+            *dead_letters.routes,
             *inspecting.routes,
             Mount("/static", assets()),
         ],

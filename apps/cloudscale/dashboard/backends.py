@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from redis.asyncio import Redis
 
+from cloudscale.circuit_breaker import CircuitBreaker
+from cloudscale.limits.keys import keys_of
+from cloudscale.limits.ledger import Ledger
 from cloudscale.queue.administration import QueueAdministration
+from cloudscale.queue.dead_letters import DeadLetters
 from cloudscale.store.events import EventStore
 
 if TYPE_CHECKING:
@@ -81,6 +86,27 @@ class Backends:
         spec = self.resource.spec.queue
         administration = await self._clients.get(lambda: QueueAdministration(spec, self.settings), QueueAdministration)
         return await administration.depth()
+
+    async def dead_letters(self) -> DeadLetters:
+        """The queue's dead letters.
+
+        Raises:
+            BackendError: the broker cannot be reached.
+        """
+        ledger = Ledger(self.redis, keys=keys_of(self.resource), breaker=_never_open())
+        spec = self.resource.spec.queue
+        return await self._clients.get(lambda: DeadLetters(spec, self.settings, ledger=ledger), DeadLetters)
+
+
+def _never_open() -> CircuitBreaker:
+    """The dashboard asks Redis rarely and shows each failure, so nothing has to be kept from it."""
+    return CircuitBreaker(
+        backend="cache",
+        failure_ratio=1.0,
+        window=timedelta(seconds=1),
+        minimum_calls=1_000_000,
+        open_for=timedelta(seconds=1),
+    )
 
 
 class Remembered:

@@ -151,7 +151,7 @@ def tenants_asked(viewer: Viewer, tenant: str | None) -> list[str | None]:
         raise RefusedError(403, f"This access token is not for tenant {tenant}.")
     if tenant is not None or viewer.tenants is None:
         return [tenant]
-    return sorted(viewer.tenants)
+    return [*sorted(viewer.tenants)]
 
 
 _SUMMARY = (

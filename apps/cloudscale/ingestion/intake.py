@@ -81,6 +81,7 @@ class Intake:
         else:
             return None
         metrics.REJECTIONS.labels(problem.reason).inc()
+        metrics.count_response(problem.status)
         return answers.refusal(problem, correlation_id=uuid.uuid4().hex, instance=path)
 
     async def post_event(self, request: Request, read: Callable[[], Awaitable[bytes]]) -> Answer:
@@ -108,6 +109,7 @@ class Intake:
             answer = self._refusal(problem, correlation_id, request)
         except CloudScaleError as error:
             answer = self._refusal(answers.unavailable(str(error), "stopping"), correlation_id, request)
+        metrics.count_response(answer.status)
         if trace is not None:
             trace.end(status_code=answer.status)
         return answer

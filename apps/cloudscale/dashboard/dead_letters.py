@@ -1,0 +1,141 @@
+"""The dead letters' routes: list them, look into one, replay or discard some or all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from starlette.routing import Route
+
+from cloudscale.dashboard.responses import JsonResponse, RefusedError
+from cloudscale.dashboard.sessions import actor_of, viewer_of
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from cloudscale.dashboard.access import Viewer
+    from cloudscale.dashboard.audit import Act, Audit
+    from cloudscale.queue.dead_letters import DeadLetter, DeadLetters
+
+SHOWN = 200
+LISTED_AT_ONCE = 200
+
+
+class Choice(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Which dead letters to act on: these, or all."""
+
+    sequence_numbers: Annotated[list[int], msgspec.Meta(min_length=1, max_length=10_000)] | None = None
+    all: bool = False
+
+
+async def show_all(request: Request) -> Response:
+    """The first dead letters that the viewer may see."""
+    viewer = viewer_of(request)
+    letters: DeadLetters = await request.app.state.backends.dead_letters()
+    seen = await visible(letters, viewer, limit=SHOWN + 1)
+    return JsonResponse({"deadLetters": [summary(letter) for letter in seen[:SHOWN]], "more": len(seen) > SHOWN})
+
+
+async def show(request: Request) -> Response:
+    """One dead letter with its message."""
+    viewer = viewer_of(request)
+    letters: DeadLetters = await request.app.state.backends.dead_letters()
+    letter = await letters.show(request.path_params["sequence_number"])
+    if letter is None or not is_visible(letter, viewer):
+        raise RefusedError(404, "This dead letter is not there any more. Somebody replayed or discarded it.")
+    return JsonResponse({"deadLetter": summary(letter) | {"body": letter.body}})
+
+
+async def replay(request: Request) -> Response:
+    """Send dead letters to the queue again."""
+    return await _act(request, "replay")
+
+
+async def discard(request: Request) -> Response:
+    """Remove dead letters for good."""
+    return await _act(request, "discard")
+
+
+async def _act(request: Request, act: Act) -> Response:
+    viewer = actor_of(request)
+    try:
+        choice = msgspec.json.decode(await request.body(), type=Choice)
+    except msgspec.MsgspecError as error:
+        raise RefusedError(400, f"Name the dead letters as sequenceNumbers, or say all: {error}") from None
+    if choice.all == (choice.sequence_numbers is not None):
+        raise RefusedError(400, "Name the dead letters as sequenceNumbers, or say all, and not both.")
+    letters: DeadLetters = await request.app.state.backends.dead_letters()
+    numbers = await _permitted(letters, viewer, choice)
+    what = "all dead letters" if numbers is None else ", ".join(map(str, numbers[:50]))
+    audit: Audit = request.app.state.audit
+    # An act that cannot be recorded is not done.
+    await audit.record(who=viewer.name, act=act, what=what, outcome="asked for")
+    try:
+        do = letters.replay if act == "replay" else letters.discard
+        done = 0 if numbers == [] else await do(numbers)
+    except Exception as error:
+        await audit.record(who=viewer.name, act=act, what=what, outcome=f"failed: {error}")
+        raise
+    await audit.record(who=viewer.name, act=act, what=what, outcome=f"{done} done")
+    return JsonResponse({"done": done})
+
+
+async def _permitted(letters: DeadLetters, viewer: Viewer, choice: Choice) -> list[int] | None:
+    """The chosen dead letters that the viewer may act on; None for all there are.
+
+    Raises:
+        RefusedError: one of those that are named belongs to somebody else.
+    """
+    if viewer.tenants is None:
+        return choice.sequence_numbers
+    own = {letter.sequence_number for letter in await visible(letters, viewer, limit=10_000)}
+    if choice.sequence_numbers is None:
+        return sorted(own)
+    if not own.issuperset(choice.sequence_numbers):
+        raise RefusedError(403, "Not all of these dead letters are of a tenant that this access token is for.")
+    return choice.sequence_numbers
+
+
+async def visible(letters: DeadLetters, viewer: Viewer, *, limit: int) -> list[DeadLetter]:
+    """The first ``limit`` dead letters that the viewer may see, looked for in all of them."""
+    found: list[DeadLetter] = []
+    after = 0
+    while len(found) < limit:
+        page = await letters.list(after=after, limit=LISTED_AT_ONCE)
+        if not page:
+            break
+        found += [letter for letter in page if is_visible(letter, viewer)]
+        after = page[-1].sequence_number
+    return found[:limit]
+
+
+def is_visible(letter: DeadLetter, viewer: Viewer) -> bool:
+    """Whether all events of a dead letter are the viewer's; one without events belongs to nobody."""
+    return viewer.tenants is None or (
+        bool(letter.events) and all(viewer.sees(event.get("tenantId")) for event in letter.events)
+    )
+
+
+def summary(letter: DeadLetter) -> dict[str, Any]:
+    """A dead letter without its message."""
+    event = letter.events[0] if letter.events else {}
+    return {
+        "sequenceNumber": letter.sequence_number,
+        "reason": letter.reason,
+        "description": letter.description,
+        "attempts": letter.attempts,
+        "enqueuedAt": letter.enqueued_at,
+        "events": len(letter.events),
+        "eventId": event.get("eventId"),
+        "eventType": event.get("eventType"),
+        "tenantId": event.get("tenantId"),
+    }
+
+
+routes = [
+    Route("/api/dead-letters", show_all, methods=["GET"]),
+    Route("/api/dead-letters/replay", replay, methods=["POST"]),
+    Route("/api/dead-letters/discard", discard, methods=["POST"]),
+    Route("/api/dead-letters/{sequence_number:int}", show, methods=["GET"]),
+]

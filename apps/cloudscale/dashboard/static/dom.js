@@ -1,0 +1,91 @@
+// Builds elements. Text is always set as text, so nothing that an event carries can become markup.
+
+export function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value == null || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "class") element.className = value;
+    else if (name in element && typeof value !== "string") element[name] = value;
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter((child) => child != null && child !== false));
+  return element;
+}
+
+export function fill(element, ...children) {
+  element.replaceChildren(...children.flat().filter((child) => child != null && child !== false));
+}
+
+export function table(caption, columns, rows, { empty = "Nothing here.", onrow = null } = {}) {
+  if (!rows.length) return h("p", { class: "empty" }, empty);
+  const cell = (column, row) => {
+    const value = column.value(row);
+    return h("td", { class: column.class || "" }, value == null || value === "" ? "–" : value);
+  };
+  const body = rows.map((row) => {
+    const cells = columns.map((column) => cell(column, row));
+    if (onrow) {
+      const button = h("button", { class: "link", type: "button", onclick: () => onrow(row) });
+      button.append(...cells[0].childNodes);
+      cells[0].replaceChildren(button);
+    }
+    return h("tr", {}, cells);
+  });
+  const head = columns.map((column) => h("th", { scope: "col", class: column.class || "" }, column.title));
+  return h(
+    "div",
+    { class: "table", role: "region", "aria-label": caption, tabindex: "0" },
+    h("table", {}, h("caption", { class: "hidden" }, caption), h("thead", {}, h("tr", {}, head)), h("tbody", {}, body)),
+  );
+}
+
+export function card(title, ...children) {
+  return h("section", { class: "card" }, h("h2", {}, title), ...children);
+}
+
+export function notice(text, kind = "") {
+  return h("p", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : "status" }, text);
+}
+
+export function definitions(pairs) {
+  const items = pairs
+    .filter(([, value]) => value != null && value !== "")
+    .map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)));
+  return h("dl", { class: "facts" }, items);
+}
+
+// A modal dialog; the browser keeps the focus inside and gives it back.
+export function dialog(title, ...children) {
+  const close = h("button", { class: "quiet icon-button", type: "button", "aria-label": "Close" }, "✕");
+  const element = h(
+    "dialog",
+    { "aria-label": title },
+    h("header", {}, h("h2", {}, title), close),
+    h("div", { class: "dialog-body" }, ...children),
+  );
+  close.addEventListener("click", () => element.close());
+  element.addEventListener("close", () => element.remove());
+  element.addEventListener("click", (event) => {
+    if (event.target === element) element.close();
+  });
+  document.body.append(element);
+  element.showModal();
+  return element;
+}
+
+export function confirm(title, text, action, kind = "primary") {
+  return new Promise((resolve) => {
+    let agreed = false;
+    const yes = h("button", { class: kind, type: "button" }, action);
+    const no = h("button", { type: "button" }, "Cancel");
+    const element = dialog(title, h("p", {}, text), h("div", { class: "actions" }, no, yes));
+    yes.addEventListener("click", () => {
+      agreed = true;
+      element.close();
+    });
+    no.addEventListener("click", () => element.close());
+    element.addEventListener("close", () => resolve(agreed));
+    no.focus();
+  });
+}

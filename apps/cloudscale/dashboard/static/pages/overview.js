@@ -1,0 +1,217 @@
+// The live overview: service levels, figures of this second, and the last hour as plots.
+
+import { Chart } from "../charts.js";
+import { fill, h } from "../dom.js";
+import { count, milliseconds, percent, rate, words } from "../format.js";
+
+const SPANS = [
+  { name: "5 min", seconds: 300 },
+  { name: "15 min", seconds: 900 },
+  { name: "1 hour", seconds: 3600 },
+];
+
+const CHARTS = [
+  {
+    title: "Throughput",
+    hint: "events/s",
+    format: rate,
+    series: [
+      { name: "Accepted", of: (series) => series.accepted },
+      { name: "Persisted", of: (series) => series.persisted },
+    ],
+  },
+  {
+    title: "Ingestion time",
+    hint: "target: p99 below 200 ms",
+    format: milliseconds,
+    limit: 200,
+    series: [
+      { name: "p50", of: (series) => series.p50 },
+      { name: "p95", of: (series) => series.p95 },
+      { name: "p99", of: (series) => series.p99 },
+    ],
+  },
+  {
+    title: "Processing lag",
+    hint: "accepted to stored, target: p99 below 2 s",
+    format: milliseconds,
+    limit: 2000,
+    series: [
+      { name: "p50", of: (series) => series.lagP50 },
+      { name: "p99", of: (series) => series.lagP99 },
+    ],
+  },
+  {
+    title: "Queue",
+    hint: "what waits",
+    format: count,
+    whole: true,
+    series: [
+      { name: "Events in flight", of: (series) => series.inFlight },
+      { name: "Messages queued", of: (series) => series.queueDepth },
+    ],
+  },
+  {
+    title: "Dead letters",
+    hint: "messages",
+    format: count,
+    whole: true,
+    stepped: true,
+    series: [{ name: "Dead letters", of: (series) => series.deadLetterDepth }],
+  },
+  {
+    title: "Workers",
+    hint: "replicas and backpressure",
+    format: count,
+    whole: true,
+    stepped: true,
+    series: [
+      { name: "Concurrency step", of: (series) => series.concurrency },
+      { name: "Workers", of: (series) => series.workers },
+    ],
+  },
+  {
+    title: "Refused and repeated",
+    hint: "a second",
+    format: rate,
+    series: [
+      { name: "Duplicates", of: (series) => series.duplicates },
+      { name: "Rejected", of: (series) => series.rejections },
+      { name: "Rate limited", of: (series) => series.rateLimited },
+    ],
+  },
+  {
+    title: "Errors",
+    hint: "share of requests answered 5xx",
+    format: (value) => percent(value),
+    least: 0.01,
+    series: [{ name: "Errors", of: (series) => series.errorShare }],
+  },
+  {
+    title: "Store",
+    hint: "time of a batch",
+    format: milliseconds,
+    series: [{ name: "p99", of: (series) => series.storeP99 }],
+  },
+  { title: "By event type", hint: "accepted events/s", format: rate, label: words, breakdown: (series) => series.byType },
+  { title: "By tenant", hint: "accepted events/s", format: rate, breakdown: (series) => series.byTenant },
+];
+
+const FOR_ONE_TENANT = new Set(["Throughput", "Ingestion time", "Processing lag", "By tenant"]);
+
+function tiles(now, scoped) {
+  const { point } = now;
+  const all = [
+    ["Accepted", `${rate(point.accepted ?? 0)}`, "events/s"],
+    ["Persisted", `${rate(point.persisted ?? 0)}`, "events/s", true],
+    ["Ingestion p99", milliseconds(point.p99), "target 200 ms"],
+    ["Lag p99", milliseconds(point.lagP99), "target 2 s"],
+    ["In flight", count(point.inFlight), "events", true],
+    ["Queue", count(point.queueDepth), "messages", true],
+    ["Dead letters", count(point.deadLetterDepth), "messages", true],
+    ["Workers", count(point.workers ?? 0), point.concurrency ? `concurrency ${point.concurrency}` : "none running", true],
+  ];
+  return all
+    .filter(([, , , pipelineOnly]) => !scoped || !pipelineOnly)
+    .map(([name, value, unit]) => {
+      const bad = name === "Dead letters" && point.deadLetterDepth > 0;
+      return h("div", { class: `tile ${bad ? "warn" : ""}` }, h("dt", {}, name), h("dd", {}, value, " ", h("small", {}, unit)));
+    });
+}
+
+// One sentence on how the pipeline is, the worst news first.
+function health(point, scoped) {
+  if (scoped) return null;
+  const open = Object.entries(point.breakers ?? {}).filter(([, state]) => state === 2);
+  if (!point.ingestion) return ["bad", "Ingestion is not running: no events are taken in."];
+  if (open.length) return ["bad", `The circuit breaker of ${open.map(([name]) => name).join(" and ")} is open: calls are paused.`];
+  if (!point.workers) return ["warn", "No worker is running: accepted events wait in the queue."];
+  if (point.cacheAvailable === false) return ["warn", "Redis is away: limits hold in each process only, duplicates are found by the store."];
+  if (point.queueDepth == null) return ["warn", "The queue’s depth cannot be read."];
+  if (point.deadLetterDepth > 0) return ["warn", `${count(point.deadLetterDepth)} dead letters wait for a decision.`, "#/dead-letters"];
+  return ["good", point.accepted ? "All is well. Events are flowing." : "All is well. No events at the moment."];
+}
+
+function level(item) {
+  const left = Math.max(0, Math.min(1, item.budgetLeft));
+  const state = item.budgetLeft <= 0 ? "bad" : item.budgetLeft < 0.25 ? "warn" : "good";
+  const bar = h("i", {});
+  bar.style.width = `${left * 100}%`;
+  return h(
+    "section",
+    { class: `card level ${state}`, "aria-label": item.title },
+    h("h2", {}, item.title),
+    h("p", { class: "attained" }, item.attained == null ? "No traffic yet" : percent(item.attained, 3)),
+    h("p", { class: "muted" }, item.objective),
+    h("div", { class: "budget", "aria-hidden": "true" }, bar),
+    h("p", { class: "small" }, budget(item)),
+  );
+}
+
+function budget(item) {
+  if (item.budgetLeft < 0) return `Error budget overspent: ${count(item.bad)} of ${count(item.total)} failed`;
+  return `${percent(item.budgetLeft, 0)} of the hour’s error budget left`;
+}
+
+export default {
+  title: "Overview",
+
+  show(root, { stream, viewer, head }) {
+    const scoped = viewer.tenants != null;
+    const charts = CHARTS.filter((options) => !scoped || FOR_ONE_TENANT.has(options.title)).map((options) => new Chart(options));
+    const banner = h("p", { class: "health", role: "status" });
+    const levels = h("div", { class: "levels" });
+    const figures = h("dl", { class: "tiles" });
+    let chosen = null;
+    let spoken = "";
+
+    const buttons = SPANS.map((span) =>
+      h("button", { type: "button", "aria-pressed": "false", onclick: () => { chosen = span; plot(); } }, span.name),
+    );
+    head.append(h("div", { class: "segments", role: "group", "aria-label": "Time shown" }, buttons));
+    fill(root, banner, levels, figures, h("div", { class: "charts" }, charts.map((chart) => chart.element)));
+
+    function spanOf(series) {
+      if (chosen) return chosen;
+      const length = (series.at.at(-1) ?? 0) - (series.at[0] ?? 0);
+      return SPANS.find((span) => span.seconds >= length) ?? SPANS.at(-1);
+    }
+
+    function plot() {
+      if (!stream.now) return;
+      const { series } = stream;
+      const span = spanOf(series);
+      buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(SPANS[index] === span)));
+      const to = series.at.at(-1) ?? stream.now.point.at;
+      for (const chart of charts) chart.update(series, { from: to - span.seconds, to });
+    }
+
+    function tell() {
+      if (!stream.now) return;
+      const { point, serviceLevels } = stream.now;
+      const said = health(point, scoped);
+      if (said && said.join() !== spoken) {
+        spoken = said.join();
+        banner.className = `health ${said[0]}`;
+        fill(banner, said[1], said[2] ? h("a", { href: said[2] }, "Look at them") : null);
+      }
+      banner.hidden = !said;
+      if (!scoped) fill(levels, serviceLevels.map(level));
+      fill(figures, tiles(stream.now, scoped));
+    }
+
+    function restyle() {
+      for (const chart of charts) chart.restyle();
+      plot();
+    }
+
+    const listeners = { history: () => { tell(); plot(); }, point: plot, now: tell, theme: restyle };
+    for (const [name, listener] of Object.entries(listeners)) stream.addEventListener(name, listener);
+    tell();
+    plot();
+    return () => {
+      for (const [name, listener] of Object.entries(listeners)) stream.removeEventListener(name, listener);
+      for (const chart of charts) chart.destroy();
+    };
+  },
+};

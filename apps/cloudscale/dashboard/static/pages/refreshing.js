@@ -1,0 +1,40 @@
+// A page that asks the server for its content now and every few seconds while it is looked at.
+
+import { fill, notice } from "../dom.js";
+
+// `load` returns the content, `render` shows it. Returns { refresh, stop }.
+export function refreshing(root, seconds, load, render) {
+  let over = false;
+  let turn = 0;
+  let shown = "";
+
+  async function refresh() {
+    const mine = ++turn;
+    try {
+      const content = await load();
+      if (over || mine !== turn) return;
+      const text = JSON.stringify(content);
+      // Rebuilding what has not changed would take the keyboard's focus away.
+      if (text === shown) return;
+      shown = text;
+      render(content);
+    } catch (problem) {
+      if (over || mine !== turn) return;
+      shown = "";
+      fill(root, notice(problem.message, "bad"));
+    }
+  }
+
+  fill(root, notice("Loading…"));
+  refresh();
+  const timer = setInterval(() => {
+    if (!document.hidden && !document.querySelector("dialog[open]")) refresh();
+  }, seconds * 1000);
+  return {
+    refresh,
+    stop: () => {
+      over = true;
+      clearInterval(timer);
+    },
+  };
+}

@@ -1,0 +1,76 @@
+// Alerts, suspicious events with their evidence, and the busiest clients.
+
+import { get } from "../api.js";
+import { card, definitions, dialog, fill, h, table } from "../dom.js";
+import { count, time, words } from "../format.js";
+import { showEvent } from "./event.js";
+import { refreshing } from "./refreshing.js";
+
+const KINDS = { velocity: "Too many events", cart_abandoned: "Cart abandoned" };
+
+function showAlert(alert) {
+  dialog(
+    KINDS[alert.kind] ?? words(alert.kind),
+    definitions([
+      ["Raised", time(alert.createdAt)],
+      ["Tenant", alert.tenantId],
+      ["Client", alert.clientAddress],
+      ["User", alert.userId],
+      ["Correlation id", alert.correlationId],
+    ]),
+    h("h3", {}, "Evidence"),
+    h("pre", { tabindex: "0" }, JSON.stringify(alert.evidence ?? {}, null, 2)),
+  );
+}
+
+export default {
+  title: "Security",
+
+  show(root) {
+    const page = refreshing(
+      root,
+      5,
+      () => get("/api/security"),
+      ({ alerts, suspicious, clients, clientsOf }) => {
+        const alertColumns = [
+          { title: "Alert", value: (row) => KINDS[row.kind] ?? words(row.kind) },
+          { title: "Raised", value: (row) => time(row.createdAt) },
+          { title: "Tenant", value: (row) => row.tenantId },
+          { title: "Client or user", value: (row) => row.clientAddress ?? row.userId },
+        ];
+        const suspiciousColumns = [
+          { title: "Event", value: (row) => h("code", {}, row.eventId) },
+          { title: "Received", value: (row) => time(row.receivedAt) },
+          { title: "Type", value: (row) => words(row.eventType) },
+          { title: "Tenant", value: (row) => row.tenantId },
+          { title: "Client", value: (row) => row.clientAddress },
+          { title: "Rule", value: (row) => (row.fraud ? `${row.fraud.rule}: ${count(row.fraud.count)} events in ${row.fraud.windowSeconds} s, limit ${row.fraud.limit}` : "") },
+        ];
+        const clientColumns = [
+          { title: "Client", value: (row) => h("code", {}, row.clientAddress) },
+          { title: "Events", value: (row) => count(row.events), class: "number" },
+          { title: "Suspicious", value: (row) => count(row.suspicious), class: "number" },
+          { title: "Tenants", value: (row) => row.tenants.join(", ") },
+        ];
+        fill(
+          root,
+          h(
+            "div",
+            { class: "columns" },
+            card("Alerts", table("Alerts", alertColumns, alerts, { empty: "No alerts.", onrow: showAlert })),
+            card(
+              "Top clients",
+              h("p", { class: "muted" }, `Of the last ${count(clientsOf)} events.`),
+              table("Top clients", clientColumns, clients, { empty: "No events yet." }),
+            ),
+          ),
+          card(
+            "Suspicious events",
+            table("Suspicious events", suspiciousColumns, suspicious, { empty: "No suspicious events.", onrow: (row) => showEvent(row.eventId) }),
+          ),
+        );
+      },
+    );
+    return page.stop;
+  },
+};
