@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cloudscale.errors import ConfigurationError
 
@@ -20,24 +20,33 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span as OpenSpan
     from opentelemetry.util.types import AttributeValue
 
     from cloudscale import pipeline
 
 NANOSECONDS = 1_000_000_000
+TRACEPARENT_CHARACTERS = 55
 AZURE_MONITOR_VARIABLE = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 
 
 def is_sampled(traceparent: str | None) -> bool:
     """Whether a ``traceparent`` names a sampled span; cheap enough to ask for every event."""
-    return traceparent is not None and len(traceparent) >= 55 and int(traceparent[53:55], 16) & 1 == 1
+    # Its last two characters are the flags, in hexadecimal, and the lowest bit says whether it is sampled.
+    return traceparent is not None and len(traceparent) == TRACEPARENT_CHARACTERS and traceparent[-1] in "13579bdf"
+
+
+class Span(NamedTuple):
+    """From when to when something was done, in epoch seconds."""
+
+    began_at: float
+    ended_at: float
 
 
 class RequestTrace:
     """The trace of one sampled HTTP request with one or more events."""
 
-    def __init__(self, tracing: Tracing, request: Span, publication: Span) -> None:
+    def __init__(self, tracing: Tracing, request: OpenSpan, publication: OpenSpan) -> None:
         self._request = request
         self._publication = publication
         self.traceparent = tracing.traceparent_of(publication)
@@ -96,23 +105,22 @@ class Tracing:
         )
         return RequestTrace(self, request, publication)
 
-    def record_processing(  # noqa: PLR0913 - a finished span has many facts
+    def record_processing(
         self,
         traceparent: str,
         *,
         event_id: str,
         event_type: str,
-        received_at: float,
-        store_began_at: float | None,
-        ended_at: float,
         outcome: str,
+        processing: Span,
+        writing: Span | None,
     ) -> None:
         """Record what a worker did with one sampled event, after the fact because workers handle events in bulk.
 
-        Times are epoch seconds; ``store_began_at`` is None when the event did not get as far as the store.
-        ``outcome`` is ``persisted``, ``duplicate`` or the reason of its dead letter.
+        ``writing`` is None when the event did not get as far as the store. ``outcome`` is ``persisted``, ``duplicate``
+        or the reason of its dead letter.
         """
-        processing = self._tracer.start_span(
+        span = self._tracer.start_span(
             f"process {self._queue}",
             context=self._parent(traceparent),
             kind=self._kind.CONSUMER,
@@ -122,25 +130,25 @@ class Tracing:
                 "cloudscale.event.type": event_type,
                 "cloudscale.outcome": outcome,
             },
-            start_time=round(received_at * NANOSECONDS),
+            start_time=round(processing.began_at * NANOSECONDS),
         )
         if outcome not in {"persisted", "duplicate"}:
-            processing.set_attribute("error.type", outcome)
-        if store_began_at is not None:
+            span.set_attribute("error.type", outcome)
+        if writing is not None:
             self._tracer.start_span(
                 f"create_items {self._container}",
-                context=_context_of(processing),
+                context=_context_of(span),
                 kind=self._kind.CLIENT,
                 attributes={
                     "db.system.name": "azure.cosmosdb",
                     "db.operation.name": "create_items",
                     "db.collection.name": self._container,
                 },
-                start_time=round(store_began_at * NANOSECONDS),
-            ).end(end_time=round(ended_at * NANOSECONDS))
-        processing.end(end_time=round(ended_at * NANOSECONDS))
+                start_time=round(writing.began_at * NANOSECONDS),
+            ).end(end_time=round(writing.ended_at * NANOSECONDS))
+        span.end(end_time=round(processing.ended_at * NANOSECONDS))
 
-    def traceparent_of(self, span: Span) -> str:
+    def traceparent_of(self, span: OpenSpan) -> str:
         """The W3C text that names ``span`` as the parent."""
         carrier: dict[str, str] = {}
         self._propagator.inject(carrier, context=_context_of(span))
@@ -202,7 +210,7 @@ def start(resource: pipeline.EventPipeline, service: str) -> Tracing | None:
     return Tracing(provider, queue=resource.spec.queue.name, container=resource.spec.store.container)
 
 
-def _context_of(span: Span) -> Context:
+def _context_of(span: OpenSpan) -> Context:
     from opentelemetry.trace import set_span_in_context  # noqa: PLC0415
 
     return set_span_in_context(span)

@@ -7,14 +7,17 @@ letters, and no message is completed before all of this is done.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cloudscale.events import as_utc
 from cloudscale.queue.poison import poison_message
+from cloudscale.tracing import Span
 from cloudscale.worker.decoding import Decoded, UndecodableMessageError, decode
 from cloudscale.worker.ending import Ending, count, dead, ending
+from cloudscale.worker.traces import record_endings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from cloudscale.store.alerts import Alert, AlertStore
     from cloudscale.store.batches import Document
     from cloudscale.store.events import CreateOutcome
+    from cloudscale.tracing import Tracing
     from cloudscale.worker.carts import CartWatch
     from cloudscale.worker.decoding import Accepted
     from cloudscale.worker.persistence import Persistence
@@ -43,6 +47,7 @@ class Processor:
     carts: CartWatch
     outbox: Outbox
     ledger: Ledger
+    tracing: Tracing | None = None
 
     async def process(self, bodies: Sequence[bytes]) -> dict[int, str]:
         """Process the events of all messages together.
@@ -66,6 +71,8 @@ class Processor:
             await self._raise(await self.persistence.insist(lambda: self.carts.check(events.cart_checks)))
         endings = [dead(poison) for poison in events.poison]
         processed_at = datetime.now(UTC)
+        if self.tracing is not None:
+            record_endings(self.tracing, endings, processing=Span(processed_at.timestamp(), time.time()))
         if events.documents:
             endings += await self._store(events.documents, events.accepted, processed_at)
         if endings:
@@ -78,12 +85,17 @@ class Processor:
         stamp = as_utc(processed_at)
         for document in documents:
             document["processedAt"] = stamp
+        writing_began_at = time.time()
         results = await self._create(documents)
+        writing = Span(writing_began_at, time.time())
         await self._raise(list(alerts.values()))
         self.velocity.remember(alerts)
         endings = list(map(ending, accepted, documents, results))
         checks = self.carts.schedule([each.event for each in endings if each.event and fills_a_cart(each)])
         await self.outbox.send(checks)
+        if self.tracing is not None:
+            processing = Span(processed_at.timestamp(), time.time())
+            record_endings(self.tracing, endings, processing=processing, writing=writing)
         return endings
 
     async def _create(self, documents: list[Document]) -> list[CreateOutcome | Failure]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import structlog
 from redis.asyncio import Redis
 
-from cloudscale import figures, metrics
+from cloudscale import figures, metrics, tracing
 from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.errors import BackendUnavailableError
 from cloudscale.event_types import EventTypes
@@ -144,6 +144,9 @@ class Worker:
             window=parse_duration(velocity.window),
             breaker=self._cache_breaker,
         )
+        traces = tracing.start(self._pipeline, "worker")
+        if traces is not None:
+            exits.push_async_callback(asyncio.to_thread, traces.close)
         processor = Processor(
             validate=EventTypes(spec.event_types).problem_of,
             velocity=VelocityRule(windows, limit=velocity.limit, window=parse_duration(velocity.window)),
@@ -157,6 +160,7 @@ class Worker:
             ),
             outbox=outbox,
             ledger=Ledger(redis, keys=keys, breaker=self._cache_breaker),
+            tracing=traces,
         )
         feed = await self._patiently(lambda: exits.enter_async_context(EventFeed(spec.store, settings)))
         self._projection = Projection(
