@@ -33,7 +33,12 @@ log = structlog.get_logger(__name__)
 
 GROUP_EVENTS = 1000
 GROUP_REQUESTS = 400
+PACE_SECONDS = 0.005
+"""Groups start this far apart at the least. A group costs some 300 µs of CPU before its first event, so a server with a
+few thousand requests a second would spend more on groups than on events; a request that comes alone does not wait."""
+
 IDLE_FLUSH_SECONDS = 0.02
+"""What the broker has acknowledged is written down after this long, if no group comes that carries it."""
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -76,6 +81,7 @@ class GroupCommit:
         self._waiting: deque[_Entry] = deque()
         self._arrival = asyncio.Event()
         self._in_flight = 0
+        self._next_start = 0.0
         self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -128,14 +134,22 @@ class GroupCommit:
             self._in_flight -= 1
 
     async def _commit_groups(self, sender: EventSender) -> None:
+        clock = asyncio.get_running_loop().time
         while True:
-            group = self._take_group()
-            if not group:
+            if not self._waiting:
                 if self._closing:
                     return
                 self._arrival.clear()
                 await self._arrival.wait()
                 continue
+            pause = self._next_start - clock()
+            if pause > 0:
+                await asyncio.sleep(pause)
+                continue
+            group = self._take_group()
+            if not group:
+                continue
+            self._next_start = clock() + PACE_SECONDS
             try:
                 await self._commit(group, sender)
             except Exception as error:
@@ -219,5 +233,6 @@ class GroupCommit:
     async def _flush_when_idle(self) -> None:
         while True:
             await asyncio.sleep(IDLE_FLUSH_SECONDS if self._in_flight or self._admission.has_commits else 0.1)
-            if self._admission.has_commits and not self._waiting:
+            quiet_since = asyncio.get_running_loop().time() - IDLE_FLUSH_SECONDS
+            if self._admission.has_commits and self._next_start < quiet_since:
                 await self._admission.flush()
