@@ -1,6 +1,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIPELINE ?= examples/clickstream.yaml
+PURCHASES ?= ../shared/data/cdnow-purchases.jsonl.gz
+SCENARIO ?= first-bound
 
 .DEFAULT_GOAL := help
 
@@ -10,9 +13,58 @@ $(VENV)/.installed: requirements/dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help install run test lint lock
+.PHONY: help install run test test-fast lint format lock coverage replay-all bench cluster cluster-down e2e crds clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
 install: $(VENV)/.installed  ## create the locked environment in .venv
+
+run: install  ## run the pipeline of examples/clickstream.yaml on this machine (PIPELINE=FILE for another)
+	$(BIN)/cloudscale run $(PIPELINE)
+
+test: install  ## every test that needs no cluster, with coverage
+	rm -f .coverage .coverage.*
+	$(BIN)/pytest tests --numprocesses 4 --dist loadfile --cov --cov-report=term --cov-fail-under=90
+
+test-fast: install  ## the tests without the integration tests and without coverage
+	$(BIN)/pytest tests --numprocesses 4 --dist loadfile --ignore tests/integration
+
+coverage: test  ## the coverage of the last test run, line by line, in htmlcov/
+	$(BIN)/coverage html
+
+lint: install  ## style, types, layers, and that generated files are up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy apps operator tests e2e bench
+	$(BIN)/lint-imports
+	$(BIN)/cloudscale schema | diff - crds/eventpipelines.yaml
+
+format: install  ## bring the source into its form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+crds: install  ## write crds/ anew from the models
+	$(BIN)/cloudscale schema > crds/eventpipelines.yaml
+
+lock:  ## resolve the dependencies of pyproject.toml anew (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev pyproject.toml -o requirements/dev.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra apps --extra operator --extra tracing pyproject.toml -o requirements/runtime.lock
+
+replay-all: install  ## replay all 69,659 purchases of PURCHASES, twice, and compare what is stored with the file
+	$(BIN)/python -m bench replay $(PURCHASES)
+
+bench: install  ## run one load scenario and write its result to bench/results (SCENARIO=NAME; see bench/README.md)
+	$(BIN)/python -m bench run $(SCENARIO)
+
+cluster: install  ## a kind cluster with KEDA, the backends, the operator and a sample pipeline
+	kind/up.sh
+
+cluster-down:  ## delete that cluster
+	kind/down.sh
+
+e2e: install  ## the tests on a kind cluster
+	$(BIN)/pytest e2e
+
+clean:  ## remove the environment and what the tools leave behind; the data in .cloudscale stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist
