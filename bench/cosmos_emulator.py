@@ -50,7 +50,7 @@ class Client:
         answer = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
         length = int(answer.partition("content-length: ")[2].partition("\r\n")[0] or 0)
         content = await self._reader.readexactly(length)
-        if not answer.startswith("http/1.1 20"):
+        if not answer.startswith(("http/1.1 200", "http/1.1 201")):
             raise RuntimeError(f"{answer.splitlines()[0]}: {content[:300]!r}")
         return content
 

@@ -1,0 +1,52 @@
+"""``python -m bench run [SCENARIO …]``, ``report``, ``list``: measure, write the tables, say what there is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from bench import machine, report
+from bench.measurement import measure
+from bench.scenarios import BY_NAME, SCENARIOS
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+def main() -> int:
+    """Do what the command line says; 1 if a bound was broken."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the pipeline on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("list", help="the scenarios")
+    commands.add_parser("report", help="write the tables and plots from the recorded results")
+    run = commands.add_parser("run", help="run scenarios and record their results")
+    run.add_argument("scenarios", nargs="*", choices=[[], *BY_NAME], metavar="SCENARIO", help="all if none is named")
+    arguments = parser.parse_args()
+
+    if arguments.command == "list":
+        for scenario in SCENARIOS:
+            print(f"{scenario.name:16} {scenario.title}")
+        return 0
+    broken = _run(arguments.scenarios or list(BY_NAME)) if arguments.command == "run" else False
+    report.write(RESULTS)
+    return int(broken)
+
+
+def _run(names: list[str]) -> bool:
+    RESULTS.mkdir(exist_ok=True)
+    broken = False
+    for name in names:
+        print(f"{name}: {BY_NAME[name].title}", flush=True)
+        result = {**measure(BY_NAME[name]), "machine": machine.describe()}
+        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+        for number, figures in enumerate(result["runs"], start=1):
+            for failure in figures["failures"]:
+                broken = True
+                print(f"  run {number}: {failure}")
+        print(f"  {json.dumps(result['median'])}", flush=True)
+    return broken
+
+
+if __name__ == "__main__":
+    sys.exit(main())

