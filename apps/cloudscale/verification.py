@@ -9,6 +9,7 @@ that was reserved but never acknowledged got no 202, so it is not lost, whatever
 from __future__ import annotations
 
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -81,11 +82,11 @@ class HourBalance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     duplicates: int = 0
     dead_letters: int = 0
     in_flight: int = 0
+    difference: int = 0
+    """Zero when every accepted event is accounted for; positive when some are not.
 
-    @property
-    def difference(self) -> int:
-        """Zero when every accepted event is accounted for; positive when some are not."""
-        return self.accepted - self.persisted - self.duplicates - self.dead_letters - self.in_flight
+    While events move, the ledger before and after the store's answer gives a range; this is its value next to zero.
+    """
 
 
 class Balance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -110,12 +111,8 @@ class Balance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
     @property
     def lost(self) -> int:
-        """Events that were answered 202 and are nowhere.
-
-        While events move, only what was looked up and not found counts.
-        """
-        unaccounted = 0 if self.moving else sum(max(0, hour.difference) for hour in self.hours)
-        return max(len(self.missing), unaccounted)
+        """Events that were answered 202 and are nowhere."""
+        return max(len(self.missing), sum(max(0, hour.difference) for hour in self.hours))
 
     @property
     def is_proven(self) -> bool:
@@ -168,22 +165,13 @@ async def verify(
     stored_yet_unsettled = set(stale_acknowledged[:LOOKED_UP]) - set(absent)
     found, complete = await _look_through_queues(resource, settings, absent)
     missing = [each for each in absent if (each.event_id, each.token) not in found] if complete else []
-    settled = LedgerReading(
-        accepted=before.accepted,
-        duplicates=before.duplicates,
-        dead_letters=before.dead_letters,
-        # What the store has is counted there; what nobody has is the difference.
-        in_flight=[
-            each
-            for each in before.in_flight
-            if each.acknowledged and each not in stored_yet_unsettled and each not in missing
-        ],
-    )
+    # What the store has is counted there; what nobody has is the difference.
+    counted_elsewhere = stored_yet_unsettled | set(missing)
     unpersisted = [each for each in before.in_flight if each.acknowledged and each not in stored_yet_unsettled]
     young = len(before.in_flight) > len(stale)
     return Balance(
         at=datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        hours=_balances(settled, persisted, hours),
+        hours=_balances(_without(before, counted_elsewhere), _without(after, counted_elsewhere), persisted, hours),
         moving=young or before.accepted != after.accepted or _settlements(before) != _settlements(after),
         missing=missing,
         reserved=[each for each in stale if not each.acknowledged],
@@ -259,22 +247,44 @@ def _settlements(ledger: LedgerReading) -> tuple[dict[Hour, int], dict[Hour, int
     return ledger.duplicates, ledger.dead_letters, len(ledger.in_flight)
 
 
-def _balances(ledger: LedgerReading, persisted: Mapping[Hour, int], hours: Iterable[Hour]) -> list[HourBalance]:
-    in_flight: dict[Hour, int] = {}
-    for each in ledger.in_flight:
-        in_flight[each.hour] = in_flight.get(each.hour, 0) + 1
-    return [
-        HourBalance(
-            tenant_id=hour[0],
-            hour=hour[1],
-            accepted=ledger.accepted.get(hour, 0),
-            persisted=persisted.get(hour, 0),
-            duplicates=ledger.duplicates.get(hour, 0),
-            dead_letters=ledger.dead_letters.get(hour, 0),
-            in_flight=in_flight.get(hour, 0),
+def _without(ledger: LedgerReading, entries: set[Acceptance]) -> LedgerReading:
+    """The ledger without some entries in flight, and without those that nobody acknowledged."""
+    in_flight = [each for each in ledger.in_flight if each.acknowledged and each not in entries]
+    return msgspec.structs.replace(ledger, in_flight=in_flight)
+
+
+def _balances(
+    before: LedgerReading, after: LedgerReading, persisted: Mapping[Hour, int], hours: Iterable[Hour]
+) -> list[HourBalance]:
+    """The balance of each hour, from the ledger before and after the store was asked.
+
+    Whatever the first reading has as accepted and not in flight was settled before the store was asked, so what the
+    store, the duplicates and the dead letters do not account for by then is lost: that is the least difference. The
+    most is what the second reading says.
+    """
+    in_flight_before = Counter(each.hour for each in before.in_flight)
+    in_flight_after = Counter(each.hour for each in after.in_flight)
+    balances = []
+    for hour in hours:
+        stored = persisted.get(hour, 0)
+        settled = [
+            ledger.duplicates.get(hour, 0) + ledger.dead_letters.get(hour, 0) + stored for ledger in (before, after)
+        ]
+        least = before.accepted.get(hour, 0) - in_flight_before[hour] - max(settled)
+        most = after.accepted.get(hour, 0) - in_flight_after[hour] - min(settled)
+        balances.append(
+            HourBalance(
+                tenant_id=hour[0],
+                hour=hour[1],
+                accepted=before.accepted.get(hour, 0),
+                persisted=stored,
+                duplicates=before.duplicates.get(hour, 0),
+                dead_letters=before.dead_letters.get(hour, 0),
+                in_flight=in_flight_before[hour],
+                difference=max(least, min(0, most)),
+            )
         )
-        for hour in hours
-    ]
+    return balances
 
 
 async def _not_in_store(store: EventStore, acceptances: list[Acceptance]) -> list[Acceptance]:

@@ -58,8 +58,6 @@ async def _answer(request: Request, *, fresh: bool) -> Response:
 def as_page(balance: Balance) -> dict[str, Any]:
     """The balance with its sums, and with long lists cut."""
     content: dict[str, Any] = msgspec.to_builtins(balance)
-    for hour, row in zip(balance.hours, content["hours"], strict=True):
-        row["difference"] = hour.difference
     names = ("accepted", "persisted", "duplicates", "dead_letters", "in_flight", "difference")
     keys = ("accepted", "persisted", "duplicates", "deadLetters", "inFlight", "difference")
     return content | {

@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 
 const HEIGHT = 190;
 const MOST_SERIES = 8;
+const WHOLE_STEPS = [1, 2, 5].flatMap((digit) => [...Array(9).keys()].map((power) => digit * 10 ** power)).sort((a, b) => a - b);
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const colour = (index) => style(`--series-${(index % 8) + 1}`);
@@ -108,8 +109,9 @@ export class Chart {
           { ...axis, size: 26, gap: 4, values: (_plot, times) => times.map(clock) },
           {
             ...axis,
-            size: 62,
+            size: 58,
             gap: 6,
+            incrs: this.options.whole ? WHOLE_STEPS : undefined,
             values: (_plot, values) => values.map((value) => this.options.format(value)),
           },
         ],

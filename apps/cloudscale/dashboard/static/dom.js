@@ -17,7 +17,7 @@ export function fill(element, ...children) {
   element.replaceChildren(...children.flat().filter((child) => child != null && child !== false));
 }
 
-export function table(caption, columns, rows, { empty = "Nothing here.", onrow = null } = {}) {
+export function table(caption, columns, rows, { empty = "Nothing here.", onrow = null, tall = false } = {}) {
   if (!rows.length) return h("p", { class: "empty" }, empty);
   const cell = (column, row) => {
     const value = column.value(row);
@@ -35,7 +35,7 @@ export function table(caption, columns, rows, { empty = "Nothing here.", onrow =
   const head = columns.map((column) => h("th", { scope: "col", class: column.class || "" }, column.title));
   return h(
     "div",
-    { class: "table", role: "region", "aria-label": caption, tabindex: "0" },
+    { class: tall ? "table tall" : "table", role: "region", "aria-label": caption, tabindex: "0" },
     h("table", {}, h("caption", { class: "hidden" }, caption), h("thead", {}, h("tr", {}, head)), h("tbody", {}, body)),
   );
 }

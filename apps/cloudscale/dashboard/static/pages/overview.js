@@ -33,7 +33,7 @@ const CHARTS = [
   },
   {
     title: "Processing lag",
-    hint: "accepted to stored, target: p99 below 2 s",
+    hint: "target: p99 below 2 s",
     format: milliseconds,
     limit: 2000,
     series: [
@@ -193,7 +193,7 @@ export default {
       if (said && said.join() !== spoken) {
         spoken = said.join();
         banner.className = `health ${said[0]}`;
-        fill(banner, said[1], said[2] ? h("a", { href: said[2] }, "Look at them") : null);
+        fill(banner, `${said[1]} `, said[2] ? h("a", { href: said[2] }, "Look at them") : null);
       }
       banner.hidden = !said;
       if (!scoped) fill(levels, serviceLevels.map(level));

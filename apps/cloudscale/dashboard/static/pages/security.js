@@ -57,7 +57,7 @@ export default {
           h(
             "div",
             { class: "columns" },
-            card("Alerts", table("Alerts", alertColumns, alerts, { empty: "No alerts.", onrow: showAlert })),
+            card("Alerts", table("Alerts", alertColumns, alerts, { empty: "No alerts.", tall: true, onrow: showAlert })),
             card(
               "Top clients",
               h("p", { class: "muted" }, `Of the last ${count(clientsOf)} events.`),
@@ -66,7 +66,7 @@ export default {
           ),
           card(
             "Suspicious events",
-            table("Suspicious events", suspiciousColumns, suspicious, { empty: "No suspicious events.", onrow: (row) => showEvent(row.eventId) }),
+            table("Suspicious events", suspiciousColumns, suspicious, { empty: "No suspicious events.", tall: true, onrow: (row) => showEvent(row.eventId) }),
           ),
         );
       },

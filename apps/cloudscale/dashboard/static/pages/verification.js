@@ -15,14 +15,14 @@ function verdict(balance) {
   return ["good", "Nothing is missing: every accepted event is accounted for."];
 }
 
-function equation({ totals }) {
+function equation({ totals, moving }) {
   const terms = [
     ["Accepted", totals.accepted, ""],
-    ["Persisted", totals.persisted, "="],
+    ["Persisted", totals.persisted, moving ? "≈" : "="],
     ["Duplicates", totals.duplicates, "+"],
     ["Dead letters", totals.deadLetters, "+"],
     ["In flight", totals.inFlight, "+"],
-    ["Difference", totals.difference, "+"],
+    ["Difference", totals.difference, ""],
   ];
   return h(
     "dl",
@@ -66,7 +66,7 @@ export default {
         number("Duplicates", (row) => count(row.duplicates)),
         number("Dead letters", (row) => count(row.deadLetters)),
         number("In flight", (row) => count(row.inFlight)),
-        number("Difference", (row) => h("b", { class: row.difference > 0 && !balance.moving ? "bad" : "" }, count(row.difference))),
+        number("Difference", (row) => h("b", { class: row.difference > 0 ? "bad" : "" }, count(row.difference))),
       ];
       fill(
         root,
