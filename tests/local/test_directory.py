@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cloudscale.errors import ConfigurationError
+from cloudscale.local.directory import DataDirectory, RunRecord, read_record
+from cloudscale.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECORD = RunRecord(
+    pid=os.getpid(),
+    ingestion_url="http://127.0.0.1:8080",
+    dashboard_url=None,
+    settings=Settings(pipeline_file="pipeline.json", redis_url="redis://:secret@127.0.0.1:1/0"),
+)
+
+
+def test_a_second_run_on_the_same_directory_is_told_who_holds_it(tmp_path: Path) -> None:
+    with (
+        DataDirectory(tmp_path),
+        pytest.raises(ConfigurationError, match=f"in use by process {os.getpid()}.*--data-dir"),
+        DataDirectory(tmp_path),
+    ):
+        pass
+
+
+def test_a_directory_can_be_held_again_after_it_was_left(tmp_path: Path) -> None:
+    with DataDirectory(tmp_path):
+        pass
+    with DataDirectory(tmp_path) as directory:
+        assert directory.path == tmp_path
+
+
+def test_a_directory_that_cannot_be_made_is_refused_with_the_option_that_changes_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(ConfigurationError, match="--data-dir"), DataDirectory(tmp_path / "file" / "data"):
+        pass
+
+
+def test_other_commands_find_the_run_while_it_holds_the_directory(tmp_path: Path) -> None:
+    with DataDirectory(tmp_path) as directory:
+        directory.write_record(RECORD)
+        assert read_record(tmp_path) == RECORD
+    with pytest.raises(ConfigurationError, match="no pipeline runs in"):
+        read_record(tmp_path)
+
+
+def test_the_record_of_a_run_that_was_killed_is_not_believed(tmp_path: Path) -> None:
+    with DataDirectory(tmp_path) as directory:
+        directory.write_record(RECORD)
+        left_behind = (tmp_path / "run.json").read_bytes()
+    (tmp_path / "run.json").write_bytes(left_behind)
+
+    with pytest.raises(ConfigurationError, match="no pipeline runs in"):
+        read_record(tmp_path)
+
+
+def test_a_record_of_another_version_is_named(tmp_path: Path) -> None:
+    with DataDirectory(tmp_path):
+        (tmp_path / "run.json").write_text('{"something": "else"}')
+        with pytest.raises(ConfigurationError, match=r"run\.json cannot be read"):
+            read_record(tmp_path)
+
+
+def test_what_holds_keys_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    with DataDirectory(tmp_path) as directory:
+        directory.write_record(RECORD)
+        files = [tmp_path / "run.json", directory.secret("redis", make=lambda: "key")]
+        assert [stat.S_IMODE(file.stat().st_mode) for file in files] == [0o600, 0o600]
+
+
+def test_a_secret_is_made_once(tmp_path: Path) -> None:
+    with DataDirectory(tmp_path) as directory:
+        first = directory.secret("redis", make=lambda: "first").read_text()
+        assert directory.secret("redis", make=lambda: "second").read_text() == first == "first"

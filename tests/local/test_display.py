@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from cloudscale.local.display import LiveDisplay, PlainDisplay, describe, render
+from cloudscale.local.probes import TcpProbe
+from cloudscale.local.process import ProcessPlan
+from cloudscale.local.readings import Reading
+from cloudscale.local.supervisor import State, Supervised
+
+if TYPE_CHECKING:
+    import pytest
+
+READING = Reading(
+    accepted_per_second=4200.4,
+    persisted_per_second=4100,
+    p99_seconds=0.0234,
+    accepted=69_660,
+    in_flight=60,
+    duplicates=500,
+    dead_letters=100,
+    concurrency_limit=32,
+)
+
+
+def processes() -> dict[str, Supervised]:
+    probe = TcpProbe("127.0.0.1", (1,))
+    plan = ProcessPlan(name="worker", command=("worker",), ready=probe, alive=probe, stage=0)
+    return {"worker": Supervised(plan, state=State.BACKING_OFF, restarts=3)}
+
+
+def text_of(renderable: object) -> str:
+    console = Console(width=100)
+    with console.capture() as captured:
+        console.print(renderable)
+    return captured.get()
+
+
+def test_figures_are_told_as_people_read_them() -> None:
+    told = describe(READING)
+
+    assert told["in/s"] == "4,200"
+    assert told["p99"] == "23 ms"
+    assert told["depth"] == "60"
+    assert told["persisted"] == "69,000"
+
+
+def test_what_is_reserved_and_not_yet_accepted_does_not_make_persisted_negative() -> None:
+    assert Reading(accepted=1, in_flight=1000).persisted == 0
+
+
+def test_the_table_shows_states_restarts_and_figures() -> None:
+    shown = text_of(render(processes(), READING))
+
+    assert "backing off" in shown
+    assert " 3" in shown
+    assert "69,660" in shown
+
+
+def test_the_table_says_when_there_are_no_figures() -> None:
+    assert "waiting for Redis" in text_of(render(processes(), None))
+
+
+def test_plain_lines_are_printed_when_the_figures_change(capsys: pytest.CaptureFixture[str]) -> None:
+    with PlainDisplay() as display:
+        for reading in (READING, READING, None):
+            display.update(processes(), reading)
+
+    assert capsys.readouterr().out.count("accepted 69,660") == 1
+
+
+def test_a_quiet_run_prints_announcements_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    with PlainDisplay(quiet=True) as display:
+        display.announce("worker is back")
+        display.update(processes(), READING)
+
+    assert capsys.readouterr().out == "worker is back\n"
+
+
+def test_the_live_table_is_drawn_below_the_announcements(capsys: pytest.CaptureFixture[str]) -> None:
+    with LiveDisplay() as display:
+        display.announce("[worker] is back")
+        display.update(processes(), READING)
+
+    printed = capsys.readouterr().out
+    assert printed.index("[worker] is back") < printed.index("69,660")

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cloudscale.local.plan import (
+    BACKENDS,
+    INGESTION,
+    WORKERS,
+    Layout,
+    Ports,
+    RunOptions,
+    Secrets,
+    plan_processes,
+    reachable_address,
+    service_settings,
+)
+from cloudscale.pipeline import load
+from cloudscale.settings import read_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cloudscale.local.process import ProcessPlan
+
+
+def layout(directory: Path, *, workers: int = 1, redis_url: str | None = None) -> Layout:
+    secrets = {name: directory / name for name in ("broker_key_file", "store_key_file", "dashboard_token_file")}
+    for path in secrets.values():
+        path.write_text("a2V5\n")
+    return Layout(
+        options=RunOptions(
+            pipeline_file=directory / "pipeline.yaml", data_directory=directory, workers=workers, redis_url=redis_url
+        ),
+        ports=Ports(redis=1, broker=2, management=3, store=4, workers=tuple(range(5, 5 + workers))),
+        keys=Secrets(redis_password="password", **secrets),
+        redis_program=None if redis_url else directory / "redis-server",
+    )
+
+
+def planned(given: Layout, **spec: Any) -> dict[str, ProcessPlan]:
+    document = {
+        "apiVersion": "cloudscale.io/v1alpha1",
+        "kind": "EventPipeline",
+        "metadata": {"name": "shop"},
+        "spec": spec,
+    }
+    plans = plan_processes(load(document), given, settings=service_settings(given))
+    return {plan.name: plan for plan in plans}
+
+
+def test_a_pipeline_has_its_backends_a_worker_a_dashboard_and_ingestion_last(tmp_path: Path) -> None:
+    stages = {name: plan.stage for name, plan in planned(layout(tmp_path)).items()}
+
+    assert stages == {
+        "broker": BACKENDS,
+        "store": BACKENDS,
+        "redis": BACKENDS,
+        "worker": WORKERS,
+        "dashboard": WORKERS,
+        "ingestion": INGESTION,
+    }
+
+
+def test_a_paused_pipeline_takes_events_in_and_has_no_workers(tmp_path: Path) -> None:
+    assert planned(layout(tmp_path), paused=True).keys() == {"broker", "store", "redis", "dashboard", "ingestion"}
+
+
+def test_a_dashboard_that_is_not_wanted_does_not_run(tmp_path: Path) -> None:
+    assert "dashboard" not in planned(layout(tmp_path), dashboard={"enabled": False})
+
+
+def test_the_users_own_redis_takes_the_place_of_ours(tmp_path: Path) -> None:
+    url = "redis://cache.example:6379/1"
+    plans = planned(layout(tmp_path, redis_url=url))
+
+    assert "redis" not in plans
+    assert read_settings(plans["worker"].environment).redis_url == url
+
+
+def test_workers_have_names_and_ports_of_their_own(tmp_path: Path) -> None:
+    plans = planned(layout(tmp_path, workers=2))
+
+    ports = {name: read_settings(plans[name].environment).metrics_port for name in ("worker-1", "worker-2")}
+    assert ports == {"worker-1": 5, "worker-2": 6}
+
+
+def test_services_are_told_the_addresses_and_keys_of_the_backends(tmp_path: Path) -> None:
+    settings = read_settings(planned(layout(tmp_path))["ingestion"].environment)
+
+    assert settings.servicebus_connection_string == (
+        "Endpoint=sb://127.0.0.1:2;SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=a2V5;"
+        "UseDevelopmentEmulator=true"
+    )
+    assert settings.cosmos_connection_string == "AccountEndpoint=http://127.0.0.1:4/;AccountKey=a2V5;"
+    assert settings.redis_url == "redis://:password@127.0.0.1:1/0"
+    assert settings.servicebus_management_url == "https://127.0.0.1:3"
+
+
+def test_keys_are_not_in_the_command_lines_that_everybody_can_see(tmp_path: Path) -> None:
+    for plan in planned(layout(tmp_path)).values():
+        assert not any("a2V5" in part or "password" in part for part in plan.command)
+
+
+@pytest.mark.parametrize(("host", "address"), [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("10.0.0.5", "10.0.0.5")])  # noqa: S104
+def test_a_server_is_probed_where_it_listens(host: str, address: str) -> None:
+    assert reachable_address(host) == address
