@@ -13,25 +13,28 @@ if ! kubectl get namespace keda >/dev/null 2>&1; then
 	fi
 fi
 
-authority=$(kubectl --namespace "$namespace" get secret cloudscale-backends-ca --output 'jsonpath={.data.ca\.crt}')
+# Each installation of the backends has an authority of its own.
+authorities=$(kubectl get secrets --all-namespaces --field-selector metadata.name=cloudscale-backends-ca --output \
+	'jsonpath={range .items[?(@.metadata.namespace!="keda")]}{.metadata.namespace}.crt: {.data.ca\.crt}{"\n"}{end}')
 kubectl apply --server-side --filename - >/dev/null <<YAML
 apiVersion: v1
 kind: Secret
 metadata: {name: cloudscale-backends-ca, namespace: keda}
-data: {ca.crt: $authority}
+data:
+$(echo "$authorities" | sed 's/^/  /')
 YAML
 # KEDA reads its folder of authorities when it starts, so another authority must start it again.
 kubectl --namespace keda patch deployment keda-operator --type strategic --patch "
 spec:
   template:
     metadata:
-      annotations: {cloudscale.io/authority: $(printf %s "$authority" | sha256sum | cut -c 1-16)}
+      annotations: {cloudscale.io/authorities: '$(echo "$authorities" | sha256sum | cut -c 1-16)'}
     spec:
       containers:
         - name: keda-operator
-          volumeMounts: [{name: cloudscale-authority, mountPath: /custom/ca, readOnly: true}]
+          volumeMounts: [{name: cloudscale-authorities, mountPath: /custom/ca, readOnly: true}]
       volumes:
-        - name: cloudscale-authority
+        - name: cloudscale-authorities
           secret: {secretName: cloudscale-backends-ca}
 " >/dev/null
 kubectl --namespace keda rollout status deployment/keda-operator --timeout 180s >/dev/null

@@ -1,0 +1,98 @@
+"""A kind cluster for the session, made and filled by the scripts that ``make cluster`` runs.
+
+``--keep-cluster`` leaves it for the next run, which then finds everything there. The ports that it maps are free ones,
+so that it gets along with a developer's own cluster.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+from e2e import diagnosis
+from e2e.cluster import NAMESPACE, ROOT, Cluster
+from e2e.pipelines import sample
+from pytest_kind import KindCluster
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+DEFAULT_IMAGE = "cloudscale:e2e"
+SAMPLE_NODE_PORT = 30080
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The cluster, with backends, KEDA and the operator in it."""
+    missing = [name for name in ("docker", "kind", "helm", "kubectl") if shutil.which(name) is None]
+    if missing:
+        pytest.fail(f"{', '.join(missing)} not installed: docs/kubernetes.md says where to get them")
+    kind = KindCluster(
+        request.config.getoption("cluster_name"),
+        image=request.config.getoption("kind_image") or _node_image(),
+        kind_path=_path("kind"),
+        kubectl_path=_path("kubectl"),
+    )
+    kind.create(_config(tmp_path_factory.mktemp("kind")))
+    cluster = Cluster(kind, os.environ.get("CLOUDSCALE_IMAGE", DEFAULT_IMAGE))
+    try:
+        cluster.run("kubectl", "wait", "node", "--all", "--for=condition=Ready", "--timeout=180s")
+        cluster.run("kind/install.sh", timeout=900)
+        yield cluster
+    finally:
+        if not request.config.getoption("keep_cluster"):
+            kind.delete()
+
+
+@pytest.fixture(scope="session")
+def sample_address(cluster: Cluster) -> str:
+    """Where the sample pipeline takes events, once it is ready."""
+    cluster.apply(*sample())
+    cluster.wait_ready("sample")
+    return cluster.node_port(SAMPLE_NODE_PORT)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the cluster's own account to the report of a failure, while it is still there."""
+    outcome = yield
+    cluster = getattr(item, "funcargs", {}).get("cluster")
+    if outcome.failed and isinstance(cluster, Cluster):
+        outcome.sections.append((f"cluster, namespace {NAMESPACE} and all others", diagnosis.report(cluster)))
+    return outcome
+
+
+def _path(name: str) -> Path:
+    found = shutil.which(name)
+    assert found is not None
+    return Path(found)
+
+
+def _node_image() -> str | None:
+    """The node image that is here already; None leaves it to kind, which needs a registry for it."""
+    listing = subprocess.run(
+        ["docker", "image", "ls", "kindest/node", "--format", "{{.Repository}}:{{.Tag}}"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
+    return next((line for line in listing.splitlines() if "<none>" not in line), None)
+
+
+def _config(directory: Path) -> Path:
+    """``kind/cluster.yaml`` with free ports of this machine instead of fixed ones."""
+    config = yaml.safe_load((ROOT / "kind/cluster.yaml").read_text())
+    for node in config["nodes"]:
+        for mapping in node.get("extraPortMappings", []):
+            mapping["hostPort"] = 0
+    path = directory / "cluster.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path

@@ -1,0 +1,53 @@
+"""Manifests of the pipelines under test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from e2e.cluster import ROOT, Cluster
+
+GENEROUS_LIMITS = {"perClient": {"burst": 100_000, "perSecond": 100_000}, "global": {"limit": 10_000_000}}
+
+
+def sample() -> list[dict[str, Any]]:
+    """What a user applies first."""
+    return list(yaml.safe_load_all((ROOT / "kind/sample.yaml").read_text()))
+
+
+def bench() -> list[dict[str, Any]]:
+    """The pinned pipeline of the measurements."""
+    return list(yaml.safe_load_all((ROOT / "kind/bench.yaml").read_text()))
+
+
+def pipeline(name: str, **spec: Any) -> dict[str, Any]:
+    """A pipeline with a queue and containers of its own, one ingestion replica and no dashboard."""
+    defaults: dict[str, Any] = {
+        "queue": {"name": name},
+        "store": {"container": name},
+        "ingestion": {"replicas": {"min": 1, "max": 1}, "rateLimits": GENEROUS_LIMITS},
+        "processing": {"concurrency": {"interval": "1s"}},
+        "dashboard": {"enabled": False},
+    }
+    merged = {part: _merge(defaults.get(part, {}), spec.get(part, {})) for part in defaults | spec}
+    return {
+        "apiVersion": "cloudscale.io/v1alpha1",
+        "kind": "EventPipeline",
+        "metadata": {"name": name},
+        "spec": merged,
+    }
+
+
+def _merge(default: Any, given: Any) -> Any:
+    """``given`` over ``default``, by member."""
+    if not isinstance(default, dict) or not isinstance(given, dict):
+        return given
+    return default | {name: _merge(default.get(name, {}), value) for name, value in given.items()}
+
+
+def expose(cluster: Cluster, name: str) -> str:
+    """Point the node port of ``kind/bench.yaml`` to a pipeline's ingestion; its address on this machine."""
+    service = next(document for document in bench() if document["kind"] == "Service")
+    service["spec"]["selector"]["app.kubernetes.io/instance"] = name
+    cluster.apply(service)
+    return cluster.node_port(service["spec"]["ports"][0]["nodePort"])

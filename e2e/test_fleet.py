@@ -1,0 +1,97 @@
+"""Two hundred pipelines against a real API server: how long, how much memory, how many calls."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from e2e.cluster import OPERATOR_NAMESPACE, ROOT, wait_until
+from e2e.metrics import scrape, total
+from e2e.pipelines import pipeline
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e2e.cluster import Cluster
+
+PIPELINES = 200
+SECONDS = 60
+NAMESPACE = "cloudscale-fleet"
+RESULT = ROOT / "bench/results/operator-fleet.json"
+# Set to record the figures; a run of the tests alone changes no file.
+RECORD = "CLOUDSCALE_RECORD"
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace that takes every object and starts no pod."""
+    cluster.run("kubectl", "create", "namespace", NAMESPACE)
+    cluster.kubectl("create", "quota", "no-pods", "--hard=pods=0", namespace=NAMESPACE)
+    yield NAMESPACE
+    cluster.kubectl("delete", "evp", "--all", "--wait=false", namespace=NAMESPACE)
+    cluster.run("kubectl", "delete", "namespace", NAMESPACE, "--timeout=300s")
+
+
+def test_two_hundred_pipelines_are_reconciled_in_a_minute(cluster: Cluster, namespace: str) -> None:
+    before = measure(cluster)
+    started = time.monotonic()
+    cluster.apply(*(fleet_member(number) for number in range(PIPELINES)), namespace=namespace)
+    wait_until(
+        f"all of {PIPELINES} pipelines are reconciled",
+        lambda: reconciled(cluster, namespace) == PIPELINES,
+        seconds=SECONDS * 3,
+        every_seconds=1,
+    )
+    seconds = time.monotonic() - started
+    after = measure(cluster)
+
+    reconciles = after["reconciles"] - before["reconciles"]
+    result = {
+        "pipelines": PIPELINES,
+        "seconds": round(seconds, 1),
+        "operatorMemoryMiB": round(after["memory"] / 2**20, 1),
+        "apiCallsPerReconcile": round(
+            (after["calls"] - before["calls"]) / (after["reconciles"] - before["reconciles"]), 1
+        ),
+        "reconciles": round(reconciles),
+        "cores": os.cpu_count(),
+        "kubernetes": json.loads(cluster.kubectl("version", "--output=json"))["serverVersion"]["gitVersion"],
+        "revision": cluster.run("git", "rev-parse", "--short", "HEAD").strip(),
+    }
+    if RECORD in os.environ:
+        RESULT.parent.mkdir(parents=True, exist_ok=True)
+        RESULT.write_text(json.dumps(result, indent=2) + "\n")
+    assert seconds < SECONDS, result
+
+
+def fleet_member(number: int) -> dict[str, Any]:
+    """One of them; its deletion has no queue to wait for."""
+    return pipeline(
+        f"member-{number:03}",
+        deletion="Immediate",
+        processing={"replicas": {"min": 0, "max": 1, "pollingInterval": "5m"}, "concurrency": {"interval": "5m"}},
+    )
+
+
+def reconciled(cluster: Cluster, namespace: str) -> int:
+    """Pipelines whose worker, the last of their children, is there."""
+    observed = [
+        item
+        for item in cluster.get("evp", namespace=namespace)["items"]
+        if item.get("status", {}).get("observedGeneration") == item["metadata"]["generation"]
+    ]
+    deployments = cluster.get("deployments", namespace=namespace)["items"]
+    return len(observed) if len(deployments) >= 2 * PIPELINES else 0
+
+
+def measure(cluster: Cluster) -> dict[str, float]:
+    """The operator's own figures."""
+    samples = scrape(cluster, "service/cloudscale-operator", 9090, namespace=OPERATOR_NAMESPACE)
+    return {
+        "memory": total(samples, "process_resident_memory_bytes"),
+        "calls": total(samples, "cloudscale_operator_api_requests_total"),
+        "reconciles": total(samples, "cloudscale_operator_reconcile_duration_seconds_count"),
+    }

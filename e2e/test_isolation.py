@@ -1,0 +1,64 @@
+"""Two pipelines in one namespace and one in another, of the same name, do not touch each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from e2e.cluster import NAMESPACE
+from e2e.documents import stored, wait_stored
+from e2e.pipelines import expose, pipeline
+from e2e.purchases import page_views
+from e2e.traffic import send_all
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from e2e.cluster import Cluster
+
+ELSEWHERE = "cloudscale-elsewhere"
+SECRETS = ("cloudscale-servicebus", "cloudscale-cosmos", "cloudscale-redis", "cloudscale-backends-ca")
+IDLE = {"processing": {"replicas": {"min": 1, "max": 1}}}
+
+
+@pytest.fixture(scope="module")
+def elsewhere(cluster: Cluster) -> Iterator[str]:
+    """Another namespace, with the same credentials for the same backends."""
+    cluster.run("kubectl", "create", "namespace", ELSEWHERE)
+    for name in SECRETS:
+        secret = cluster.get(f"secret/{name}")
+        cluster.apply(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": secret["data"]},
+            namespace=ELSEWHERE,
+        )
+    yield ELSEWHERE
+    cluster.run("kubectl", "delete", "namespace", ELSEWHERE, "--timeout=180s")
+
+
+def test_pipelines_beside_each_other_keep_their_events_and_their_pods(cluster: Cluster, elsewhere: str) -> None:
+    cluster.apply(pipeline("first", **IDLE), pipeline("second", **IDLE))
+    cluster.apply(
+        pipeline("first", queue={"name": "elsewhere"}, store={"container": "elsewhere"}, **IDLE), namespace=elsewhere
+    )
+    places = [("first", NAMESPACE), ("second", NAMESPACE), ("first", elsewhere)]
+    for name, namespace in places:
+        cluster.wait_ready(name, namespace=namespace)
+
+    for name in ("first", "second"):
+        wait_stored(cluster, name, send_all(expose(cluster, name), page_views(50, prefix=name)))
+    assert {document["id"].partition("-")[0] for document in stored(cluster, "first")} == {"first"}
+    assert {document["id"].partition("-")[0] for document in stored(cluster, "second")} == {"second"}
+    assert not stored(cluster, "elsewhere")
+
+    def others() -> set[str]:
+        kept = [("second", NAMESPACE), ("first", elsewhere)]
+        return {pod["metadata"]["uid"] for name, namespace in kept for pod in cluster.pods(name, namespace=namespace)}
+
+    before = others()
+    cluster.kubectl("delete", "evp", "first", "--timeout=120s")
+    assert others() == before
+    assert cluster.is_true("second", "Ready")
+    assert cluster.is_true("first", "Ready", namespace=elsewhere)
+
+    cluster.kubectl("delete", "evp", "second", "--timeout=120s")
+    cluster.kubectl("delete", "evp", "first", "--timeout=120s", namespace=elsewhere)

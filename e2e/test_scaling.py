@@ -1,0 +1,70 @@
+"""KEDA's own Service Bus trigger scales the workers, to zero and back, while the depth decides their concurrency."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from e2e.cluster import wait_until
+from e2e.documents import wait_stored
+from e2e.faults import slow_store
+from e2e.pipelines import expose, pipeline
+from e2e.purchases import page_views
+from e2e.traffic import send, send_batches
+
+if TYPE_CHECKING:
+    from e2e.cluster import Cluster
+
+EVENTS = 20_000
+NAME = "scaling"
+MOST_WORKERS = 4
+
+
+def test_workers_and_concurrency_follow_the_queue(cluster: Cluster) -> None:
+    cluster.apply(
+        pipeline(
+            NAME,
+            # One event a message, so that 20,000 events are a depth of 20,000.
+            queue={"eventsPerMessage": 1},
+            processing={
+                "replicas": {
+                    "min": 0,
+                    "max": MOST_WORKERS,
+                    "messagesPerReplica": 2000,
+                    "pollingInterval": "2s",
+                    "cooldown": "10s",
+                },
+                "prefetch": 10,
+                "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
+            },
+        )
+    )
+    cluster.wait_ready(NAME)
+    wait_until("no worker runs", lambda: workers(cluster) == 0, seconds=120)
+
+    seen: list[int] = []
+    with slow_store(cluster, milliseconds=2000):
+        accepted = send_batches(expose(cluster, NAME), page_views(EVENTS, prefix=NAME))
+        wait_until("KEDA has started every worker", lambda: workers(cluster) == MOST_WORKERS, seconds=120)
+        metric = cluster.get("hpa", "--selector=scaledobject.keda.sh/name=scaling-worker")["items"][0]
+        assert metric["status"]["currentMetrics"][0]["type"] == "External"
+        wait_until("the depth has cut the concurrency to 4", lambda: record(cluster, seen) == 4, seconds=60)
+    wait_until("the concurrency is 32 again", lambda: record(cluster, seen) == 32, seconds=300)
+    wait_stored(cluster, NAME, accepted)
+    steps = [step for step, before in zip(seen, [0, *seen], strict=False) if step != before]
+    assert [step for step in steps if step in (4, 16, 32)][-3:] == [4, 16, 32]
+
+    wait_until("no worker runs, the queue being empty", lambda: workers(cluster) == 0, seconds=180)
+    wait_stored(cluster, NAME, [*accepted, send(expose(cluster, NAME), page_views(1, prefix="wake")[0])])
+    cluster.kubectl("delete", "evp", NAME, "--timeout=120s")
+
+
+def workers(cluster: Cluster) -> int:
+    """The worker pods that there are."""
+    return len(cluster.pods(NAME, "worker"))
+
+
+def record(cluster: Cluster, seen: list[int]) -> int:
+    """The concurrency in the status, kept in ``seen``."""
+    concurrency: int = cluster.status(NAME).get("concurrency", 0)
+    seen.append(concurrency)
+    return concurrency
