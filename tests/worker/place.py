@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 from azure.servicebus import ServiceBusMessage
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
 from tests.waiting import wait_until
 
 from cloudscale import pipeline
@@ -65,25 +67,34 @@ class Place:
         self.directory = directory
         self.name = f"p{uuid.uuid4().hex[:12]}"
         self.processing: Document = {"retries": RETRIES, "circuitBreaker": BREAKER, "concurrency": {"interval": "1s"}}
-        self.queue: Document = {"name": self.name}
+        self.queue: Document = {}
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         self.store = await self._exits.enter_async_context(EventStore(self.resource.spec.store, self.settings))
         await self.store.ensure()
         self.profiles = ProfileStore(self.store)
-        self.administration = await self._exits.enter_async_context(
-            QueueAdministration(self.resource.spec.queue, self.settings)
-        )
-        client = await self._exits.enter_async_context(open_client(self.resource.spec.queue, self.settings))
-        self._sender = client.get_queue_sender(self.name)
-        self._exits.push_async_callback(self._sender.close)
-        self.cache = Redis.from_url(self.backends.redis.url)
+        await self.use_queue()
+        self.cache = Redis.from_url(self.backends.redis.url, retry=Retry(ConstantBackoff(0.1), 20))
         self._exits.push_async_callback(self.cache.aclose)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._exits.aclose()
+
+    async def use_queue(self, **options: object) -> None:
+        """Create a queue with the resource's ``spec.queue`` options, and use it from now on."""
+        self.queue = {"name": f"{self.name}-{len(options)}", **options}
+        self.administration = await self._exits.enter_async_context(
+            QueueAdministration(self.resource.spec.queue, self.settings)
+        )
+        await self.administration.ensure_queue()
+        await self.reconnect()
+
+    async def reconnect(self) -> None:
+        """Open a sender, at the start and after the broker was away."""
+        client = await self._exits.enter_async_context(open_client(self.resource.spec.queue, self.settings))
+        self._sender = await self._exits.enter_async_context(client.get_queue_sender(self.queue["name"]))
 
     @property
     def resource(self) -> pipeline.EventPipeline:
@@ -166,7 +177,6 @@ class Place:
 
     async def send_body(self, body: bytes, **options: Any) -> None:
         """Send a message."""
-        await self.administration.ensure_queue()
         await self._sender.send_messages(ServiceBusMessage(body, content_type="application/json", **options))
 
     async def stored(self, count: int, *, within: timedelta = PATIENCE) -> list[Document]:

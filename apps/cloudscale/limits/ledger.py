@@ -122,11 +122,6 @@ class Ledger:
         """
         try:
             self._breaker.before_call()
-            while self._waiting:
-                batch = [self._waiting[place] for place in range(min(CHUNK, len(self._waiting)))]
-                await self._apply(batch)
-                for _ in batch:
-                    self._waiting.popleft()
             settled = await self._apply(settlements)
         except CircuitOpenError:
             self._waiting.extend(settlements)
@@ -137,6 +132,21 @@ class Ledger:
             return [True] * len(settlements)
         self._breaker.record_success()
         return settled
+
+    async def flush(self) -> None:
+        """Settle what waits for Redis, if that is back; to be called every now and then."""
+        try:
+            while self._waiting:
+                self._breaker.before_call()
+                batch = [self._waiting[place] for place in range(min(CHUNK, len(self._waiting)))]
+                await self._apply(batch)
+                for _ in batch:
+                    self._waiting.popleft()
+                self._breaker.record_success()
+        except CircuitOpenError:
+            return
+        except (RedisError, OSError, TimeoutError):
+            self._breaker.record_failure()
 
     async def reenter(self, acceptances: Sequence[Acceptance]) -> int:
         """Put dead letters that are to be replayed back in flight; how many were not there already.

@@ -54,7 +54,7 @@ LANES = 2
 
 REDIS_SECONDS = 2.0
 CONNECT_AGAIN_SECONDS = 1.0
-GAUGES_SECONDS = 1.0
+LOOK_SECONDS = 1.0
 
 
 class Worker:
@@ -147,6 +147,8 @@ class Worker:
         traces = tracing.start(self._pipeline, "worker")
         if traces is not None:
             exits.push_async_callback(asyncio.to_thread, traces.close)
+        ledger = Ledger(redis, keys=keys, breaker=self._cache_breaker)
+        exits.push_async_callback(ledger.flush)
         processor = Processor(
             validate=EventTypes(spec.event_types).problem_of,
             velocity=VelocityRule(windows, limit=velocity.limit, window=parse_duration(velocity.window)),
@@ -159,7 +161,7 @@ class Worker:
                 buckets=spec.store.partition_buckets,
             ),
             outbox=outbox,
-            ledger=Ledger(redis, keys=keys, breaker=self._cache_breaker),
+            ledger=ledger,
             tracing=traces,
         )
         feed = await self._patiently(lambda: exits.enter_async_context(EventFeed(spec.store, settings)))
@@ -183,7 +185,7 @@ class Worker:
         ]
         return [
             pressure.watch(),
-            self._show_states(),
+            self._look_after_outages(ledger),
             figures.publish_every_second(redis, "worker", prefix=keys.prefix),
         ]
 
@@ -200,9 +202,10 @@ class Worker:
                 log.warning("a backend is away, connecting again", error=str(error))
                 await self._persistence.pause(CONNECT_AGAIN_SECONDS)
 
-    async def _show_states(self) -> None:
-        """Keep the gauges of the breakers up to date: an open breaker becomes half-open by time alone."""
+    async def _look_after_outages(self, ledger: Ledger) -> None:
+        """Settle what waits for the cache, and show the breakers' states, which change by time alone."""
         while True:
+            await ledger.flush()
             metrics.set_breaker_state("store", self._store_breaker.state)
             metrics.CACHE_AVAILABLE.set(self._cache_breaker.state != "open")
-            await asyncio.sleep(GAUGES_SECONDS)
+            await asyncio.sleep(LOOK_SECONDS)

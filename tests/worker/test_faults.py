@@ -1,0 +1,211 @@
+"""No event is lost or stored twice, and no healthy one is dead-lettered, whatever goes away in between."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+from datetime import timedelta
+
+import pytest
+from tests.worker.place import Place, end, page_view, purchase
+
+from cloudscale.store.events import EventFilter
+
+LONGER = timedelta(seconds=90)
+POINTS = {"page_view": 1, "purchase": 50}
+
+
+async def send_many(place: Place, messages: int, events: int = 10) -> int:
+    """Send messages with events of some users; how many events."""
+    for number in range(messages):
+        batch = [
+            purchase(f"user-{index % 7}", amount=1.25) if (number + index) % 3 else page_view(f"user-{index % 7}")
+            for index in range(events)
+        ]
+        await place.send(await place.accept(batch))
+    return messages * events
+
+
+async def assert_profiles_are_the_sums(place: Place, events: int) -> None:
+    """Every profile has each of its user's stored events exactly once."""
+    stored = await place.store.find_events(EventFilter(), limit=events + 100)
+    assert len(stored) == events
+
+    async def caught_up() -> bool:
+        return sum(profile.events for profile in await place.profiles.top(limit=1000)) >= events
+
+    await place.until(caught_up)
+    for profile in await place.profiles.top(limit=1000):
+        own = [event for event in stored if event["userId"] == profile.user_id]
+        assert profile.events == len(own)
+        assert profile.score == sum(POINTS[event["eventType"]] for event in own)
+        assert profile.purchases.get("EUR", 0) == sum(event.get("amount", 0) for event in own)
+
+
+@pytest.mark.fault
+async def test_workers_killed_at_random_points_lose_and_double_nothing(place: Place) -> None:
+    events = await send_many(place, 60)
+    for _ in range(4):
+        worker = place.start_process()
+        # The start takes a second or two; after that every point of the processing has its chance.
+        await asyncio.sleep(1.5 + random.random() * 1.5)
+        assert end(worker, signal.SIGKILL) == -signal.SIGKILL
+    async with place.worker():
+        await place.stored(events, within=LONGER)
+        await place.settled()
+        await place.emptied()
+        await assert_profiles_are_the_sums(place, events)
+    assert await place.counter("duplicates") == 0
+    assert (await place.administration.depth()).dead_letters == 0
+
+
+@pytest.mark.fault
+async def test_events_wait_for_a_store_that_is_away(place: Place) -> None:
+    # A single message that is given up would be dead-lettered.
+    await place.use_queue(maxDeliveryCount=1)
+    events = await send_many(place, 5)
+    async with place.worker() as worker:
+        await place.stored(events)
+        place.backends.cosmos.kill()
+        try:
+            events += await send_many(place, 5)
+
+            async def noticed() -> bool:
+                return any("store" in problem for problem in worker.unready())
+
+            await place.until(noticed)
+        finally:
+            place.backends.cosmos.start()
+        await place.stored(events)
+        await place.settled()
+        await place.emptied()
+        await assert_profiles_are_the_sums(place, events)
+    assert (await place.administration.depth()).dead_letters == 0
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize(
+    "plan",
+    [
+        {"delayMilliseconds": 200},
+        {"failRatio": 0.3},
+        {"throttleRatio": 0.5, "retryAfterMilliseconds": 20},
+        {"failRatio": 0.1, "throttleRatio": 0.2, "delayMilliseconds": 20},
+    ],
+)
+async def test_a_store_that_is_slow_or_refuses_some_calls_costs_no_event(place: Place, plan: dict[str, float]) -> None:
+    events = await send_many(place, 20)
+    place.backends.cosmos.set_faults(**plan)
+    try:
+        async with place.worker():
+            await place.settled()
+    finally:
+        place.backends.cosmos.set_faults()
+    await place.stored(events)
+    assert (await place.administration.depth()).dead_letters == 0
+
+
+@pytest.mark.fault
+async def test_a_write_whose_answer_is_lost_is_stored_once_and_settled(place: Place) -> None:
+    async with place.worker():
+        await place.stored(await send_many(place, 1))
+        place.backends.cosmos.set_faults(dropAnswers=True)
+        try:
+            events = 10 + await send_many(place, 1)
+            await asyncio.sleep(1)
+        finally:
+            place.backends.cosmos.set_faults()
+        await place.stored(events)
+        await place.settled()
+    assert await place.counter("duplicates") == 0
+
+
+@pytest.mark.fault
+async def test_events_are_stored_while_redis_is_away_and_settled_when_it_is_back(place: Place) -> None:
+    first = await place.accept([page_view() for _ in range(12)], address="198.51.100.1")
+    async with place.worker():
+        place.backends.redis.kill()
+        try:
+            await place.send(first)
+            stored = await place.stored(12)
+        finally:
+            place.backends.redis.start()
+        assert sum(event["suspicious"] for event in stored) == 2
+        await place.send(await place.accept([page_view()]))
+        await place.stored(13)
+        await place.settled()
+
+
+@pytest.mark.fault
+async def test_a_worker_that_is_told_to_stop_settles_what_it_holds_and_gives_back_the_rest(place: Place) -> None:
+    place.processing["concurrency"] = {"steps": [{"depth": 0, "limit": 2}], "interval": "1s"}
+    events = await send_many(place, 150, events=2)
+    worker = place.start_process()
+
+    async def begun() -> bool:
+        return await place.store.count() > 0
+
+    await place.until(begun)
+    assert end(worker) == 0
+    stored = await place.store.count()
+    depth = await place.administration.depth()
+    assert stored + 2 * depth.active == events
+    assert await place.in_flight() == events - stored
+    async with place.worker():
+        await place.stored(events)
+        await place.settled()
+    assert await place.counter("duplicates") == 0
+
+
+@pytest.mark.fault
+async def test_a_worker_that_is_told_to_stop_while_the_store_is_away_gives_its_messages_back(place: Place) -> None:
+    events = await send_many(place, 2)
+    async with place.worker() as worker:
+        await place.stored(events)
+        place.backends.cosmos.set_faults(failRatio=1.0)
+        try:
+            events += await send_many(place, 2)
+
+            async def noticed() -> bool:
+                return any("store" in problem for problem in worker.unready())
+
+            await place.until(noticed)
+            worker.stopping.set()
+        finally:
+            place.backends.cosmos.set_faults()
+    assert (await place.administration.depth()).active == 2
+    async with place.worker():
+        await place.stored(events)
+        await place.settled()
+
+
+@pytest.mark.fault
+async def test_a_broker_that_is_killed_is_connected_again(place: Place) -> None:
+    events = await send_many(place, 2)
+    async with place.worker():
+        await place.stored(events)
+        place.backends.broker.kill()
+        place.backends.broker.start()
+        await place.reconnect()
+        events += await send_many(place, 2)
+        await place.stored(events)
+        await place.settled()
+
+
+async def test_locks_are_renewed_while_the_store_is_slow(place: Place) -> None:
+    # A single lock that is lost would dead-letter its message.
+    await place.use_queue(lockDuration="5s", maxDeliveryCount=1)
+    async with place.worker():
+        events = await send_many(place, 1)
+        await place.stored(events)
+        place.backends.cosmos.set_faults(failRatio=1.0)
+        try:
+            events += await send_many(place, 1)
+            await asyncio.sleep(8)
+            assert (await place.administration.depth()).active == 1
+        finally:
+            place.backends.cosmos.set_faults()
+        await place.stored(events)
+        await place.emptied()
+    assert (await place.administration.depth()).dead_letters == 0
