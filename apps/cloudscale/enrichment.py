@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 import zlib
-from datetime import UTC, datetime
+from datetime import datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
@@ -61,10 +60,12 @@ def payload_hash(event: Document) -> str:
     return hashlib.blake2b(_encode_sorted(event), digest_size=16).hexdigest()
 
 
-def partition_key(tenant_id: str, created_at: datetime, *, event_id: str, buckets: int) -> str:
-    """The logical partition of an event: its tenant and its own time's UTC month, and a bucket if there are any."""
-    moment = created_at if created_at.tzinfo is UTC else created_at.astimezone(UTC)
-    key = f"{tenant_id}:{moment.year:04d}-{moment.month:02d}"
+def partition_key(tenant_id: str, created_at: str, *, event_id: str, buckets: int) -> str:
+    """The logical partition of an event: its tenant and its own time's month, and a bucket if there are any.
+
+    ``created_at`` is RFC 3339 in UTC.
+    """
+    key = f"{tenant_id}:{created_at[:7]}"
     return key if buckets == 1 else f"{key}:{zlib.crc32(event_id.encode()) % buckets}"
 
 
@@ -78,9 +79,10 @@ def enrich(event: Document, common: Common, origin: Origin, *, buckets: int = 1)
     tenant_id = common.tenant_id
     event_id = common.event_id
     if event_id is None:
-        event_id = derive_id(tenant_id, origin.idempotency_key) if origin.idempotency_key else uuid.uuid4().hex
+        event_id = derive_id(tenant_id, origin.idempotency_key) if origin.idempotency_key else token_hex(16)
     key = origin.idempotency_key or f"e:{event_id}"
-    created_at = common.created_at or origin.received_at
+    received = as_utc(origin.received_at)
+    created_at = received if common.created_at is None else as_utc(common.created_at)
     acceptance = token_hex(8)
     correlation_id = common.correlation_id or origin.correlation_id
     document = {
@@ -89,8 +91,8 @@ def enrich(event: Document, common: Common, origin: Origin, *, buckets: int = 1)
         "partitionKey": partition_key(tenant_id, created_at, event_id=event_id, buckets=buckets),
         "eventId": event_id,
         "correlationId": correlation_id,
-        "createdAt": as_utc(created_at),
-        "receivedAt": as_utc(origin.received_at),
+        "createdAt": created_at,
+        "receivedAt": received,
         "clientAddress": origin.client_address,
         "payloadHash": digest,
         "schemaVersion": common.schema_version,

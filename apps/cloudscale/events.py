@@ -7,14 +7,18 @@ fields that no type knows are kept.
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from cloudscale.currencies import Currency
 from cloudscale.errors import CloudScaleError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAXIMUM_EVENT_BYTES = 65_536
 MAXIMUM_DEPTH = 16
@@ -117,8 +121,9 @@ def decode(body: bytes) -> Any:
         raise InvalidEventError(FieldError("", f"not valid JSON in UTF-8: {error}")) from None
     except RecursionError:
         raise InvalidEventError(FieldError("", f"nested deeper than {MAXIMUM_DEPTH} levels")) from None
-    # Each key is followed by a quote and a colon, so equal counts prove that no key was dropped as a duplicate.
-    if body.count(b'":') != _keys_of(value, 0):
+    # Where no colon follows white space, each key ends in quote and colon, and strings can only add more such pairs:
+    # equal counts then prove that no key was dropped as a duplicate.
+    if body.count(b'":') != _keys_of(value, 0) or _SPACED_COLON(body):
         _refuse_duplicate_keys(body)
     return value
 
@@ -132,7 +137,7 @@ def check_limits(event: Document) -> None:
     errors = [
         FieldError(f"/{escape(name)}", f"is reserved: {RESERVED.get(name, STORE_NAMES)}")
         for name in event
-        if name in RESERVED or name.startswith("_")
+        if name in RESERVED or name[:1] == "_"
     ]
     _walk(event, "", 0, errors)
     if errors:
@@ -141,7 +146,9 @@ def check_limits(event: Document) -> None:
 
 def as_utc(moment: datetime) -> str:
     """A moment as RFC 3339 text in UTC with microseconds, so that texts sort like the moments."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    # A tenth of the time that isoformat takes; it leaves out microseconds that are 0.
+    text: str = msgspec.to_builtins(moment if moment.tzinfo is UTC else moment.astimezone(UTC))
+    return text if len(text) == 27 else text[:19] + ".000000Z"
 
 
 def escape(name: str) -> str:
@@ -150,16 +157,24 @@ def escape(name: str) -> str:
 
 
 _decode = msgspec.json.Decoder().decode
+_SPACED_COLON = re.compile(rb"[ \t\n\r]:").search
 
 
 def _keys_of(value: object, depth: int) -> int:
     if depth > MAXIMUM_DEPTH:
         raise InvalidEventError(FieldError("", f"nested deeper than {MAXIMUM_DEPTH} levels"))
-    if isinstance(value, dict):
-        return len(value) + sum(_keys_of(each, depth + 1) for each in value.values() if isinstance(each, (dict, list)))
-    if isinstance(value, list):
-        return sum(_keys_of(each, depth + 1) for each in value if isinstance(each, (dict, list)))
-    return 0
+    members: Iterable[object]
+    if type(value) is dict:
+        keys, members = len(value), value.values()
+    elif type(value) is list:
+        keys, members = 0, value
+    else:
+        return 0
+    for each in members:
+        kind = type(each)
+        if kind is dict or kind is list:
+            keys += _keys_of(each, depth + 1)
+    return keys
 
 
 def _refuse_duplicate_keys(body: bytes) -> None:
@@ -173,17 +188,24 @@ def _refuse_duplicate_keys(body: bytes) -> None:
     json.loads(body, object_pairs_hook=unique)
 
 
-def _walk(value: object, pointer: str, depth: int, errors: list[FieldError]) -> None:
-    if isinstance(value, dict | list):
-        if depth > MAXIMUM_DEPTH or len(value) > MAXIMUM_KEYS:
-            errors.append(FieldError(pointer, f"exceeds {MAXIMUM_DEPTH} levels or {MAXIMUM_KEYS} entries"))
-            return
-        for name, each in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(name, str) and len(name) > MAXIMUM_NAME_CHARACTERS:
-                errors.append(FieldError(pointer, f"has a key of more than {MAXIMUM_NAME_CHARACTERS} characters"))
-            elif type(each) is not str or len(each) > MAXIMUM_STRING_CHARACTERS:
-                _walk(each, f"{pointer}/{escape(str(name))}", depth + 1, errors)
-    elif isinstance(value, str):
-        errors.append(FieldError(pointer, f"has more than {MAXIMUM_STRING_CHARACTERS} characters"))
-    elif type(value) is int and abs(value) > LARGEST_INTEGER:
-        errors.append(FieldError(pointer, "is beyond 2^53, where numbers lose digits: send it as a string"))
+def _walk(value: dict[str, Any] | list[Any], pointer: str, depth: int, errors: list[FieldError]) -> None:
+    if depth > MAXIMUM_DEPTH or len(value) > MAXIMUM_KEYS:
+        errors.append(FieldError(pointer, f"exceeds {MAXIMUM_DEPTH} levels or {MAXIMUM_KEYS} entries"))
+        return
+    for name, each in value.items() if type(value) is dict else enumerate(value):
+        kind = type(each)
+        if type(name) is str and len(name) > MAXIMUM_NAME_CHARACTERS:
+            errors.append(FieldError(pointer, f"has a key of more than {MAXIMUM_NAME_CHARACTERS} characters"))
+        elif kind is str:
+            if len(each) > MAXIMUM_STRING_CHARACTERS:
+                errors.append(_error_at(pointer, name, f"has more than {MAXIMUM_STRING_CHARACTERS} characters"))
+        elif kind is int:
+            if abs(each) > LARGEST_INTEGER:
+                wrong = "is beyond 2^53, where numbers lose digits: send it as a string"
+                errors.append(_error_at(pointer, name, wrong))
+        elif kind is dict or kind is list:
+            _walk(each, f"{pointer}/{escape(str(name))}", depth + 1, errors)
+
+
+def _error_at(pointer: str, name: str | int, message: str) -> FieldError:
+    return FieldError(f"{pointer}/{escape(str(name))}", message)

@@ -23,6 +23,11 @@ class ClientAddresses:
         self._networks = tuple(ip_network(network, strict=False) for network in trusted_proxies)
         self._is_trusted = lru_cache(REMEMBERED_PEERS)(self._look_up)
 
+    @property
+    def has_proxies(self) -> bool:
+        """Whether forwarded addresses are looked at at all."""
+        return bool(self._networks)
+
     def find(self, peer: str, forwarded_for: str | None) -> str:
         """The client's address.
 
@@ -45,6 +50,9 @@ class ClientAddresses:
 
     def _look_up(self, address: str) -> bool:
         parsed = _parse(address)
+        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+            # How a socket of both families shows its IPv4 peers (RFC 4291, section 2.5.5.2).
+            parsed = parsed.ipv4_mapped
         return parsed is not None and any(
             parsed.version == network.version and parsed in network for network in self._networks
         )

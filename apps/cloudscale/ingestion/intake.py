@@ -7,8 +7,8 @@ its content still goes through it, without events: whoever is over the limit get
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -82,7 +82,7 @@ class Intake:
             return None
         metrics.REJECTIONS.labels(problem.reason).inc()
         metrics.count_response(problem.status)
-        return answers.refusal(problem, correlation_id=uuid.uuid4().hex, instance=path)
+        return answers.refusal(problem, correlation_id=token_hex(16), instance=path)
 
     async def post_event(self, request: Request, read: Callable[[], Awaitable[bytes]]) -> Answer:
         """Answer a request with one event; ``read`` gets its body."""
@@ -127,7 +127,7 @@ class Intake:
         if problem.status not in (409, 429):
             metrics.REJECTIONS.labels(problem.reason).inc()
         return answers.refusal(
-            problem, correlation_id=correlation_id or uuid.uuid4().hex, instance=request.path, extra=extra
+            problem, correlation_id=correlation_id or token_hex(16), instance=request.path, extra=extra
         )
 
     def _limited(self, outcome: Outcome) -> Problem | None:

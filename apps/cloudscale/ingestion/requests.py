@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-import time
-import uuid
 import zlib
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -64,7 +63,7 @@ def correlation_id_of(request: Request) -> str:
     """
     given = request.header("x-correlation-id")
     if given is None:
-        return uuid.uuid4().hex
+        return token_hex(16)
     if not _TOKEN.fullmatch(given):
         raise refuse(
             400,
@@ -93,7 +92,7 @@ def origin_of(request: Request, correlation_id: str) -> Origin:
     if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
         # W3C Trace Context, section 3.2.2: what cannot be parsed is ignored.
         traceparent = None
-    return Origin(request.client, correlation_id, datetime.fromtimestamp(time.time(), UTC), key, traceparent)
+    return Origin(request.client, correlation_id, datetime.now(UTC), key, traceparent)
 
 
 def media_type_of(request: Request) -> str:
@@ -103,7 +102,7 @@ def media_type_of(request: Request) -> str:
         Refused: the charset is not UTF-8.
     """
     value = request.header("content-type")
-    if not value:
+    if not value or value == JSON:
         return JSON
     media_type, _, parameters = value.partition(";")
     if parameters and "charset" in parameters.lower() and "utf-8" not in parameters.lower().replace("utf8", "utf-8"):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import time
-import uuid
 from functools import partial
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import structlog
@@ -26,6 +26,7 @@ from cloudscale.settings import read_settings
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
+    from granian._granian import RSGIHeaders
     from granian._granian import RSGIHTTPProtocol as HTTPProtocol
     from granian.rsgi import Scope
 
@@ -78,7 +79,9 @@ class Server:
             _respond(protocol, busy)
             return
         headers = scope.headers
-        client = self._addresses.find(scope.client, headers.get("x-forwarded-for"))
+        # A proxy may add a line of its own below one that the client sent.
+        forwarded_for = _joined(headers, "x-forwarded-for") if self._addresses.has_proxies else None
+        client = self._addresses.find(scope.client, forwarded_for)
         request = Request(path, headers.get, headers.items, client, arrived_at)
         limit = MAXIMUM_EVENT_BYTES if single else MAXIMUM_BATCH_BYTES
         read = partial(_read, protocol, headers.get("content-length"), limit)
@@ -87,8 +90,13 @@ class Server:
         except Exception:
             log.exception("a request was not answered as it should", path=path)
             problem = Problem(500, "this is a mistake of the server: send the event again", "internal")
-            answer = refusal(problem, correlation_id=uuid.uuid4().hex, instance=path)
+            answer = refusal(problem, correlation_id=token_hex(16), instance=path)
         _respond(protocol, answer)
+
+
+def _joined(headers: RSGIHeaders, name: str) -> str:
+    """All lines of one header as if they were one (RFC 9110, section 5.3)."""
+    return ",".join(headers.get_all(name))  # type: ignore[attr-defined] # the stubs do not have it
 
 
 async def _read(protocol: HTTPProtocol, content_length: str | None, limit: int) -> bytes:
@@ -120,7 +128,7 @@ async def _read(protocol: HTTPProtocol, content_length: str | None, limit: int) 
 
 def _method_not_allowed(scope: Scope) -> Answer:
     problem = Problem(405, f"{scope.method} is not for {scope.path}: POST events there", "route")
-    return refusal(problem, correlation_id=uuid.uuid4().hex, instance=scope.path, extra=[("allow", "POST")])
+    return refusal(problem, correlation_id=token_hex(16), instance=scope.path, extra=[("allow", "POST")])
 
 
 def _respond(protocol: HTTPProtocol, answer: Answer) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from cloudscale import figures, metrics, tracing
@@ -76,7 +78,11 @@ class IngestionService:
         )
         keys = keys_of(self._pipeline)
         self._redis = Redis.from_url(
-            self._settings.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
+            self._settings.redis_url,
+            socket_timeout=REDIS_SECONDS,
+            socket_connect_timeout=REDIS_SECONDS,
+            # Requests do not wait for Redis to come back: this process limits them alone until it does.
+            retry=Retry(NoBackoff(), 0),
         )
         self._resources.push_async_callback(self._redis.aclose)
         admission = Admission(

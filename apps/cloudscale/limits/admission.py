@@ -8,6 +8,7 @@ and what belongs into the ledger waits here.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
@@ -73,6 +74,17 @@ class _LedgerEntry(msgspec.Struct, frozen=True):
 
 _NOTHING = _LedgerEntry(0)
 
+# KEYS: inflight, prefix of idempotency keys. ARGV is one MessagePack array of {key, its value, field, ...}. A key that
+# a retry has taken over meanwhile is the retry's.
+_RELEASE = """
+local reservations = cmsgpack.unpack(ARGV[1])
+for place = 1, #reservations, 3 do
+  local key = KEYS[2] .. reservations[place]
+  if redis.call('GET', key) == reservations[place + 1] then redis.call('DEL', key) end
+  redis.call('HDEL', KEYS[1], reservations[place + 2])
+end
+"""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[_Answer]).decode
 
@@ -91,13 +103,14 @@ class Admission:
         self._ttl = idempotency_ms
         self._breaker = breaker
         self._script = files("cloudscale.limits").joinpath("admission.lua").read_text()
+        self._release = redis.register_script(_RELEASE)
         self._digest = ""
         self._commits: deque[str] = deque()
         self._accepted: Counter[str] = Counter()
         self._entry = _NOTHING
         self._entries = 0
-        self._is_entry_on_its_way = False
         self._given_up = 0
+        self._turn = asyncio.Lock()
 
     @property
     def has_commits(self) -> bool:
@@ -144,11 +157,11 @@ class Admission:
         """Take back the reservations of events that were not sent, so that a retry is not mistaken for a copy."""
         if not events or self._breaker.state == "open":
             return
+        reservations = [
+            part for event in events for part in (event.key_in_tenant, event.payload_hash + event.field, event.field)
+        ]
         try:
-            pipeline = self._redis.pipeline(transaction=False)
-            pipeline.delete(*(self._idempotency + event.key_in_tenant for event in events))
-            pipeline.hdel(self._inflight, *(event.field for event in events))
-            await pipeline.execute()
+            await self._release(keys=[self._inflight, self._idempotency], args=[_encode(reservations)])
         except (RedisError, OSError, TimeoutError) as error:
             # The reservations stay marked as reserved, and a retry of one is treated as new.
             self._breaker.record_failure()
@@ -156,19 +169,23 @@ class Admission:
 
     async def flush(self) -> None:
         """Write down what the broker has acknowledged, when no group comes that would carry it."""
-        while self.has_commits and not self._is_entry_on_its_way:
+        while self.has_commits:
             if await self._call(int(time.time() * 1000), []) is None:
                 return
 
     async def _call(self, now: int, wire: Sequence[tuple[str, list[str]]]) -> list[_Answer] | None:
+        # One call at a time: numbers tell entries apart only in their order, and a call that overtook the one that
+        # writes an acknowledgement down would take a copy of that event for new.
+        async with self._turn:
+            return await self._call_in_turn(now, wire)
+
+    async def _call_in_turn(self, now: int, wire: Sequence[tuple[str, list[str]]]) -> list[_Answer] | None:
         try:
             self._breaker.before_call()
         except CircuitOpenError:
             metrics.CACHE_AVAILABLE.set(0)
             return None
-        # Numbers tell entries apart only in their order, so one at a time is on its way.
-        entry = _NOTHING if self._is_entry_on_its_way else self._next_entry()
-        self._is_entry_on_its_way |= entry is not _NOTHING
+        entry = self._next_entry()
         rates = self._rates
         argument = _encode(
             (
@@ -183,12 +200,7 @@ class Admission:
             metrics.CACHE_AVAILABLE.set(0)
             log.warning("requests are limited by this process alone: Redis cannot be reached", reason=str(error))
             return None
-        else:
-            if entry is not _NOTHING:
-                self._entry = _NOTHING
-        finally:
-            if entry is not _NOTHING:
-                self._is_entry_on_its_way = False
+        self._entry = _NOTHING
         self._breaker.record_success()
         metrics.CACHE_AVAILABLE.set(1)
         return answers
@@ -218,4 +230,6 @@ class Admission:
 
     def _judge_alone(self, client: str, events: Sequence[Enriched], now: int) -> Verdict:
         allowance = self._local.admit(client, now_milliseconds=now)
+        if allowance.refused_by is not None:
+            return Verdict(allowance)
         return Verdict(allowance, ["new"] * len(events), [""] * len(events))
