@@ -1,0 +1,28 @@
+"""What the manifests of a pipeline depend on besides its specification."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cloudscale_operator.kinds import Kind
+
+
+@dataclass(frozen=True)
+class Context:
+    """The operator's own options, and what it found in the cluster and in the pipeline's Secrets."""
+
+    image: str
+    image_pull_policy: str = "IfNotPresent"
+    image_pull_secrets: tuple[str, ...] = ()
+    log_format: str = "json"
+    authority_secret: str = ""
+    """Secret with the certificate authority of the backends, empty if there is none in the namespace."""
+    credentials_hash: str = ""
+    available: frozenset[Kind] = field(default_factory=frozenset)
+    """Optional kinds that the cluster has."""
+    alerting_rules: str = ""
+    """Prometheus rule groups as YAML, with ``${pipeline}`` and ``${namespace}`` to be filled in; empty for none."""
+    draining: bool = False
+    """The pipeline is being deleted: ingestion takes nothing any more, workers go on."""

@@ -1,0 +1,59 @@
+"""Everything that should exist for a pipeline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cloudscale.pipeline import GROUP, KIND, VERSION, EventPipeline
+from cloudscale_operator.kinds import KINDS, Manifest, kind_of
+from cloudscale_operator.manifests.configuration import build_configuration
+from cloudscale_operator.manifests.dashboard import build_dashboard
+from cloudscale_operator.manifests.disruption import build_disruption_budgets
+from cloudscale_operator.manifests.exposure import build_exposure
+from cloudscale_operator.manifests.identity import build_identity
+from cloudscale_operator.manifests.ingestion import build_ingestion
+from cloudscale_operator.manifests.monitoring import build_monitoring
+from cloudscale_operator.manifests.network import build_network_policies
+from cloudscale_operator.manifests.scaling import build_scaling
+from cloudscale_operator.manifests.worker import build_worker
+from cloudscale_operator.names import common_labels
+
+if TYPE_CHECKING:
+    from cloudscale_operator.context import Context
+
+
+def desired_objects(pipeline: EventPipeline, context: Context) -> list[Manifest]:
+    """The complete manifests, owned by the pipeline, in the order in which they are applied."""
+    built = [
+        build_configuration(pipeline),
+        *build_identity(pipeline),
+        *build_network_policies(pipeline),
+        *build_disruption_budgets(pipeline),
+        *build_ingestion(pipeline, context),
+        *build_worker(pipeline, context),
+        *build_dashboard(pipeline, context),
+        *build_scaling(pipeline, context),
+        *build_exposure(pipeline, context),
+        *build_monitoring(pipeline, context),
+    ]
+    return sorted((_owned(manifest, pipeline) for manifest in built), key=lambda item: KINDS.index(kind_of(item)))
+
+
+def _owned(manifest: Manifest, pipeline: EventPipeline) -> Manifest:
+    metadata = manifest["metadata"]
+    completed: dict[str, Any] = {
+        **metadata,
+        "namespace": pipeline.metadata.namespace,
+        "labels": {**common_labels(pipeline.metadata.name), **metadata.get("labels", {})},
+        "ownerReferences": [
+            {
+                "apiVersion": f"{GROUP}/{VERSION}",
+                "kind": KIND,
+                "name": pipeline.metadata.name,
+                "uid": pipeline.metadata.uid,
+                "controller": True,
+                "blockOwnerDeletion": True,
+            }
+        ],
+    }
+    return {**manifest, "metadata": completed}

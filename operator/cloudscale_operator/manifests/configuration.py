@@ -1,0 +1,40 @@
+"""The ConfigMap that holds the resource for the services, and the hash that rolls their pods when it matters."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from cloudscale.pipeline import EventPipeline, as_document
+from cloudscale_operator.kinds import CONFIG_MAP, Manifest
+from cloudscale_operator.names import CONFIGURATION_FILE, object_name
+
+# No service reads these, so a change of them (a scaled or paused pipeline) must not restart any.
+_ONLY_FOR_THE_OPERATOR = ("paused", "identity", "expose", "placement", "deletion", "drainDeadline", "dashboard")
+
+
+def build_configuration(pipeline: EventPipeline) -> Manifest:
+    """The ConfigMap with the resource, every default written out."""
+    return {
+        "apiVersion": CONFIG_MAP.api_version,
+        "kind": CONFIG_MAP.kind,
+        "metadata": {"name": object_name(pipeline.metadata.name, "pipeline")},
+        "data": {CONFIGURATION_FILE: json.dumps(_document(pipeline), indent=2, sort_keys=True) + "\n"},
+    }
+
+
+def configuration_hash(pipeline: EventPipeline) -> str:
+    """A digest of what the services read at their start."""
+    spec: dict[str, Any] = _document(pipeline)["spec"]
+    read = {name: section for name, section in spec.items() if name not in _ONLY_FOR_THE_OPERATOR}
+    for role in ("ingestion", "processing"):
+        read[role] = {name: value for name, value in read[role].items() if name not in ("replicas", "resources")}
+    return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _document(pipeline: EventPipeline) -> dict[str, Any]:
+    document = as_document(pipeline)
+    # Generation, labels and annotations change without any meaning to a service.
+    document["metadata"] = {"name": pipeline.metadata.name, "namespace": pipeline.metadata.namespace}
+    return document

@@ -1,0 +1,62 @@
+"""Ways in from outside of the cluster: an Ingress or a Gateway API HTTPRoute."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cloudscale_operator.kinds import HTTP_ROUTE, INGRESS, Manifest
+from cloudscale_operator.names import INGESTION, object_name
+
+if TYPE_CHECKING:
+    from cloudscale.pipeline import EventPipeline, Gateway, Ingress
+    from cloudscale_operator.context import Context
+
+SERVICE_PORT = 80
+
+
+def build_exposure(pipeline: EventPipeline, context: Context) -> list[Manifest]:
+    """Whatever of the two the specification asks for; an HTTPRoute only where the cluster has the kind."""
+    expose = pipeline.spec.expose
+    built = []
+    if expose.ingress:
+        built.append(_ingress(pipeline, expose.ingress))
+    if expose.gateway and HTTP_ROUTE in context.available:
+        built.append(_route(pipeline, expose.gateway))
+    return built
+
+
+def _ingress(pipeline: EventPipeline, ingress: Ingress) -> Manifest:
+    service = object_name(pipeline.metadata.name, INGESTION)
+    path = {
+        "path": "/",
+        "pathType": "Prefix",
+        "backend": {"service": {"name": service, "port": {"number": SERVICE_PORT}}},
+    }
+    specification: dict[str, Any] = {"rules": [{"host": ingress.host, "http": {"paths": [path]}}]}
+    if ingress.class_name:
+        specification["ingressClassName"] = ingress.class_name
+    if ingress.tls_secret_name:
+        specification["tls"] = [{"hosts": [ingress.host], "secretName": ingress.tls_secret_name}]
+    return {
+        "apiVersion": INGRESS.api_version,
+        "kind": INGRESS.kind,
+        "metadata": {"name": service},
+        "spec": specification,
+    }
+
+
+def _route(pipeline: EventPipeline, gateway: Gateway) -> Manifest:
+    service = object_name(pipeline.metadata.name, INGESTION)
+    parent = {"name": gateway.name} | ({"namespace": gateway.namespace} if gateway.namespace else {})
+    specification: dict[str, Any] = {
+        "parentRefs": [parent],
+        "rules": [{"backendRefs": [{"name": service, "port": SERVICE_PORT}]}],
+    }
+    if gateway.hostnames:
+        specification["hostnames"] = list(gateway.hostnames)
+    return {
+        "apiVersion": HTTP_ROUTE.api_version,
+        "kind": HTTP_ROUTE.kind,
+        "metadata": {"name": service},
+        "spec": specification,
+    }

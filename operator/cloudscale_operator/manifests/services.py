@@ -1,0 +1,29 @@
+"""The Services in front of the pods."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloudscale_operator.kinds import SERVICE, Manifest
+from cloudscale_operator.names import object_name, selector_labels
+
+if TYPE_CHECKING:
+    from cloudscale.pipeline import EventPipeline
+
+
+def build_service(pipeline: EventPipeline, component: str, ports: dict[str, tuple[int, int]]) -> Manifest:
+    """A Service inside of the cluster; ``ports`` are port and pod port by the name that both have."""
+    name = pipeline.metadata.name
+    return {
+        "apiVersion": SERVICE.api_version,
+        "kind": SERVICE.kind,
+        "metadata": {"name": object_name(name, component), "labels": selector_labels(name, component)},
+        "spec": {
+            "type": "ClusterIP",
+            "selector": selector_labels(name, component),
+            "ports": [
+                {"name": port_name, "port": port, "targetPort": target, "protocol": "TCP"}
+                for port_name, (port, target) in ports.items()
+            ],
+        },
+    }

@@ -1,0 +1,58 @@
+"""Every name that the operator gives: objects, labels, annotations, ports and paths."""
+
+from __future__ import annotations
+
+from cloudscale.pipeline import GROUP
+
+OPERATOR = "cloudscale-operator"
+"""Field manager of everything applied, and the value of the managed-by label."""
+
+FINALIZER = f"{GROUP}/drain"
+
+INGESTION = "ingestion"
+WORKER = "worker"
+DASHBOARD = "dashboard"
+ROLES = (INGESTION, WORKER, DASHBOARD)
+
+PIPELINE_LABEL = f"{GROUP}/pipeline"
+COMPONENT_LABEL = "app.kubernetes.io/component"
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+
+CONFIGURATION_HASH = f"{GROUP}/configuration-hash"
+"""On pod templates: changes when a service would read something else at its start, and so rolls the pods."""
+CREDENTIALS_HASH = f"{GROUP}/credentials-hash"
+"""On pod templates: changes when a Secret that a service reads at its start does."""
+
+HTTP_PORT = 8080
+METRICS_PORT = 9090
+
+CONFIGURATION_DIRECTORY = "/etc/cloudscale/pipeline"
+CONFIGURATION_FILE = "pipeline.json"
+AUTHORITY_DIRECTORY = "/etc/cloudscale/authority"
+AUTHORITY_KEY = "ca.crt"
+TOKEN_DIRECTORY = "/etc/cloudscale/token"  # noqa: S105 - a path
+METRICS_DIRECTORY = "/var/run/cloudscale"
+
+PIPELINE_SERVICE_ACCOUNT = "pipeline"
+BROKER = "broker"
+
+
+def object_name(pipeline: str, part: str) -> str:
+    """The name of the pipeline's object for ``part``: ``{pipeline}-{part}``."""
+    return f"{pipeline}-{part}"
+
+
+def selector_labels(pipeline: str, component: str | None = None) -> dict[str, str]:
+    """Labels that select the pods of a pipeline, or of one role of it. They never change."""
+    labels = {"app.kubernetes.io/name": "cloudscale", "app.kubernetes.io/instance": pipeline}
+    return labels | ({COMPONENT_LABEL: component} if component else {})
+
+
+def common_labels(pipeline: str) -> dict[str, str]:
+    """Labels of every object that belongs to a pipeline."""
+    return {
+        **selector_labels(pipeline),
+        "app.kubernetes.io/part-of": "cloudscale",
+        MANAGED_BY_LABEL: OPERATOR,
+        PIPELINE_LABEL: pipeline,
+    }
