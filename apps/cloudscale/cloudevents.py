@@ -3,7 +3,8 @@
 Structured mode is one JSON object that is the envelope, binary mode has the attributes in ``ce-`` headers and the data
 as the body (CloudEvents HTTP Protocol Binding 1.0.2, section 3). ``type`` ``com.cloudscale.page_view`` names the event
 type; ``data`` holds its fields; extension attributes named like a common field in lower case (``tenantid``) are that
-field.
+field. What else identifies the event stays in its field ``cloudEvent``, and so do extensions whose names the pipeline
+has a use of its own for, such as ``traceparent``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from cloudscale.events import FieldError, InvalidEventError
+from cloudscale.events import RESERVED, FieldError, InvalidEventError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,6 +29,7 @@ _EXTENSIONS = {
     name.lower(): name for name in ("tenantId", "userId", "correlationId", "causationId", "schemaVersion", "eventId")
 }
 _CONTEXT = {"specversion", "type", "id", "source", "time", "subject", "datacontenttype", "dataschema", "data"}
+_KEPT = {"id", "source", "subject", "dataschema"}
 
 
 def derive_id(*parts: str) -> str:
@@ -81,12 +83,13 @@ def _event_of(attributes: Mapping[str, object], data: object, *, where: str) -> 
     for name, value in attributes.items():
         if name in _EXTENSIONS:
             event.setdefault(_EXTENSIONS[name], _number(value) if name == "schemaversion" else value)
-        elif name not in _CONTEXT:
+        elif name not in _CONTEXT and name not in RESERVED:
             event.setdefault(name, value)
     if attributes.get("time") is not None:
         event.setdefault("createdAt", attributes["time"])
     event.setdefault("eventId", derive_id(str(attributes["source"]), str(attributes["id"])))
-    event["cloudEvent"] = {name: attributes[name] for name in ("id", "source", "subject") if name in attributes}
+    kept = (name for name in attributes if name in _KEPT or name in RESERVED)
+    event["cloudEvent"] = {name: attributes[name] for name in sorted(kept)}
     return event
 
 
