@@ -213,3 +213,12 @@ async def test_values_are_never_pasted_into_sql(container: ContainerProxy) -> No
     assert await select(container, query, values={"@text": trick}) == ["1"]
     assert await select(container, query, values={"@text": "' OR 1=1 --"}) == []
     assert await select(container, "SELECT VALUE c['no\\' such'] FROM c") == []
+
+
+async def test_ids_are_found_with_and_without_their_partition(filled: Filled) -> None:
+    container, _ = filled
+    query = "SELECT VALUE c.n FROM c WHERE c.id IN ('item-003', 'item-010', 'missing')"
+    assert await select(container, query) == [3, 10]
+    assert await select(container, query, partition_key="p3") == [3, 10]
+    assert await select(container, "SELECT VALUE c.n FROM c WHERE c.id = 'item-004' AND c.pk = 'p3'") == []
+    assert sorted(await select(container, "SELECT VALUE c.n FROM c WHERE c.id = 'item-004' OR c.n = 7")) == [4, 7]

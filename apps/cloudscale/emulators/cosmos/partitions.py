@@ -45,6 +45,11 @@ class Partitions:
             self._pending[_cache_key(components)] = number
         return number
 
+    def all(self, limit: int) -> list[int] | None:
+        """The numbers of all partitions, or None when there are more than ``limit``."""
+        rows = self._connection.execute(f"SELECT number FROM {self._table} LIMIT ?", (limit + 1,)).fetchall()
+        return [number for (number,) in rows] if len(rows) <= limit else None
+
     def keep(self) -> None:
         """The write succeeded."""
         if self._pending:

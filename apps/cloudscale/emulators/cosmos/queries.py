@@ -14,7 +14,7 @@ from cloudscale.emulators.cosmos.protocol import Request, Response
 from cloudscale.emulators.cosmos.query.ast import Expression, Logical, Query
 from cloudscale.emulators.cosmos.query.execution import Page, decode_token, run_page
 from cloudscale.emulators.cosmos.query.expressions import ExpressionCompiler
-from cloudscale.emulators.cosmos.query.narrowing import Narrowing, narrow
+from cloudscale.emulators.cosmos.query.narrowing import MAXIMUM_POINTS, Narrowing, narrow
 from cloudscale.emulators.cosmos.query.parser import parse_query
 from cloudscale.emulators.cosmos.query.request import QueryRequest, parse_request
 from cloudscale.emulators.cosmos.query.scope import Bindings, Scope, document_root
@@ -134,17 +134,24 @@ def _candidates(documents: Documents, extent: Extent, narrowing: Narrowing) -> l
     """The numbers of the only documents that can match, where the condition names their ids."""
     if narrowing.points is None:
         return None
+    everywhere: list[int] = []
+    if extent.partition is None and any(key is None for key, _ in narrowing.points):
+        # An id without its partition may be in every one; with few partitions that is still no search.
+        few = documents.partitions.all(MAXIMUM_POINTS // max(1, len(narrowing.points)))
+        if few is None:
+            return None
+        everywhere = few
     numbers: set[int] = set()
     for key, name in narrowing.points:
         if extent.partition is not None:
-            partition: int | None = extent.partition
+            partitions = [extent.partition]
         elif key is not None:
             partition = documents.partitions.find(key)
+            partitions = [] if partition is None else [partition]
         else:
-            return None
-        number = None if partition is None else documents.keys.find(key_digest(partition, name))
-        if number is not None:
-            numbers.add(number)
+            partitions = everywhere
+        found = (documents.keys.find(key_digest(partition, name)) for partition in partitions)
+        numbers.update(number for number in found if number is not None)
     return sorted(numbers)
 
 

@@ -19,6 +19,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeVar
 
@@ -29,6 +30,7 @@ from cloudscale.emulators.cosmos.errors import CosmosError
 FsyncPolicy = Literal["always", "interval"]
 
 READER_THREADS: Final = 2
+LOCK_PATIENCE: Final = timedelta(seconds=30)
 CHECKPOINT_SECONDS: Final = 1.0
 # The log is cut back to nothing when it has grown beyond this; until then its pages are used again.
 LOG_BYTES: Final = 64 * 1024 * 1024
@@ -67,6 +69,7 @@ class Storage:
         self.connection.execute("PRAGMA wal_autocheckpoint=0")
         self._waiting: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = []
         self._touched: dict[Participant, None] = {}
+        self._stale: dict[Participant, None] = {}
         self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._pool = ThreadPoolExecutor(READER_THREADS, thread_name_prefix="query")
         self._written = threading.Event()
@@ -75,7 +78,9 @@ class Storage:
         self._checkpointer.start()
 
     def _connect(self, cache_kibibytes: int) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=30.0)
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, timeout=LOCK_PATIENCE.total_seconds()
+        )
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA cache_size=-{cache_kibibytes}")
         connection.text_factory = bytes
@@ -109,6 +114,7 @@ class Storage:
         answers: list[tuple[asyncio.Future[Any], Any]] = []
         participants: dict[Participant, None] = {}
         try:
+            self._reload_stale()
             self.connection.execute("BEGIN IMMEDIATE")
             for work, future in group:
                 answers.append((future, self._run(work)))
@@ -117,7 +123,7 @@ class Storage:
             self.connection.execute("COMMIT")
         except sqlite3.Error as error:
             log.exception("cannot commit", writes=len(group))
-            self._fail(group, participants | self._touched, error)
+            self._fail([future for _, future in group], participants | self._touched, error)
             return
         self._written.set()
         for future, answer in answers:
@@ -134,10 +140,13 @@ class Storage:
             result = work()
             for participant in self._touched:
                 participant.flush()
-        except sqlite3.Error:
-            raise
         except Exception as error:
+            # SQLite ends the whole transaction when the disk fails it; anything else is this write's own affair.
+            if not self.connection.in_transaction:
+                raise
             self._roll_back_write()
+            if isinstance(error, sqlite3.Error):
+                return CosmosError(500, f"The store refused the write: {error}.")
             return error
         self.connection.execute("RELEASE write")
         for participant in self._touched:
@@ -151,22 +160,27 @@ class Storage:
             participant.discard()
 
     def _fail(
-        self,
-        group: list[tuple[Callable[[], Any], asyncio.Future[Any]]],
-        participants: dict[Participant, None],
-        error: sqlite3.Error,
+        self, futures: list[asyncio.Future[Any]], participants: dict[Participant, None], error: sqlite3.Error
     ) -> None:
-        with suppress(sqlite3.OperationalError):
+        if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")
         self._touched = {}
+        self._stale |= participants
         for participant in participants:
             participant.discard()
-            participant.reload()
-        for _, future in group:
+        for future in futures:
             if not future.done():
                 future.set_exception(
                     CosmosError(503, f"The store cannot write: {error}. Check the disk and try again.")
                 )
+        with suppress(sqlite3.Error):
+            self._reload_stale()
+
+    def _reload_stale(self) -> None:
+        """Make memory agree with the tables again after a failed commit; until that succeeds nothing is written."""
+        while self._stale:
+            next(iter(self._stale)).reload()
+            self._stale.pop(next(iter(self._stale)))
 
     async def query(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run ``work`` on a thread with a connection of its own, which sees what is committed when it starts."""
@@ -185,7 +199,9 @@ class Storage:
             self._readers.put(reader)
 
     def _checkpoint_regularly(self) -> None:
+        # Without patience: waiting for a long query to end, a checkpoint would keep every writer waiting too.
         connection = self._connect(1024)
+        connection.execute("PRAGMA busy_timeout=0")
         wal = self._path.with_name(self._path.name + "-wal")
         try:
             while not self._closing.is_set():
@@ -194,7 +210,8 @@ class Storage:
                 self._written.clear()
                 with suppress(sqlite3.OperationalError):
                     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-                    # After the passive pass few pages are left, so writers wait only for those.
+                    # After the passive pass few pages are left, so writers wait only for those. With a query under
+                    # way this does nothing; the log shrinks a second later.
                     if wal.exists() and wal.stat().st_size > LOG_BYTES:
                         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         finally:
