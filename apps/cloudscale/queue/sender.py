@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
@@ -26,6 +27,11 @@ log = structlog.get_logger(__name__)
 OPEN_SECONDS = 5.0
 SEND_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
+
+IDLE_SECONDS = 300.0
+"""Service Bus detaches a link that was not used for ten minutes; an older one is opened anew before it is used, so that
+the first request after a quiet night is not refused."""
+
 MAXIMUM_TRANSFER_BYTES = 200 * 1024
 """Bodies that go into one transfer; with its headers it stays below the 256 KiB of the Standard tier."""
 
@@ -45,6 +51,7 @@ class EventSender:
         self._properties: dict[str | bytes, int | float | bytes | bool | str | uuid.UUID] = {"pipeline": pipeline}
         self._resources = AsyncExitStack()
         self._sender: ServiceBusSender | None = None
+        self._used_at = 0.0
 
     async def __aenter__(self) -> Self:
         return self
@@ -71,6 +78,7 @@ class EventSender:
         except BackendError:
             await self.disconnect()
             raise
+        self._used_at = time.monotonic()
 
     async def send(self, bodies: Sequence[bytes]) -> None:
         """Send message bodies; all are acknowledged when this returns.
@@ -80,6 +88,8 @@ class EventSender:
             BackendUnavailableError: the broker did not take all of them.
             CredentialError: the broker refuses the credential.
         """
+        if time.monotonic() - self._used_at > IDLE_SECONDS:
+            await self.disconnect()
         await self.connect()
         sender = self._sender
         if sender is None:
@@ -99,6 +109,7 @@ class EventSender:
             # A link whose transfer was interrupted may answer the next one with this one's outcome.
             await self.disconnect()
             raise
+        self._used_at = time.monotonic()
 
     async def disconnect(self) -> None:
         """Close the link; never raises, because what matters has been answered by then."""
