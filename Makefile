@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIPELINE ?= examples/clickstream.yaml
 PURCHASES ?= ../shared/data/cdnow-purchases.jsonl.gz
-SCENARIO ?= first-bound
+SCENARIO ?=
 
 .DEFAULT_GOAL := help
 
@@ -13,7 +13,7 @@ $(VENV)/.installed: requirements/dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help install run test test-fast lint format lock coverage replay-all bench cluster cluster-down e2e crds clean
+.PHONY: help install run test test-fast lint format lock coverage replay-all bench guard cluster cluster-down e2e crds clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -52,10 +52,13 @@ lock:  ## resolve the dependencies of pyproject.toml anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra apps --extra operator --extra tracing pyproject.toml -o requirements/runtime.lock
 
 replay-all: install  ## replay all 69,659 purchases of PURCHASES, twice, and compare what is stored with the file
-	$(BIN)/python -m bench replay $(PURCHASES)
+	$(BIN)/python -m bench.replay $(PURCHASES)
 
-bench: install  ## run one load scenario and write its result to bench/results (SCENARIO=NAME; see bench/README.md)
+bench: install  ## run the load scenarios and record their results (SCENARIO=NAME for one; needs oha, see bench/README.md)
 	$(BIN)/python -m bench run $(SCENARIO)
+
+guard: install  ## has the pipeline become slower, compared with a handler that only parses? (needs wrk)
+	$(BIN)/python -m bench.guard
 
 cluster: install  ## a kind cluster with KEDA, the backends, the operator and a sample pipeline
 	kind/up.sh
