@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudscale.store.leases import Lease, LeaseStore, prolonged, wanted
+
+if TYPE_CHECKING:
+    from cloudscale.store.events import EventStore
+
+NOW = datetime(2024, 5, 1, tzinfo=UTC)
+LATER, EARLIER = NOW + timedelta(seconds=10), NOW - timedelta(seconds=10)
+
+
+def lease(name: str, owner: str = "", expires_at: datetime = LATER) -> Lease:
+    return Lease(id=name, owner=owner, expires_at=expires_at)
+
+
+def test_the_only_worker_wants_all_free_leases() -> None:
+    assert [each.id for each in wanted([lease("a"), lease("b")], "me", NOW)] == ["a", "b"]
+
+
+def test_a_lease_that_ran_out_is_free() -> None:
+    assert [each.id for each in wanted([lease("a", "other", EARLIER)], "me", NOW)] == ["a"]
+
+
+def test_a_newcomer_takes_one_from_whoever_has_most() -> None:
+    leases = [lease("a", "rich"), lease("b", "rich"), lease("c", "rich"), lease("d", "poor")]
+    (taken,) = wanted(leases, "me", NOW)
+    assert taken.owner == "rich"
+
+
+def test_a_single_lease_is_left_where_it_is() -> None:
+    assert wanted([lease("a", "other")], "me", NOW) == []
+
+
+@given(st.integers(1, 12), st.lists(st.sampled_from(["w1", "w2", "w3"]), min_size=5, max_size=60))
+def test_workers_that_take_turns_end_up_with_fair_shares(ranges: int, turns: list[str]) -> None:
+    owners = dict.fromkeys(map(str, range(ranges)), "")
+    rounds = [*turns, *["w1", "w2", "w3"] * ranges]
+    for worker in rounds:
+        for each in wanted([lease(name, owner) for name, owner in owners.items()], worker, NOW):
+            owners[each.id] = worker
+    counts = sorted(list(owners.values()).count(worker) for worker in ("w1", "w2", "w3"))
+    assert "" not in owners.values()
+    assert counts[-1] - counts[0] <= 1
+    assert all(not wanted([lease(*pair) for pair in owners.items()], worker, NOW) for worker in ("w1", "w2", "w3"))
+
+
+async def test_of_two_workers_that_write_a_lease_one_succeeds(store: EventStore) -> None:
+    leases = LeaseStore(store)
+    await leases.create(lease("a"))
+    await leases.create(lease("a", "too late"))
+    (read,) = await leases.all()
+    first = await leases.write(prolonged(read, "one", timedelta(seconds=9)))
+    assert first is not None
+    assert await leases.write(prolonged(read, "two", timedelta(seconds=9))) is None
+    again = await leases.write(prolonged(first, "one", timedelta(seconds=9)))
+    assert again is not None
+    assert again.owner == "one"
+    await leases.remove(again)
+    await leases.remove(again)
+    assert await leases.all() == []

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloudscale.store.profiles import Profile, ProfileStore, partition_of, profile_id
+
+if TYPE_CHECKING:
+    from cloudscale.store.events import EventStore
+
+
+def profile(user: str, **fields: object) -> Profile:
+    made = Profile(id=profile_id(user), partition_key=partition_of("t1", user), tenant_id="t1", user_id=user)
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
+@given(st.text(min_size=1, max_size=300), st.text(min_size=1, max_size=300))
+def test_profile_ids_are_safe_bounded_and_different(one: str, other: str) -> None:
+    assert not set(profile_id(one)) & set("/\\?#")
+    assert len(profile_id(one)) <= 255
+    assert (profile_id(one) == profile_id(other)) == (one == other)
+
+
+@pytest.mark.parametrize("user", ["u1", "a/b#c?d\\e", "漢字 🙂", "x" * 300, "%2F"])
+async def test_a_profile_comes_back_as_it_was_written(store: EventStore, user: str) -> None:
+    profiles = ProfileStore(store)
+    written = profile(user, score=61, counts={"purchase": 1}, purchases={"EUR": 9.99}, position={"00-FF": 7})
+    assert await profiles.write([written])
+    assert await profiles.get("t1", user) == written
+
+
+async def test_a_profile_that_was_changed_since_is_not_overwritten(store: EventStore) -> None:
+    profiles = ProfileStore(store)
+    stale = profile("u")
+    assert await profiles.write([stale])
+    fresh = await profiles.get("t1", "u")
+    assert fresh is not None
+    fresh.score = 5
+    assert await profiles.write([fresh])
+    stale.score = 1
+    assert not await profiles.write([stale])
+    stored = await profiles.get("t1", "u")
+    assert stored is not None
+    assert stored.score == 5
+
+
+async def test_a_profile_that_exists_is_not_created_again(store: EventStore) -> None:
+    profiles = ProfileStore(store)
+    assert await profiles.write([profile("u", score=5)])
+    assert not await profiles.write([profile("u")])
+
+
+async def test_profiles_are_counted_and_the_best_come_first(store: EventStore) -> None:
+    profiles = ProfileStore(store)
+    for number in range(5):
+        await profiles.write([profile(f"u{number}", score=number)])
+    assert await profiles.count() == 5
+    assert [found.score for found in await profiles.top(limit=2)] == [4, 3]
+    assert await profiles.top(tenant_id="t2") == []
