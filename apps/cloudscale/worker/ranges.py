@@ -51,8 +51,10 @@ class OwnedRanges:
             return
         current = await self._feed.ranges(refresh=True)
         leases = {FeedRange.of(lease.id): lease for lease in await self._leases.all()}
-        for missing in current - leases.keys():
-            await self._leases.create(_first_lease(missing, leases))
+        if missing := current - leases.keys():
+            for of in missing:
+                await self._leases.create(_first_lease(of, leases))
+            leases = {FeedRange.of(lease.id): lease for lease in await self._leases.all()}
         for gone in leases.keys() - current if current <= leases.keys() else ():
             await self._leases.remove(leases[gone])
         there = [lease for of, lease in leases.items() if of in current]

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ConstantBackoff
+from tests.servers.redis import RedisServer, redis_server
+from tests.waiting import wait_until
+
+from cloudscale.circuit_breaker import CircuitBreaker
+from cloudscale.errors import BackendUnavailableError
+from cloudscale.limits.keys import Keys
+from cloudscale.limits.ledger import Ledger, Settlement
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from typing import Literal
+
+
+class Book:
+    """A ledger on a real server, and what is in it."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.keys = Keys(namespace="test", name=uuid.uuid4().hex)
+        second = timedelta(seconds=1)
+        breaker = CircuitBreaker(failure_ratio=1, window=second, minimum_calls=1, open_for=timedelta(milliseconds=50))
+        self.ledger = Ledger(redis, keys=self.keys, breaker=breaker)
+
+    async def accept(self, *settlements: Settlement) -> None:
+        await self.redis.hset(self.keys.inflight, mapping={each.field: "c1" for each in settlements})
+
+    async def in_flight(self) -> int:
+        return int(await self.redis.hlen(self.keys.inflight))
+
+    async def counts(self, key: str) -> dict[str, int]:
+        counts: dict[bytes, bytes] = await self.redis.hgetall(key)  # type: ignore[assignment] # bytes, undecoded
+        return {name.decode(): int(count) for name, count in counts.items()}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+async def book(server: RedisServer) -> AsyncIterator[Book]:
+    async with Redis.from_url(server.url, retry=Retry(ConstantBackoff(0.05), 1)) as redis:
+        yield Book(redis)
+
+
+def ended(
+    event_id: str, kind: Literal["stored", "redelivered", "duplicate", "dead"] = "stored", reason: str = ""
+) -> Settlement:
+    return Settlement("t1", event_id, "a1", "2024-05-01T10", kind, reason)
+
+
+async def test_each_acceptance_is_settled_and_counted_once(book: Book) -> None:
+    endings = [
+        ended("1"),
+        ended("2", "redelivered"),
+        ended("3", "duplicate"),
+        ended("4", "dead", "ValidationFailed"),
+    ]
+    await book.accept(*endings)
+    assert await book.ledger.settle(endings) == [True, True, True, True]
+    assert await book.ledger.settle(endings) == [True, False, False, False]
+    assert await book.in_flight() == 0
+    assert await book.counts(book.keys.duplicates) == {"t1\n2024-05-01T10": 1}
+    assert await book.counts(book.keys.dead_letters) == {"t1\n2024-05-01T10\nValidationFailed": 1}
+
+
+async def test_what_was_never_accepted_is_not_counted(book: Book) -> None:
+    assert await book.ledger.settle([ended("1", "duplicate"), ended("2", "dead", "ValidationFailed")]) == [False, False]
+    assert await book.counts(book.keys.duplicates) == {}
+
+
+async def test_thousands_are_settled_in_one_call(book: Book) -> None:
+    endings = [ended(str(number)) for number in range(10_000)]
+    await book.accept(*endings)
+    assert all(await book.ledger.settle(endings))
+    assert await book.in_flight() == 0
+
+
+async def test_a_replay_is_entered_again_once_however_often_it_is_tried(book: Book) -> None:
+    ending = ended("1", "dead", "ValidationFailed")
+    await book.accept(ending)
+    await book.ledger.settle([ending])
+    acceptance = ("t1", "1", "a1")
+    assert await book.ledger.reenter([acceptance]) == 1
+    assert await book.ledger.reenter([acceptance]) == 0
+    assert await book.in_flight() == 1
+    assert await book.counts(book.keys.dead_letters) == {"t1\n2024-05-01T10\nValidationFailed": 0}
+    await book.ledger.settle([ended("1")])
+    assert await book.ledger.reenter([acceptance]) == 0
+    assert await book.in_flight() == 0
+
+
+async def test_a_discarded_dead_letter_cannot_be_entered_again(book: Book) -> None:
+    ending = ended("1", "dead", "ValidationFailed")
+    await book.accept(ending)
+    await book.ledger.settle([ending])
+    await book.ledger.forget_dead([])
+    await book.ledger.forget_dead([("t1", "1", "a1")])
+    assert await book.ledger.reenter([("t1", "1", "a1")]) == 0
+    assert await book.counts(book.keys.dead_letters) == {"t1\n2024-05-01T10\nValidationFailed": 1}
+
+
+@pytest.mark.fault
+async def test_settlements_wait_while_redis_is_away(server: RedisServer, book: Book) -> None:
+    endings = [ended("1"), ended("2", "duplicate")]
+    await book.accept(*endings)
+    server.kill()
+    try:
+        assert await book.ledger.settle(endings) == [True, True]
+        assert await book.ledger.settle([ended("3")]) == [True]
+        await book.ledger.flush()
+        assert book.ledger.waiting == 3
+        with pytest.raises(BackendUnavailableError, match="enter 1 dead letters"):
+            await book.ledger.reenter([("t1", "1", "a1")])
+        with pytest.raises(BackendUnavailableError, match="forget 1 dead letters"):
+            await book.ledger.forget_dead([("t1", "1", "a1")])
+    finally:
+        server.start()
+
+    async def flushed() -> bool:
+        await book.ledger.flush()
+        return book.ledger.waiting == 0
+
+    await wait_until(flushed, within=timedelta(seconds=20))
+    assert await book.in_flight() == 0
+    assert await book.counts(book.keys.duplicates) == {"t1\n2024-05-01T10": 1}

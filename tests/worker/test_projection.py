@@ -1,0 +1,134 @@
+"""Profiles follow the change feed exactly once, whoever reads it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cloudscale.errors import BackendError
+from cloudscale.store.feed import EventFeed
+from cloudscale.store.leases import LeaseStore
+from cloudscale.store.profiles import ProfileStore
+from cloudscale.worker.projection import Projection
+from cloudscale.worker.ranges import OwnedRanges
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from tests.worker.place import Place
+
+SCORING = {"page_view": 1}
+
+
+def documents(first: int, count: int, users: int = 5) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": str(number),
+            "partitionKey": f"t1:2024-{number % 12 + 1:02d}",
+            "tenantId": "t1",
+            "userId": f"u{number % users}",
+            "eventType": "page_view",
+            "createdAt": "2024-05-01T10:00:00.000000Z",
+            "payloadHash": "h",
+            "acceptance": "a",
+        }
+        for number in range(first, first + count)
+    ]
+
+
+@asynccontextmanager
+async def projection(place: Place, owner: str) -> AsyncIterator[tuple[Projection, OwnedRanges]]:
+    async with EventFeed(place.resource.spec.store, place.settings) as feed:
+        ranges = OwnedRanges(feed, LeaseStore(place.store), owner=owner)
+        yield Projection(feed, ranges, ProfileStore(place.store), scoring=SCORING), ranges
+
+
+async def scores(place: Place) -> list[int]:
+    return sorted(profile.score for profile in await place.profiles.top(limit=100))
+
+
+async def test_a_pass_adds_what_is_new_and_only_that(place: Place) -> None:
+    async with projection(place, "one") as (one, _):
+        await place.store.create_events(documents(0, 50))
+        assert not await one.make_pass()
+        assert await scores(place) == [10] * 5
+        assert not await one.make_pass()
+        await place.store.create_events(documents(50, 5))
+        await one.make_pass()
+        assert await scores(place) == [11] * 5
+
+
+async def test_events_without_a_user_have_no_profile(place: Place) -> None:
+    async with projection(place, "one") as (one, _):
+        await place.store.create_events([{**document, "userId": None} for document in documents(0, 3)])
+        await one.make_pass()
+    assert await place.profiles.count() == 0
+
+
+async def test_a_pass_that_was_not_noted_is_repeated_without_effect(place: Place) -> None:
+    await place.store.create_events(documents(0, 50))
+    async with projection(place, "one") as (one, ranges):
+        await one.make_pass()
+        await ranges.release()
+    for lease in await LeaseStore(place.store).all():
+        await LeaseStore(place.store).remove(lease)
+    async with projection(place, "two") as (two, _):
+        await two.make_pass()
+        await place.store.create_events(documents(50, 5))
+        await two.make_pass()
+    assert await scores(place) == [11] * 5
+
+
+async def test_an_owner_that_lost_its_range_without_noticing_does_no_harm(place: Place) -> None:
+    async with projection(place, "one") as (one, ranges), projection(place, "two") as (two, _):
+        await place.store.create_events(documents(0, 50))
+        await one.make_pass()
+        stale = dict(ranges.owned)
+        await ranges.release()
+        ranges.owned = stale
+        await place.store.create_events(documents(50, 25))
+        await two.make_pass()
+        await place.store.create_events(documents(75, 25))
+        await asyncio.gather(one.make_pass(), two.make_pass())
+        await two.make_pass()
+        assert not ranges.owned
+    assert await scores(place) == [20] * 5
+
+
+@pytest.mark.fault
+async def test_a_store_that_fails_in_the_middle_of_a_pass_costs_no_score(place: Place) -> None:
+    async with projection(place, "one") as (one, _):
+        await one.make_pass()
+        await place.store.create_events(documents(0, 500, users=200))
+        place.backends.cosmos.set_faults(failRatio=0.4)
+        try:
+            for _ in range(5):
+                try:
+                    await one.make_pass()
+                except BackendError:
+                    continue
+        finally:
+            place.backends.cosmos.set_faults()
+        await one.make_pass()
+    assert sum(profile.score for profile in await place.profiles.top(limit=1000)) == 500
+
+
+async def test_a_single_pass_goes_through_many_pages(place: Place) -> None:
+    await place.store.create_events(documents(0, 3500, users=7))
+    async with projection(place, "one") as (one, _):
+        await one.make_pass()
+    assert await scores(place) == [500] * 7
+
+
+async def test_run_catches_up_and_gives_its_ranges_back_when_told_to_stop(place: Place) -> None:
+    async with projection(place, "one") as (one, _):
+        stop = asyncio.Event()
+        running = asyncio.create_task(one.run(stop))
+        await place.store.create_events(documents(0, 50))
+        stop.set()
+        await running
+    assert await scores(place) == [10] * 5
+    assert [lease.owner for lease in await LeaseStore(place.store).all()] == [""]
