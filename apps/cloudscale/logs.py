@@ -51,12 +51,12 @@ def configure(*, format: Literal["json", "console"], level: Level = "info") -> N
     rendering: list[Processor]
     if format == "json":
         # Local variables hold payloads and connection strings, so a traceback is logged without them.
-        exceptions = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
-        rendering = [exceptions, withhold, structlog.processors.JSONRenderer(default=str)]
+        structured = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+        rendering = [structured, withhold, structlog.processors.JSONRenderer(default=str)]
     else:
-        colours = sys.stderr.isatty()
-        plain = structlog.dev.plain_traceback
-        rendering = [withhold, structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain)]
+        # The traceback becomes text first, so that secrets in it are masked as well.
+        as_text = structlog.processors.format_exc_info
+        rendering = [as_text, withhold, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
 
     structlog.configure(
         processors=[
