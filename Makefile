@@ -16,7 +16,7 @@ $(VENV)/.installed: requirements/dev.lock pyproject.toml
 .PHONY: help install run test test-fast lint format lock coverage replay-all bench guard cluster cluster-down e2e crds clean
 
 help:  ## what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
 
 install: $(VENV)/.installed  ## create the locked environment in .venv
 

@@ -67,7 +67,7 @@ def prepare(directory: DataDirectory, options: RunOptions) -> Layout:
         redis_password=directory.secret("redis", make=lambda: secrets.token_urlsafe(32)).read_text(),
         broker_key_file=directory.secret("broker", make=lambda: secrets.token_urlsafe(32)),
         store_key_file=directory.secret("store", make=_account_key),
-        dashboard_token_file=directory.secret("dashboard-token", make=lambda: secrets.token_urlsafe(24)),
+        dashboard_token_file=directory.secret("dashboard-token", make=lambda: f"cs-{secrets.token_hex(16)}"),
     )
     program = None
     if options.redis_url is None:
@@ -181,7 +181,8 @@ def _record(pipeline: EventPipeline, layout: Layout, settings: Settings) -> RunR
 def _announce_addresses(record: RunRecord, directory: DataDirectory, display: Display) -> None:
     display.announce(f"events     {record.ingestion_url}/api/events (docs: {record.ingestion_url}/docs)")
     if record.dashboard_url is not None:
-        display.announce(f"dashboard  {record.dashboard_url}")
+        token_file = record.settings.dashboard_token_file
+        display.announce(f"dashboard  {record.dashboard_url} (the token to sign in is in {token_file})")
     display.announce(f"data       {directory.path} (logs: {directory.path / 'logs'})")
     display.announce("ready: Ctrl-C drains and stops")
 

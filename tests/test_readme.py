@@ -1,0 +1,79 @@
+"""Everything that README tells to type is typed here, against a pipeline that was started as README says."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from cloudscale.local.background import BackgroundRun
+from cloudscale.pipeline import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+COMMANDS = [
+    command
+    for language, block in BLOCKS
+    if language == "sh"
+    for command in block.replace("\\\n", "").strip().splitlines()
+]
+RUN = "cloudscale run examples/clickstream.yaml"
+TYPED = [command for command in COMMANDS if command != RUN and not command.startswith("make ")]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundRun]:
+    """What ``cloudscale run examples/clickstream.yaml`` starts, on free ports."""
+    assert RUN in COMMANDS
+    data = tmp_path_factory.mktemp("readme") / "data"
+    with BackgroundRun(pipeline_file=ROOT / "examples" / "clickstream.yaml", data_directory=data) as running:
+        yield running
+
+
+def test_the_commands_work_in_the_order_they_are_told(run: BackgroundRun) -> None:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "CLOUDSCALE_DATA_DIR": str(run.data_directory)}
+    assert len(TYPED) >= 10
+    outputs: dict[str, list[str]] = {}
+    for command in TYPED:
+        typed = command.replace("http://127.0.0.1:8080", run.record.ingestion_url)
+        result = subprocess.run(
+            ("bash", "-c", typed), capture_output=True, text=True, check=False, timeout=90, cwd=ROOT, env=environment
+        )
+        assert result.returncode == 0, f"{command}\n{result.stdout}\n{result.stderr}"
+        outputs.setdefault(command, []).append(result.stdout)
+
+    (first_event,) = (shown for command, shown in outputs.items() if command.startswith("curl"))
+    assert first_event[0].startswith("HTTP/1.1 202 Accepted")
+    first, second = outputs["cloudscale events replay examples/purchases-sample.jsonl"]
+    assert "500 accepted, 0 duplicates" in first
+    assert "0 accepted, 500 duplicates" in second
+    assert "zero lost" in outputs["cloudscale verify --wait 60s"][0]
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\bmake ([a-z0-9-]+)", TEXT))))
+def test_what_can_be_made_is_in_the_makefile(target: str) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+
+    assert re.search(rf"^{target}:.*##", makefile, re.MULTILINE)
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", TEXT))))
+def test_what_is_linked_is_there(link: str) -> None:
+    assert link.startswith("https://") or (ROOT / link).exists()
+
+
+@pytest.mark.parametrize("block", [block for language, block in BLOCKS if language == "yaml"])
+def test_parts_of_resources_are_valid(block: str) -> None:
+    head = {"apiVersion": "cloudscale.io/v1alpha1", "kind": "EventPipeline", "metadata": {"name": "readme"}}
+    assert load({**head, **yaml.safe_load(block)}).metadata.name == "readme"
