@@ -18,7 +18,7 @@ REPAIR_SECONDS = 10
     [
         "deployment/sample-ingestion",
         "service/sample-ingestion",
-        "configmap/sample",
+        "configmap/sample-pipeline",
         "scaledobject/sample-worker",
         "poddisruptionbudget/sample-ingestion",
     ],

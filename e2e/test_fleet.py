@@ -52,7 +52,7 @@ def test_two_hundred_pipelines_are_reconciled_in_a_minute(cluster: Cluster, name
     result = {
         "pipelines": PIPELINES,
         "seconds": round(seconds, 1),
-        "operatorMemoryMiB": round(after["memory"] / 2**20, 1),
+        "operatorMemoryMiB": round(peak_memory_kib(cluster) / 1024, 1),
         "apiCallsPerReconcile": round(
             (after["calls"] - before["calls"]) / (after["reconciles"] - before["reconciles"]), 1
         ),
@@ -91,7 +91,15 @@ def measure(cluster: Cluster) -> dict[str, float]:
     """The operator's own figures."""
     samples = scrape(cluster, "service/cloudscale-operator", 9090, namespace=OPERATOR_NAMESPACE)
     return {
-        "memory": total(samples, "process_resident_memory_bytes"),
         "calls": total(samples, "cloudscale_operator_api_requests_total"),
         "reconciles": total(samples, "cloudscale_operator_reconcile_duration_seconds_count"),
     }
+
+
+def peak_memory_kib(cluster: Cluster) -> int:
+    """The most memory that the operator has held, as its kernel counts."""
+    status = cluster.kubectl(
+        "exec", "deployment/cloudscale-operator", "--", "cat", "/proc/1/status", namespace=OPERATOR_NAMESPACE
+    )
+    (line,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1])

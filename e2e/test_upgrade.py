@@ -91,7 +91,7 @@ def test_an_operator_that_is_killed_while_it_applies_converges(cluster: Cluster)
     names = [f"interrupted-{number}" for number in range(5)]
     no_pods = {"replicas": {"min": 0, "max": 1}}
     cluster.apply(*(pipeline(name, processing=no_pods) for name in names))
-    wait_until("the first children are made", lambda: cluster.exists(f"configmap/{names[0]}"), seconds=60)
+    wait_until("the first children are made", lambda: cluster.exists(f"configmap/{names[0]}-pipeline"), seconds=60)
     cluster.delete_operator()
     for name in names:
         cluster.wait_ready(name)

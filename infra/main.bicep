@@ -45,7 +45,7 @@ resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' 
   location: location
 }
 
-// The service account that the operator makes for a pipeline is called as the pipeline is.
+// The operator makes two service accounts for a pipeline: NAME-pipeline for its services, NAME-dashboard.
 @batchSize(1)
 resource pipelineCredential 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials@2023-01-31' = [
   for pipeline in pipelines: {
@@ -53,7 +53,21 @@ resource pipelineCredential 'Microsoft.ManagedIdentity/userAssignedIdentities/fe
     name: '${pipeline.namespace}-${pipeline.name}'
     properties: {
       issuer: oidcIssuerUrl
-      subject: 'system:serviceaccount:${pipeline.namespace}:${pipeline.name}'
+      subject: 'system:serviceaccount:${pipeline.namespace}:${pipeline.name}-pipeline'
+      audiences: ['api://AzureADTokenExchange']
+    }
+  }
+]
+
+@batchSize(1)
+resource dashboardCredential 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials@2023-01-31' = [
+  for pipeline in pipelines: {
+    parent: identity
+    name: '${pipeline.namespace}-${pipeline.name}-dashboard'
+    dependsOn: [pipelineCredential]
+    properties: {
+      issuer: oidcIssuerUrl
+      subject: 'system:serviceaccount:${pipeline.namespace}:${pipeline.name}-dashboard'
       audiences: ['api://AzureADTokenExchange']
     }
   }
@@ -63,7 +77,7 @@ resource pipelineCredential 'Microsoft.ManagedIdentity/userAssignedIdentities/fe
 resource operatorCredential 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials@2023-01-31' = {
   parent: identity
   name: 'operator'
-  dependsOn: [pipelineCredential]
+  dependsOn: [dashboardCredential]
   properties: {
     issuer: oidcIssuerUrl
     subject: 'system:serviceaccount:cloudscale:cloudscale-operator'
