@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Self
+
+import pytest
+from azure.servicebus import ServiceBusMessage, ServiceBusSubQueue
+from tests.servers.servicebus import ServiceBusServer, servicebus_server
+
+from cloudscale.errors import BackendUnavailableError, ConfigurationError, CredentialError
+from cloudscale.pipeline import Queue
+from cloudscale.queue.administration import QueueAdministration, QueueDepth
+from cloudscale.queue.connection import open_client
+from cloudscale.queue.receiver import MessageReceiver, body_of, seconds_left
+from cloudscale.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceBusServer]:
+    with servicebus_server(tmp_path_factory.mktemp("broker")) as server:
+        yield server
+
+
+def settings_of(broker: ServiceBusServer) -> Settings:
+    return Settings(
+        pipeline_file="",
+        redis_url="",
+        servicebus_connection_string=broker.connection_string,
+        servicebus_management_url=broker.management_url,
+        certificate_authority_file=str(broker.certificate_authority),
+    )
+
+
+class Line:
+    """A queue of its own for one test."""
+
+    def __init__(self, broker: ServiceBusServer, spec: Queue) -> None:
+        self.spec = spec
+        self._settings = settings_of(broker)
+        self._exits = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self.administration = await self._exits.enter_async_context(QueueAdministration(self.spec, self._settings))
+        await self.administration.ensure_queue()
+        self.client = await self._exits.enter_async_context(open_client(self.spec, self._settings))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._exits.aclose()
+
+    async def send(self, *bodies: str) -> None:
+        async with self.client.get_queue_sender(self.spec.name) as sender:
+            await sender.send_messages([ServiceBusMessage(body) for body in bodies])
+
+    async def depth(self) -> QueueDepth:
+        return await self.administration.depth()
+
+    def receiver(self, prefetch: int = 0, sub_queue: ServiceBusSubQueue | None = None) -> MessageReceiver:
+        return MessageReceiver(self.client, self.spec.name, prefetch=prefetch, sub_queue=sub_queue)
+
+
+@pytest.fixture
+async def line(broker: ServiceBusServer, request: pytest.FixtureRequest) -> AsyncIterator[Line]:
+    name = f"q{abs(hash(request.node.name)) % 10**12}"
+    async with Line(broker, Queue(name=name, lock_duration="5s", max_delivery_count=2)) as made:
+        yield made
+
+
+async def test_what_is_there_is_received_at_once_up_to_the_limit(line: Line) -> None:
+    await line.send(*map(str, range(8)))
+    async with line.receiver(prefetch=20) as receiver:
+        first = await receiver.receive(5)
+        rest = await receiver.receive(5)
+        assert [body_of(message).decode() for message in first + rest] == list("01234567")
+        assert len(first) == 5
+        await receiver.complete(first + rest)
+    assert (await line.depth()).active == 0
+
+
+async def test_an_empty_queue_gives_nothing_after_a_while(line: Line) -> None:
+    async with line.receiver() as receiver:
+        assert await receiver.receive(5) == []
+
+
+async def test_a_message_that_arrives_while_waiting_is_received(line: Line) -> None:
+    async with line.receiver(prefetch=5) as receiver:
+        waiting = asyncio.create_task(receiver.receive(1))
+        await line.send("late")
+        messages = await waiting or await receiver.receive(1)
+        assert [body_of(message) for message in messages] == [b"late"]
+
+
+async def test_closing_gives_back_what_was_fetched_ahead_without_counting_a_delivery(line: Line) -> None:
+    await line.send(*map(str, range(6)))
+    for _ in range(3):
+        async with line.receiver(prefetch=20) as receiver:
+            (message,) = await receiver.receive(1)
+            await receiver.complete([message])
+    depth = await line.depth()
+    assert (depth.active, depth.dead_letters) == (3, 0)
+
+
+async def test_an_abandoned_message_comes_again_and_ends_as_dead_letter_at_last(line: Line) -> None:
+    await line.send("bad")
+    async with line.receiver() as receiver:
+        for _ in range(2):
+            messages = await receiver.receive(1)
+            await receiver.abandon(messages)
+    assert (await line.depth()).dead_letters == 1
+
+
+async def test_a_dead_letter_has_its_reason_and_description(line: Line) -> None:
+    await line.send("bad")
+    async with line.receiver() as receiver:
+        (message,) = await receiver.receive(1)
+        await receiver.dead_letter(message, reason="ValidationFailed", description="why")
+    async with line.receiver(sub_queue=ServiceBusSubQueue.DEAD_LETTER) as dead:
+        (peeked,) = await dead.peek(10)
+    assert (peeked.dead_letter_reason, peeked.dead_letter_error_description) == ("ValidationFailed", "why")
+
+
+async def test_peeking_goes_on_after_a_sequence_number(line: Line) -> None:
+    await line.send("a", "b", "c")
+    async with line.receiver() as receiver:
+        first = await receiver.peek(2)
+        rest = await receiver.peek(10, after=first[-1].sequence_number or 0)
+        assert await receiver.peek(10, after=rest[-1].sequence_number or 0) == []
+    assert [body_of(message) for message in [*first, *rest]] == [b"a", b"b", b"c"]
+
+
+async def test_locks_are_renewed_as_long_as_the_block_runs(line: Line) -> None:
+    await line.send("slow", "slower")
+    async with line.receiver() as receiver:
+        messages = await receiver.receive(2)
+        async with receiver.locked(messages):
+            await asyncio.sleep(6.5)
+        assert min(map(seconds_left, messages)) > 0
+        await receiver.complete(messages)
+    assert (await line.depth()).active == 0
+
+
+async def test_completing_a_message_whose_lock_ran_out_is_harmless(line: Line) -> None:
+    await line.send("forgotten")
+    async with line.receiver() as receiver:
+        (message,) = await receiver.receive(1)
+        await asyncio.sleep(5.2)
+        await receiver.complete([message])
+    assert (await line.depth()).active == 1
+
+
+async def test_a_receiver_of_a_broker_that_is_away_is_unavailable(tmp_path: Path) -> None:
+    nowhere = "Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=k;SharedAccessKey=v;UseDevelopmentEmulator=true"
+    settings = Settings(pipeline_file="", redis_url="", servicebus_connection_string=nowhere)
+    async with open_client(Queue(), settings) as client:
+        with pytest.raises(BackendUnavailableError, match="open a receiver"):
+            async with MessageReceiver(client, "events"):
+                raise AssertionError
+
+
+async def test_a_wrong_key_is_a_credential_error(broker: ServiceBusServer) -> None:
+    wrong = broker.connection_string.replace(broker.key, "d3Jvbmc=")
+    settings = Settings(pipeline_file="", redis_url="", servicebus_connection_string=wrong)
+    async with open_client(Queue(), settings) as client:
+        with pytest.raises(CredentialError, match="refuses the credential"):
+            async with MessageReceiver(client, "events-ingestion"):
+                raise AssertionError
+
+
+@pytest.mark.parametrize("text", ["", "Endpoint=;nonsense"])
+async def test_without_a_usable_connection_string_the_settings_are_to_blame(text: str) -> None:
+    settings = Settings(pipeline_file="", redis_url="", servicebus_connection_string=text)
+    with pytest.raises(ConfigurationError):
+        async with open_client(Queue(), settings):
+            raise AssertionError
