@@ -44,12 +44,14 @@ format: install  ## bring the source into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-crds: install  ## write crds/ anew from the models
+crds: install  ## write crds/ and the chart's copy anew from the models
 	$(BIN)/cloudscale schema > crds/eventpipelines.yaml
+	cp crds/eventpipelines.yaml charts/cloudscale/files/
 
 lock:  ## resolve the dependencies of pyproject.toml anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev pyproject.toml -o requirements/dev.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra apps --extra operator --extra tracing pyproject.toml -o requirements/runtime.lock
+	echo 'hatchling>=1.27' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes - -o requirements/build.lock
 
 replay-all: install  ## replay all 69,659 purchases of PURCHASES, twice, and compare what is stored with the file
 	$(BIN)/python -m bench.replay $(PURCHASES)
@@ -66,8 +68,8 @@ cluster: install  ## a kind cluster with KEDA, the backends, the operator and a 
 cluster-down:  ## delete that cluster
 	kind/down.sh
 
-e2e: install  ## the tests on a kind cluster
-	$(BIN)/pytest e2e
+e2e: install  ## the tests on a kind cluster of their own
+	$(BIN)/pytest e2e --log-cli-level=INFO --timeout=900
 
 clean:  ## remove the environment and what the tools leave behind; the data in .cloudscale stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist

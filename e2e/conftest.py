@@ -29,9 +29,7 @@ SAMPLE_NODE_PORT = 30080
 @pytest.fixture(scope="session")
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The cluster, with backends, KEDA and the operator in it."""
-    missing = [name for name in ("docker", "kind", "helm", "kubectl") if shutil.which(name) is None]
-    if missing:
-        pytest.fail(f"{', '.join(missing)} not installed: docs/kubernetes.md says where to get them")
+    subprocess.run(["kind/tools.sh"], cwd=ROOT, check=True, timeout=1200)
     kind = KindCluster(
         request.config.getoption("cluster_name"),
         image=request.config.getoption("kind_image") or _node_image(),

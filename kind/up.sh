@@ -3,14 +3,7 @@
 # Safe to run again.
 . "$(dirname "$0")/environment.sh"
 
-[ -z "$setup" ] || "$setup"
-for name in docker kind helm kubectl; do
-	if ! command -v "$name" >/dev/null; then
-		echo "$name is not installed: docs/kubernetes.md says where it comes from" >&2
-		exit 1
-	fi
-done
-
+kind/tools.sh
 if ! kind get clusters 2>/dev/null | grep -qx "$cluster"; then
 	say "Creating cluster $cluster"
 	node=${CLOUDSCALE_NODE_IMAGE:-$(node_image)}
