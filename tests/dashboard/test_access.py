@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cloudscale.dashboard import access
+from cloudscale.dashboard.access import Viewer, read_access
+from cloudscale.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TOKEN = "0123456789abcdef-one"
+OTHER = "0123456789abcdef-two"
+
+
+def written(directory: Path, text: str) -> Path:
+    path = directory / "tokens.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_without_a_file_nobody_needs_a_token() -> None:
+    assert not read_access(None).required
+
+
+def test_a_token_says_who_somebody_is_and_what_they_may(tmp_path: Path) -> None:
+    known = read_access(written(tmp_path, f"- {{token: {TOKEN}, name: ann, act: true}}"))
+
+    assert known.required
+    assert known.viewer_of_token(TOKEN) == Viewer("ann", None, may_act=True)
+    assert known.viewer_of_token(TOKEN + "x") is None
+    assert known.viewer_of_token("") is None
+
+
+def test_a_token_may_be_bound_to_tenants(tmp_path: Path) -> None:
+    known = read_access(written(tmp_path, f"- {{token: {TOKEN}, name: ann, tenants: [contoso]}}"))
+
+    viewer = known.viewer_of_token(TOKEN)
+    assert viewer is not None
+    assert viewer.sees("contoso")
+    assert not viewer.sees("fabrikam")
+    assert not viewer.sees(None)
+    assert not viewer.may_act
+
+
+def test_a_file_with_nothing_but_a_token_is_the_owner_s(tmp_path: Path) -> None:
+    viewer = read_access(written(tmp_path, TOKEN + "\n")).viewer_of_token(TOKEN)
+
+    assert viewer is not None
+    assert viewer.may_act
+    assert viewer.tenants is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- {token: short, name: ann}",
+        f"- {{token: {TOKEN}}}",
+        f"- {{token: {TOKEN}, name: ann, tenants: []}}",
+        f"- {{token: {TOKEN}, name: ann, admin: true}}",
+        f"- {{token: {TOKEN}, name: ann}}\n- {{token: {TOKEN}, name: bob}}",
+        "[]",
+        "",
+        "a: [",
+        "tooshort",
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_without_quoting_it(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="token file") as refusal:
+        read_access(written(tmp_path, text))
+
+    assert TOKEN not in str(refusal.value)
+
+
+def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        read_access(tmp_path / "absent")
+
+
+def test_a_session_is_its_viewer_s_and_does_not_hold_the_token(tmp_path: Path) -> None:
+    known = read_access(written(tmp_path, f"- {{token: {TOKEN}, name: ann}}"))
+
+    session = known.open_session(TOKEN)
+
+    assert known.viewer_of_session(session) == Viewer("ann")
+    assert TOKEN not in session
+
+
+@pytest.mark.parametrize("forged", ["", ".", "a.b.c", "zz"])
+def test_a_forged_session_is_nobody_s(forged: str, tmp_path: Path) -> None:
+    known = read_access(written(tmp_path, f"- {{token: {TOKEN}, name: ann}}"))
+    session = known.open_session(TOKEN)
+
+    assert known.viewer_of_session(forged) is None
+    assert known.viewer_of_session(session[:-1] + ("0" if session[-1] != "0" else "1")) is None
+    assert known.viewer_of_session("0" + session) is None
+
+
+def test_a_session_ends_after_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = read_access(written(tmp_path, f"- {{token: {TOKEN}, name: ann}}"))
+    monkeypatch.setattr(access, "SESSION_SECONDS", -1)
+
+    assert known.viewer_of_session(known.open_session(TOKEN)) is None
+
+
+def test_sessions_survive_a_restart_and_end_when_the_tokens_change(tmp_path: Path) -> None:
+    path = written(tmp_path, f"- {{token: {TOKEN}, name: ann}}")
+    session = read_access(path).open_session(TOKEN)
+
+    assert read_access(path).viewer_of_session(session) == Viewer("ann")
+    written(tmp_path, f"- {{token: {OTHER}, name: ann}}")
+    assert read_access(path).viewer_of_session(session) is None
