@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from cloudscale.local.display import LiveDisplay, PlainDisplay, describe, render
+from cloudscale.local.display import LiveDisplay, PlainDisplay, render
 from cloudscale.local.probes import TcpProbe
 from cloudscale.local.process import ProcessPlan
-from cloudscale.local.readings import Reading
+from cloudscale.local.readings import Reading, describe
 from cloudscale.local.supervisor import State, Supervised
 
 if TYPE_CHECKING:
@@ -79,10 +80,12 @@ def test_a_quiet_run_prints_announcements_alone(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out == "worker is back\n"
 
 
-def test_the_live_table_is_drawn_below_the_announcements(capsys: pytest.CaptureFixture[str]) -> None:
-    with LiveDisplay() as display:
+def test_the_live_table_is_drawn_below_the_announcements() -> None:
+    terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with LiveDisplay(terminal) as display:
         display.announce("[worker] is back")
         display.update(processes(), READING)
 
-    printed = capsys.readouterr().out
+    assert isinstance(terminal.file, io.StringIO)
+    printed = terminal.file.getvalue()
     assert printed.index("[worker] is back") < printed.index("69,660")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
+from cloudscale.local.readings import describe
 from cloudscale.local.supervisor import State
 
 if TYPE_CHECKING:
@@ -72,9 +74,9 @@ class LiveDisplay:
 
     interval_seconds = LIVE_INTERVAL_SECONDS
 
-    def __init__(self) -> None:
-        self._console = Console()
-        self._live = Live(console=self._console, auto_refresh=False)
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console()
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
 
     def __enter__(self) -> LiveDisplay:
         self._live.start()
@@ -85,7 +87,7 @@ class LiveDisplay:
 
     def announce(self, text: str) -> None:
         """Print the text above the table."""
-        self._console.print(text, highlight=False, markup=False)
+        self._console.print(Text(text))
 
     def update(self, processes: Mapping[str, Supervised], reading: Reading | None) -> None:
         """Redraw the table."""
@@ -108,20 +110,3 @@ def render(processes: Mapping[str, Supervised], reading: Reading | None) -> Tabl
     both = Table.grid(padding=(0, 4))
     both.add_row(states, values)
     return both
-
-
-def describe(reading: Reading) -> dict[str, str]:
-    """The figures by name, as people read them."""
-    p99 = "-" if reading.p99_seconds is None else f"{reading.p99_seconds * 1000:.0f} ms"
-    return {
-        "in/s": f"{reading.accepted_per_second:,.0f}",
-        "stored/s": f"{reading.persisted_per_second:,.0f}",
-        "refused/s": f"{reading.refused_per_second:,.0f}",
-        "p99": p99,
-        "accepted": f"{reading.accepted:,}",
-        "depth": f"{reading.in_flight:,}",
-        "persisted": f"{reading.persisted:,}",
-        "duplicates": f"{reading.duplicates:,}",
-        "dead letters": f"{reading.dead_letters:,}",
-        "concurrency": "-" if reading.concurrency_limit is None else str(reading.concurrency_limit),
-    }

@@ -88,3 +88,27 @@ class Readings:
 
 def _total(counts: list[Any]) -> int:
     return sum(int(count) for count in counts)
+
+
+def describe(reading: Reading) -> dict[str, str]:
+    """The figures by name, as people read them."""
+    p99 = "-" if reading.p99_seconds is None else f"{reading.p99_seconds * 1000:.0f} ms"
+    return {
+        "in/s": f"{reading.accepted_per_second:,.0f}",
+        "stored/s": f"{reading.persisted_per_second:,.0f}",
+        "refused/s": f"{reading.refused_per_second:,.0f}",
+        "p99": p99,
+        "concurrency": "-" if reading.concurrency_limit is None else str(reading.concurrency_limit),
+        **describe_totals(reading),
+    }
+
+
+def describe_totals(reading: Reading) -> dict[str, str]:
+    """What has become of all events since the data directory was made."""
+    return {
+        "accepted": f"{reading.accepted:,}",
+        "depth": f"{reading.in_flight:,}",
+        "persisted": f"{reading.persisted:,}",
+        "duplicates": f"{reading.duplicates:,}",
+        "dead letters": f"{reading.dead_letters:,}",
+    }

@@ -16,6 +16,7 @@ import msgspec
 from cloudscale.errors import ConfigurationError
 from cloudscale.local.directory import DataDirectory, RunRecord, write_private
 from cloudscale.local.plan import (
+    BACKENDS,
     INGESTION,
     LOOPBACK,
     Layout,
@@ -27,7 +28,7 @@ from cloudscale.local.plan import (
     service_settings,
 )
 from cloudscale.local.ports import find_free_ports, require_free
-from cloudscale.local.readings import Readings
+from cloudscale.local.readings import Readings, describe_totals
 from cloudscale.local.redis_server import configuration, find_program
 from cloudscale.local.supervisor import Supervisor
 from cloudscale.pipeline import EventPipeline, as_document, load_file
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from cloudscale.local.display import Display
     from cloudscale.settings import Settings
 
+_DRAIN_INTERVAL_SECONDS = 0.2
 _STANDSTILL_SECONDS = 3.0
 
 
@@ -88,12 +90,18 @@ async def _run(pipeline: EventPipeline, layout: Layout, *, directory: DataDirect
     with display:
         display.announce(f"starting pipeline {pipeline.metadata.name} in {directory.path}")
         try:
-            async with supervisor, Readings(pipeline, redis_url=settings.redis_url) as readings:
-                record = _record(pipeline, layout, settings)
-                directory.write_record(record)
-                _announce_addresses(record, directory, display)
-                await _show_until(asked_to_stop, supervisor, readings, display)
-                await _stop(supervisor, readings, display, drain_seconds=layout.options.drain_seconds)
+            async with Readings(pipeline, redis_url=settings.redis_url) as readings:
+                showing = asyncio.create_task(_show(supervisor, readings, display))
+                try:
+                    async with supervisor:
+                        record = _record(pipeline, layout, settings)
+                        directory.write_record(record)
+                        _announce_addresses(record, directory, display)
+                        await _wait(asked_to_stop, supervisor)
+                        await _stop(supervisor, readings, display, drain_seconds=layout.options.drain_seconds)
+                finally:
+                    showing.cancel()
+                    await asyncio.gather(showing, return_exceptions=True)
         except asyncio.CancelledError:
             if not asked_to_stop.is_set():
                 raise
@@ -123,15 +131,18 @@ def _on_signals(supervisor: Supervisor, *, announce: Callable[[str], None]) -> a
     return asked
 
 
-async def _show_until(
-    asked_to_stop: asyncio.Event, supervisor: Supervisor, readings: Readings, display: Display
-) -> None:
+async def _show(supervisor: Supervisor, readings: Readings, display: Display) -> None:
+    while True:
+        display.update(supervisor.processes, await readings.take())
+        await asyncio.sleep(display.interval_seconds)
+
+
+async def _wait(asked_to_stop: asyncio.Event, supervisor: Supervisor) -> None:
+    """Wait until the user wants to stop, or a process cannot be kept running."""
     asked = asyncio.create_task(asked_to_stop.wait())
     failed = asyncio.create_task(supervisor.wait())
     try:
-        while not asked.done() and not failed.done():
-            display.update(supervisor.processes, await readings.take())
-            await asyncio.wait((asked, failed), timeout=display.interval_seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((asked, failed), return_when=asyncio.FIRST_COMPLETED)
         if failed.done():
             await failed
     finally:
@@ -142,8 +153,9 @@ async def _show_until(
 async def _stop(supervisor: Supervisor, readings: Readings, display: Display, *, drain_seconds: float) -> None:
     display.announce("stopping: ingestion first, then what is queued is worked off (Ctrl-C again ends at once)")
     for stage in reversed(supervisor.stages()):
+        if stage[0].plan.stage == BACKENDS and (last := await readings.take()) is not None:
+            display.announce("  ".join(f"{name} {value}" for name, value in describe_totals(last).items()))
         await supervisor.stop(stage)
-        display.update(supervisor.processes, await readings.take())
         if stage[0].plan.stage == INGESTION:
             await _drain(supervisor, readings, display, seconds=drain_seconds)
 
@@ -154,14 +166,13 @@ async def _drain(supervisor: Supervisor, readings: Readings, display: Display, *
     least, least_at = None, time.monotonic()
     while not supervisor.hurried and (now := time.monotonic()) < deadline:
         reading = await readings.take()
-        display.update(supervisor.processes, reading)
         if reading is None or reading.in_flight == 0:
             return
         if least is None or reading.in_flight < least:
             least, least_at = reading.in_flight, now
         if now - least_at >= _STANDSTILL_SECONDS:
             break
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(_DRAIN_INTERVAL_SECONDS)
     if least:
         display.announce(f"{least:,} events are still queued: they are kept, and worked off after the next start")
 
