@@ -126,11 +126,6 @@ def status_schema() -> Schema:
             "replicas": {"type": "object", "description": "Ready replicas of each role.", "properties": replicas},
             "selector": {"type": "string", "description": "Label selector of the worker pods, for autoscalers."},
             "endpoint": {"type": "string", "description": "Where clients reach ingestion."},
-            "drainStarted": {
-                "type": "string",
-                "format": "date-time",
-                "description": "When the deletion began to wait for the queue.",
-            },
         },
     }
 

@@ -2,8 +2,8 @@
 
 Workers follow the queue through KEDA's own azure-servicebus trigger. Ingestion follows its request rate: KEDA asks the
 Service for ``/figures``, which one replica answers with the requests a second that it serves. The metric is of type
-``Value``, for which the autoscaler's rule is replicas times figure over target, so one replica's figure is what it needs, with
-the load balancer spreading evenly.
+``Value``, for which the autoscaler's rule is replicas times figure over target, so one replica's figure is all that it
+needs, as requests are spread evenly.
 """
 
 from __future__ import annotations

@@ -1,0 +1,41 @@
+"""``python -m cloudscale_operator``: run the operator until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import kopf
+from prometheus_client import start_http_server
+
+from cloudscale import logs
+from cloudscale.errors import ConfigurationError
+from cloudscale_operator import metrics
+from cloudscale_operator.handlers import build_registry
+from cloudscale_operator.options import read_options
+
+CONFIGURATION_ERROR = 2
+
+
+def main() -> int:
+    """Run the operator; the exit code."""
+    try:
+        options = read_options(sys.argv[1:], os.environ)
+        options.alerting_rules()
+    except ConfigurationError as error:
+        print(f"the operator cannot start: {error}", file=sys.stderr)  # noqa: T201 - a message for a person, not a log
+        return CONFIGURATION_ERROR
+    logs.configure(format=options.log_format, level=options.log_level)
+    start_http_server(options.metrics_port, registry=metrics.REGISTRY)
+    kopf.run(
+        registry=build_registry(options),
+        clusterwide=not options.namespaces,
+        namespaces=options.namespaces,
+        standalone=True,
+        liveness_endpoint=f"http://0.0.0.0:{options.health_port}/healthz",
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

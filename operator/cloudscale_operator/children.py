@@ -1,0 +1,125 @@
+"""The objects of every pipeline as the watches last showed them, and what has to change about them.
+
+Keeping them spares the API server: a reconcile that finds everything in its place makes no request at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cloudscale_operator.names import PIPELINE_LABEL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cloudscale_operator.kinds import Manifest
+
+
+class PipelineKey(NamedTuple):
+    """Namespace and name of a pipeline."""
+
+    namespace: str
+    name: str
+
+
+class ChildKey(NamedTuple):
+    """Kind and name of an object in its pipeline's namespace."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is to be done; deletions come first, for two autoscalers may not hold one Deployment."""
+
+    delete: list[Manifest]
+    apply: list[Manifest]
+
+
+class Children:
+    """The live objects, by pipeline."""
+
+    def __init__(self) -> None:
+        self._live: dict[PipelineKey, dict[ChildKey, Manifest]] = defaultdict(dict)
+
+    def observe(self, child: Manifest, *, deleted: bool = False) -> PipelineKey | None:
+        """Take note of an object; the key of its pipeline, None if it names none."""
+        metadata = child["metadata"]
+        name = metadata.get("labels", {}).get(PIPELINE_LABEL)
+        if name is None:
+            return None
+        key = PipelineKey(metadata["namespace"], name)
+        if deleted:
+            self._live[key].pop(child_key(child), None)
+        else:
+            self._live[key][child_key(child)] = child
+        return key
+
+    def of(self, key: PipelineKey) -> Mapping[ChildKey, Manifest]:
+        """The live objects of one pipeline."""
+        return self._live.get(key, {})
+
+    def forget(self, key: PipelineKey) -> None:
+        """The pipeline is gone."""
+        self._live.pop(key, None)
+
+
+def child_key(manifest: Manifest) -> ChildKey:
+    """Kind and name of a manifest."""
+    return ChildKey(manifest["kind"], manifest["metadata"]["name"])
+
+
+def digest(manifest: Manifest) -> str:
+    """Changes whenever the manifest does."""
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def changes(
+    desired: Iterable[Manifest], live: Mapping[ChildKey, Manifest], applied: Mapping[ChildKey, str], *, owner: str
+) -> Changes:
+    """Compare what should be with what is.
+
+    An object is applied when it is absent, when somebody changed a field of it, or when the manifest is not the one
+    applied last (``applied`` holds its digest), for then a field may have to be given up. An object is deleted when its
+    owner, by uid, is this pipeline and it is not desired.
+    """
+    wanted = {child_key(manifest): manifest for manifest in desired}
+    return Changes(
+        delete=[
+            child
+            for key, child in live.items()
+            if key not in wanted and _is_owned(child, owner) and "deletionTimestamp" not in child["metadata"]
+        ],
+        apply=[
+            manifest
+            for key, manifest in wanted.items()
+            if key not in live or applied.get(key) != digest(manifest) or not is_contained(manifest, live[key])
+        ],
+    )
+
+
+def is_contained(part: Any, whole: Any) -> bool:
+    """Whether all that ``part`` says holds in ``whole``, which may say more: defaults, status, others' fields."""
+    if isinstance(part, dict):
+        return isinstance(whole, dict) and all(
+            # The API server leaves out what is empty.
+            is_contained(value, whole[key]) if key in whole else value in ({}, [], "")
+            for key, value in part.items()
+        )
+    if isinstance(part, list):
+        if not isinstance(whole, list):
+            return False
+        if all(isinstance(item, dict) and "name" in item for item in (*part, *whole)):
+            named = {item["name"]: item for item in whole}
+            return all(item["name"] in named and is_contained(item, named[item["name"]]) for item in part)
+        return len(part) == len(whole) and all(map(is_contained, part, whole))
+    return bool(part == whole)
+
+
+def _is_owned(child: Manifest, owner: str) -> bool:
+    return any(reference["uid"] == owner for reference in child["metadata"].get("ownerReferences", ()))

@@ -1,0 +1,133 @@
+"""Reads how deep each pipeline's queue is, each at its own interval, and keeps the last reading."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import structlog
+
+from cloudscale.errors import CloudScaleError, CredentialError
+from cloudscale.queue.administration import QueueAdministration, QueueDepth
+from cloudscale.settings import Settings
+from cloudscale_operator import metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cloudscale.pipeline import Queue
+    from cloudscale_operator.children import PipelineKey
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where and how often a depth is read; a changed source starts a new reader."""
+
+    queue: Queue
+    connection_string: str
+    authority: str
+    interval: timedelta
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read last: either a depth, or the reason why there is none."""
+
+    at: datetime
+    depth: QueueDepth | None
+    error: str = ""
+
+
+class DepthReaders:
+    """One task for each pipeline, as an async context manager that ends them all.
+
+    ``changed`` is called after each reading. ``directory`` is where certificate authorities are written, because the
+    SDK wants them in files.
+    """
+
+    def __init__(self, changed: Callable[[PipelineKey], None], *, directory: Path) -> None:
+        self._changed = changed
+        self._directory = directory
+        self._sources: dict[PipelineKey, Source] = {}
+        self._tasks: dict[PipelineKey, asyncio.Task[None]] = {}
+        self._latest: dict[PipelineKey, Reading] = {}
+
+    async def __aenter__(self) -> DepthReaders:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for key in list(self._tasks):
+            await self.forget(key)
+
+    async def ensure(self, key: PipelineKey, source: Source) -> None:
+        """Read from this source from now on."""
+        if self._sources.get(key) == source and not self._tasks[key].done():
+            return
+        await self._stop(key)
+        self._sources[key] = source
+        self._tasks[key] = asyncio.create_task(self._read_on(key, source), name=f"depth of {key.namespace}/{key.name}")
+
+    def latest(self, key: PipelineKey) -> Reading | None:
+        """The last reading, None before the first."""
+        return self._latest.get(key)
+
+    async def forget(self, key: PipelineKey) -> None:
+        """Stop reading."""
+        await self._stop(key)
+        self._latest.pop(key, None)
+        metrics.forget(key.namespace, key.name)
+
+    async def _stop(self, key: PipelineKey) -> None:
+        self._sources.pop(key, None)
+        task = self._tasks.pop(key, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _read_on(self, key: PipelineKey, source: Source) -> None:
+        while True:
+            try:
+                async with QueueAdministration(source.queue, self._settings(source)) as administration:
+                    await self._read_while_it_works(key, source, administration)
+            except CloudScaleError as error:
+                self._note(key, Reading(datetime.now(UTC), None, str(error)))
+            await asyncio.sleep(source.interval.total_seconds())
+
+    async def _read_while_it_works(self, key: PipelineKey, source: Source, administration: QueueAdministration) -> None:
+        try:
+            await administration.ensure_queue()
+        except CredentialError:
+            # Reading the depth needs fewer rights than creating the queue, which ingestion may have done.
+            log.info("queue_not_ensured", namespace=key.namespace, pipeline=key.name, queue=source.queue.name)
+        while True:
+            depth = await administration.depth()
+            metrics.QUEUE_DEPTH.labels(*key).set(depth.active)
+            metrics.DEAD_LETTERS.labels(*key).set(depth.dead_letters)
+            self._note(key, Reading(datetime.now(UTC), depth))
+            await asyncio.sleep(source.interval.total_seconds())
+
+    def _note(self, key: PipelineKey, reading: Reading) -> None:
+        self._latest[key] = reading
+        self._changed(key)
+
+    def _settings(self, source: Source) -> Settings:
+        return Settings(
+            pipeline_file="",
+            redis_url="",
+            servicebus_connection_string=source.connection_string,
+            certificate_authority_file=self._authority_file(source.authority),
+        )
+
+    def _authority_file(self, authority: str) -> str:
+        if not authority:
+            return ""
+        path = self._directory / f"{hashlib.sha256(authority.encode()).hexdigest()[:16]}.crt"
+        if not path.exists():
+            path.write_text(authority, encoding="utf-8")
+        return str(path)

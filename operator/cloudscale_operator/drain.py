@@ -1,0 +1,54 @@
+"""How a deletion ends: at once, when the queue is empty, or when the deadline has passed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cloudscale.units import parse_duration
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from cloudscale.pipeline import EventPipeline
+    from cloudscale_operator.depth import Reading
+
+
+@dataclass(frozen=True)
+class Drain:
+    """Whether the pipeline may go now, and what there is to say about it. A forced end leaves events behind."""
+
+    reason: str
+    message: str
+    done: bool = True
+    forced: bool = False
+
+
+def judge(
+    pipeline: EventPipeline, reading: Reading | None, *, started: datetime, stopped: datetime | None, now: datetime
+) -> Drain:
+    """Look at a deletion under way.
+
+    Args:
+        pipeline: what is being deleted.
+        reading: the queue's last depth. Messages that a worker holds still count as active.
+        started: when the deletion was asked for.
+        stopped: when the last ingestion pod was gone, None while there is one. Only a reading after that can show that
+            nothing more is coming.
+        now: the moment to judge at.
+    """
+    if pipeline.spec.deletion == "Immediate":
+        return Drain("Immediate", "spec.deletion is Immediate: events that are queued stay in the queue")
+    depth = reading.depth if reading else None
+    if stopped and reading and depth and reading.at >= stopped and depth.active == 0:
+        left = f"; {depth.scheduled} scheduled and {depth.dead_letters} dead-lettered messages stay in the queue"
+        return Drain("Drained", "the queue is empty" + (left if depth.scheduled or depth.dead_letters else ""))
+    known = (
+        f"{depth.active} messages" if depth else f"an unknown number of messages ({reading.error if reading else ''})"
+    )
+    if now - started >= parse_duration(pipeline.spec.drain_deadline):
+        text = f"{known} were left in the queue after spec.drainDeadline ({pipeline.spec.drain_deadline})"
+        return Drain("DrainDeadlineExceeded", text, forced=True)
+    if stopped is None:
+        return Drain("StoppingIntake", "ingestion is being stopped", done=False)
+    return Drain("Draining", f"{known} left in the queue, until {pipeline.spec.drain_deadline} have passed", done=False)

@@ -1,0 +1,42 @@
+"""What the operator measures about itself and about the queues of its pipelines."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+RECONCILE_DURATION = Histogram(
+    "cloudscale_operator_reconcile_duration_seconds",
+    "Time of one reconcile, of which most do nothing.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    registry=REGISTRY,
+)
+RECONCILE_ERRORS = Counter(
+    "cloudscale_operator_reconcile_errors_total",
+    "Reconciles that failed, by what is done about it.",
+    ["error"],
+    registry=REGISTRY,
+)
+API_REQUESTS = Counter(
+    "cloudscale_operator_api_requests_total", "Requests to the API server.", ["method"], registry=REGISTRY
+)
+PIPELINES = Gauge("cloudscale_operator_pipelines", "Pipelines that the operator knows.", registry=REGISTRY)
+QUEUE_DEPTH = Gauge(
+    "cloudscale_queue_depth",
+    "Messages that wait in the queue or are being processed.",
+    ["namespace", "pipeline"],
+    registry=REGISTRY,
+)
+DEAD_LETTERS = Gauge(
+    "cloudscale_dead_letter_depth", "Messages in the dead-letter queue.", ["namespace", "pipeline"], registry=REGISTRY
+)
+
+
+def forget(namespace: str, pipeline: str) -> None:
+    """Stop reporting a pipeline that is gone."""
+    for gauge in (QUEUE_DEPTH, DEAD_LETTERS):
+        try:
+            gauge.remove(namespace, pipeline)
+        except KeyError:
+            continue

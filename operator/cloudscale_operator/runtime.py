@@ -1,0 +1,99 @@
+"""The running operator: what the watches show goes into a queue, and workers reconcile what is in it."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import kopf
+import structlog
+
+from cloudscale_operator import metrics
+from cloudscale_operator.api import KubernetesApi
+from cloudscale_operator.context import Context
+from cloudscale_operator.depth import DepthReaders
+from cloudscale_operator.reconcile import RESYNC_SECONDS, Reconciler
+from cloudscale_operator.work_queue import WorkQueue
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from kubernetes.client import ApiClient
+
+    from cloudscale_operator.children import PipelineKey
+    from cloudscale_operator.options import Options
+
+log = structlog.get_logger(__name__)
+
+LONGEST_DELAY_SECONDS = 60.0
+
+
+class Operator:
+    """Takes in what the watches show, and reconciles."""
+
+    def __init__(self, api: KubernetesApi, *, context: Context, authority_secret: str, directory: Path) -> None:
+        self.queue: WorkQueue[PipelineKey] = WorkQueue(self._visit)
+        self.readers = DepthReaders(self.queue.add, directory=directory)
+        self._reconciler = Reconciler(api, self.readers, context=context, authority_secret=authority_secret)
+        self._failures: dict[PipelineKey, int] = {}
+
+    def pipeline_changed(self, body: Mapping[str, Any], *, deleted: bool) -> None:
+        """A pipeline was created, changed or deleted, or was there when the operator came."""
+        self.queue.add(self._reconciler.observe(dict(body), deleted=deleted))
+        metrics.PIPELINES.set(self._reconciler.count)
+
+    def child_changed(self, body: Mapping[str, Any], *, deleted: bool) -> None:
+        """An object of a pipeline was created, changed or deleted."""
+        key = self._reconciler.children.observe(dict(body), deleted=deleted)
+        if key is not None and self._reconciler.knows(key):
+            self.queue.add(key)
+
+    async def _visit(self, key: PipelineKey) -> float | None:
+        with metrics.RECONCILE_DURATION.time():
+            try:
+                delay = await self._reconciler.reconcile(key)
+            except kopf.TemporaryError as error:
+                log.warning("reconcile_postponed", namespace=key.namespace, pipeline=key.name, error=str(error))
+                metrics.RECONCILE_ERRORS.labels("temporary").inc()
+                return max(float(error.delay or 0), self._backoff(key))
+            except kopf.PermanentError as error:
+                log.warning("reconcile_impossible", namespace=key.namespace, pipeline=key.name, error=str(error))
+                metrics.RECONCILE_ERRORS.labels("permanent").inc()
+                return RESYNC_SECONDS
+            except Exception:
+                # A defect shows itself in the log and in the metric; the other pipelines must not suffer from it.
+                log.exception("reconcile_failed", namespace=key.namespace, pipeline=key.name)
+                metrics.RECONCILE_ERRORS.labels("unexpected").inc()
+                return self._backoff(key)
+        self._failures.pop(key, None)
+        return delay
+
+    def _backoff(self, key: PipelineKey) -> float:
+        failures = self._failures[key] = self._failures.get(key, 0) + 1
+        return float(min(2.0 ** (failures - 1), LONGEST_DELAY_SECONDS))
+
+
+@asynccontextmanager
+async def running(client: ApiClient, options: Options) -> AsyncIterator[Operator]:
+    """An operator at work, until the context is left."""
+    context = Context(
+        image=options.image,
+        image_pull_policy=options.image_pull_policy,
+        image_pull_secrets=options.image_pull_secrets,
+        alerting_rules=options.alerting_rules(),
+    )
+    with tempfile.TemporaryDirectory(prefix="cloudscale-operator-") as directory:
+        async with KubernetesApi(client) as api:
+            operator = Operator(
+                api, context=context, authority_secret=options.authority_secret, directory=Path(directory)
+            )
+            work = asyncio.create_task(operator.queue.run(), name="reconcile")
+            try:
+                async with operator.readers:
+                    yield operator
+            finally:
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)

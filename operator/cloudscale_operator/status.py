@@ -1,0 +1,231 @@
+"""What the status says, from what was observed: a pure function.
+
+``Ready`` means that events are taken, kept and processed as the current specification says: the backends answer and
+both roles are available and rolled out. Scaling that does not work makes a pipeline slow, not unready.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from cloudscale.backpressure import concurrency_limit
+from cloudscale_operator.children import ChildKey
+from cloudscale_operator.conditions import Condition, dated, timestamp
+from cloudscale_operator.kinds import DEPLOYMENT, SCALED_OBJECT, Manifest
+from cloudscale_operator.names import DASHBOARD, INGESTION, WORKER, object_name, selector_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cloudscale.pipeline import EventPipeline
+    from cloudscale_operator.depth import Reading
+
+READING_SHOWN_EVERY = timedelta(seconds=30)
+"""A reading that changed nothing renews its time in the status no more often than this."""
+
+Status = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a reconcile has found."""
+
+    pipeline: EventPipeline
+    live: Mapping[ChildKey, Manifest]
+    keda: bool
+    reading: Reading | None
+    missing: tuple[str, ...] = ()
+    """Secrets that are not there."""
+    refusals: tuple[str, ...] = ()
+    """What the API server said to manifests that it did not take."""
+    draining: Condition | None = None
+    """Why Ready is false during a deletion."""
+
+
+def build_status(observation: Observation, previous: Status, *, now: datetime) -> Status:
+    """The whole status; ``previous`` gives the times of transitions and what cannot be read at the moment."""
+    pipeline, live = observation.pipeline, observation.live
+    name = pipeline.metadata.name
+    deployments = {
+        role: live.get(ChildKey(DEPLOYMENT.kind, object_name(name, role))) for role in (INGESTION, WORKER, DASHBOARD)
+    }
+    backends = _backends(observation)
+    ingestion = _availability("IngestionAvailable", deployments[INGESTION])
+    workers = _workers(observation, deployments[WORKER])
+    ready = observation.draining or _ready(observation, [backends, ingestion, workers], deployments)
+    conditions = [ready, backends, ingestion, workers, _scaling(observation), _paused(pipeline)]
+    generation = pipeline.metadata.generation
+    return {
+        "phase": _phase(observation, ready, previous),
+        "observedGeneration": generation,
+        "conditions": dated(conditions, previous.get("conditions", ()), generation=generation, now=now),
+        **_depth(observation, previous),
+        "replicas": {
+            "ingestion": _ready_replicas(deployments[INGESTION]),
+            "workers": _ready_replicas(deployments[WORKER]),
+            "dashboard": _ready_replicas(deployments[DASHBOARD]),
+        },
+        "selector": ",".join(f"{label}={value}" for label, value in selector_labels(name, WORKER).items()),
+        "endpoint": endpoint(pipeline),
+    }
+
+
+def failed_status(previous: Status, *, generation: int, reason: str, message: str, now: datetime) -> Status:
+    """The status of a pipeline that cannot be reconciled until its specification changes."""
+    ready = Condition("Ready", "False", reason, message)
+    others = [condition for condition in previous.get("conditions", ()) if condition["type"] != ready.type]
+    conditions = dated([ready], previous.get("conditions", ()), generation=generation, now=now)
+    return {**previous, "phase": "Failed", "observedGeneration": generation, "conditions": conditions + others}
+
+
+def endpoint(pipeline: EventPipeline) -> str:
+    """Where clients reach ingestion: from outside if it is exposed, else inside of the cluster."""
+    expose = pipeline.spec.expose
+    if expose.ingress:
+        return f"{'https' if expose.ingress.tls_secret_name else 'http'}://{expose.ingress.host}"
+    if expose.gateway and expose.gateway.hostnames:
+        return f"https://{expose.gateway.hostnames[0]}"
+    return f"http://{object_name(pipeline.metadata.name, INGESTION)}.{pipeline.metadata.namespace}.svc"
+
+
+def _backends(observation: Observation) -> Condition:
+    reading = observation.reading
+    if observation.missing:
+        return Condition("BackendsReachable", "False", "SecretMissing", "; ".join(observation.missing))
+    if reading is None:
+        return Condition("BackendsReachable", "Unknown", "NotReadYet", "the queue's depth has not been read yet")
+    if reading.depth is None:
+        return Condition("BackendsReachable", "False", "BrokerUnreachable", reading.error)
+    return Condition("BackendsReachable", "True", "DepthRead", "the broker answers and all Secrets are there")
+
+
+def _availability(kind: str, deployment: Manifest | None) -> Condition:
+    if deployment is None:
+        return Condition(kind, "Unknown", "NotCreatedYet", "the Deployment does not exist yet")
+    status = deployment.get("status", {})
+    available, wanted = status.get("availableReplicas", 0), deployment["spec"].get("replicas", 1)
+    if available:
+        return Condition(kind, "True", "ReplicasAvailable", f"{available} of {wanted} replicas are available")
+    stalled = _rollout_problem(deployment)
+    reason = "RolloutStalled" if stalled else "NoReplicaAvailable"
+    text = stalled or f"none of {wanted} replicas is available; `kubectl describe pods` and their logs say why"
+    return Condition(kind, "False", reason, text)
+
+
+def _workers(observation: Observation, deployment: Manifest | None) -> Condition:
+    kind = "WorkersAvailable"
+    if deployment is not None and deployment["spec"].get("replicas") == 0:
+        if observation.pipeline.spec.paused:
+            return Condition(
+                kind, "False", "Paused", "spec.paused keeps the workers stopped; the queue keeps the events"
+            )
+        if observation.pipeline.spec.processing.replicas.min == 0:
+            return Condition(kind, "True", "ScaledToZero", "the queue is empty, so no worker is needed")
+    return _availability(kind, deployment)
+
+
+def _ready(observation: Observation, parts: list[Condition], deployments: Mapping[str, Manifest | None]) -> Condition:
+    if observation.refusals:
+        return Condition("Ready", "False", "ApplyRefused", "; ".join(observation.refusals))
+    paused = observation.pipeline.spec.paused
+    relevant = [part for part in parts if not (paused and part.type == "WorkersAvailable")]
+    for part in relevant:
+        if not part.holds:
+            return Condition("Ready", "False", part.reason, f"{part.type}: {part.message}")
+    moving = [role for role, deployment in deployments.items() if deployment and not _is_rolled_out(deployment)]
+    if moving:
+        problems = [text for role in moving if (text := _rollout_problem(deployments[role]))]
+        if problems:
+            return Condition("Ready", "False", "RolloutStalled", "; ".join(problems))
+        return Condition("Ready", "False", "RollingOut", f"{', '.join(moving)} not rolled out yet")
+    text = "workers are paused, events are taken" if paused else "events are taken and processed"
+    return Condition("Ready", "True", "AllAvailable", text)
+
+
+def _scaling(observation: Observation) -> Condition:
+    kind = "ScalingActive"
+    if not observation.keda:
+        text = "the cluster has no KEDA (ScaledObject): the number of workers is fixed; install KEDA to let it follow "
+        return Condition(kind, "False", "KedaMissing", text + "the queue")
+    if observation.pipeline.spec.paused:
+        return Condition(kind, "False", "Paused", "spec.paused keeps the workers stopped")
+    name = object_name(observation.pipeline.metadata.name, WORKER)
+    scaled = observation.live.get(ChildKey(SCALED_OBJECT.kind, name))
+    found = {item["type"]: item for item in (scaled or {}).get("status", {}).get("conditions", ())}
+    if "Ready" not in found:
+        return Condition(kind, "Unknown", "NotObservedYet", "KEDA has not looked at the ScaledObject yet")
+    if found["Ready"]["status"] != "True":
+        return Condition(
+            kind, "False", "TriggerFailing", found["Ready"].get("message", "the ScaledObject is not ready")
+        )
+    if found.get("Fallback", {}).get("status") == "True":
+        return Condition(kind, "False", "Fallback", "KEDA cannot read the queue and keeps the fallback replicas")
+    return Condition(kind, "True", "FollowsQueue", "KEDA scales the workers by the depth of the queue")
+
+
+def _paused(pipeline: EventPipeline) -> Condition:
+    if pipeline.spec.paused:
+        return Condition("Paused", "True", "SpecPaused", "spec.paused is true: workers are stopped")
+    return Condition("Paused", "False", "Running", "spec.paused is false")
+
+
+def _phase(observation: Observation, ready: Condition, previous: Status) -> str:
+    if observation.draining:
+        return "Draining"
+    if observation.refusals:
+        return "Failed"
+    if ready.holds:
+        return "Paused" if observation.pipeline.spec.paused else "Ready"
+    if ready.reason == "SecretMissing":
+        return "Degraded" if _was_ready(previous) else "Pending"
+    if ready.reason in ("RollingOut", "NotCreatedYet", "NotReadYet"):
+        return "Progressing"
+    return "Degraded" if _was_ready(previous) or ready.reason == "RolloutStalled" else "Progressing"
+
+
+def _was_ready(previous: Status) -> bool:
+    return previous.get("phase") in ("Ready", "Paused", "Degraded")
+
+
+def _depth(observation: Observation, previous: Status) -> Status:
+    kept = ("queueDepth", "deadLetters", "scheduled", "concurrency", "lastDepthReading")
+    before = {name: previous[name] for name in kept if name in previous}
+    reading = observation.reading
+    if reading is None or reading.depth is None:
+        return before
+    limit = concurrency_limit(
+        observation.pipeline.spec.processing.concurrency, reading.depth.active, previous.get("concurrency")
+    )
+    current = {
+        "queueDepth": reading.depth.active,
+        "deadLetters": reading.depth.dead_letters,
+        "scheduled": reading.depth.scheduled,
+        "concurrency": limit,
+    }
+    shown = before.get("lastDepthReading")
+    if shown and {**before, **current} == before and reading.at - datetime.fromisoformat(shown) < READING_SHOWN_EVERY:
+        return before
+    return {**current, "lastDepthReading": timestamp(reading.at)}
+
+
+def _ready_replicas(deployment: Manifest | None) -> int:
+    return int((deployment or {}).get("status", {}).get("readyReplicas", 0))
+
+
+def _is_rolled_out(deployment: Manifest) -> bool:
+    """As ``kubectl rollout status`` judges it."""
+    status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
+    updated = status.get("updatedReplicas", 0)
+    seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+    return bool(seen and updated >= wanted and status.get("replicas", 0) <= updated)
+
+
+def _rollout_problem(deployment: Manifest | None) -> str:
+    for condition in (deployment or {}).get("status", {}).get("conditions", ()):
+        failed = condition["type"] == "ReplicaFailure" and condition["status"] == "True"
+        stalled = condition["type"] == "Progressing" and condition["status"] == "False"
+        if failed or stalled:
+            return f"{condition.get('reason', condition['type'])}: {condition.get('message', '')}"
+    return ""
