@@ -62,6 +62,7 @@ BAD_EVENTS: dict[str, tuple[object, int]] = {
     "a number with a leading zero": (raw(b'"x":012'), 400),
     "a hexadecimal number": (raw(b'"x":0x10'), 400),
     "a duplicate key": (raw(b'"url":"v"'), 400),
+    "a duplicate key with one space": (raw(b'"url" :"v"'), 400),
     "a duplicate key deep inside": (raw(b'"x":{"a":1,"a":2}'), 400),
     "a duplicate key with spaces": (raw(b'"x" : 1, "x" : 2'), 400),
     "a duplicate escaped key": (raw(b'"\\u0075rl":"v"'), 400),
@@ -136,6 +137,8 @@ BAD_HEADERS: dict[str, tuple[dict[str, str], int]] = {
     "an empty correlation id": ({"X-Correlation-Id": ""}, 400),
     "an idempotency key with spaces": ({"Idempotency-Key": "a b"}, 400),
     "an idempotency key of 256 characters": ({"Idempotency-Key": "k" * 256}, 400),
+    "an idempotency key that is not ASCII": ({"Idempotency-Key": "clé"}, 400),
+    "a correlation id that is not ASCII": ({"X-Correlation-Id": "clé"}, 400),
     "a CloudEvent without source": (
         {"ce-specversion": "1.0", "ce-id": "1", "ce-type": "com.cloudscale.page_view"},
         400,

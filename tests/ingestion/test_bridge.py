@@ -93,3 +93,15 @@ async def test_an_application_that_says_nothing_is_a_server_error() -> None:
     async def application(scope: Scope, receive: Receive, send: Send) -> None: ...
 
     assert await ask(application, Exchange()) == (500, [], b"")
+
+
+async def test_an_error_that_the_application_has_answered_is_answered_and_raised() -> None:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 503, "headers": []})
+        await send({"type": "http.response.body", "body": b"sorry"})
+        raise RuntimeError
+
+    exchange = Exchange()
+    with pytest.raises(RuntimeError):
+        await ask(application, exchange)
+    assert exchange.answers == [(503, [], b"sorry")]

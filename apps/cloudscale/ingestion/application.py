@@ -17,6 +17,8 @@ from cloudscale.ingestion.openapi import describe
 from cloudscale.ingestion.problems import CONTENT_TYPE, Problem, render
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from starlette.requests import Request
 
     from cloudscale.ingestion.service import IngestionService
@@ -63,7 +65,7 @@ def build(service: IngestionService, pipeline: EventPipeline) -> Starlette:
             Route(DOCS_PATH, docs),
             Route("/docs.js", script),
         ],
-        exception_handlers={HTTPException: _problem},
+        exception_handlers={HTTPException: _problem, Exception: _mistake},
     )
 
 
@@ -75,10 +77,17 @@ async def _problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     detail = f"{request.method} {request.url.path}: {error.detail}; {DOCS_PATH} lists what there is"
-    problem = Problem(error.status_code, detail[:500], "route")
+    return _refusal(request, Problem(error.status_code, detail[:500], "route"), error.headers)
+
+
+async def _mistake(request: Request, _: Exception) -> Response:
+    return _refusal(request, Problem(500, "this is a mistake of the server", "internal"))
+
+
+def _refusal(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     correlation_id = uuid.uuid4().hex
     return Response(
         render(problem, correlation_id=correlation_id, instance=request.url.path),
-        error.status_code,
-        {**(error.headers or {}), "content-type": CONTENT_TYPE, "x-correlation-id": correlation_id},
+        problem.status,
+        {**(headers or {}), "content-type": CONTENT_TYPE, "x-correlation-id": correlation_id},
     )

@@ -54,5 +54,8 @@ async def serve_asgi(application: ASGIApp, scope: Scope, protocol: HTTPProtocol)
         elif message["type"] == "http.response.body":
             parts.append(message.get("body", b""))
 
-    await application(asgi_scope, receive, send)
-    protocol.response_bytes(status, headers, b"".join(parts))
+    try:
+        await application(asgi_scope, receive, send)
+    finally:
+        # Starlette answers an error with its handler for errors, then raises it for the server's log.
+        protocol.response_bytes(status, headers, b"".join(parts))

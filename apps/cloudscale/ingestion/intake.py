@@ -80,6 +80,10 @@ class Intake:
             )
         else:
             return None
+        return self.shed(problem, path)
+
+    def shed(self, problem: Problem, path: str) -> Answer:
+        """The answer to a request that is not even looked at."""
         metrics.REJECTIONS.labels(problem.reason).inc()
         metrics.count_response(problem.status)
         return answers.refusal(problem, correlation_id=token_hex(16), instance=path)

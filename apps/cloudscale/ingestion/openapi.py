@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _REFERENCE = "#/components/schemas/{name}"
 _REFUSALS = {
     "400": "The event is wrong; errors lists every field.",
+    "408": "The body did not arrive in time.",
     "413": "Too large.",
     "415": "In a form that is not understood.",
     "429": "Over a rate limit; Retry-After says how long to wait.",

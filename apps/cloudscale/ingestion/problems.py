@@ -17,6 +17,7 @@ TITLES = {
     400: ("invalid-event", "The event cannot be accepted"),
     404: ("not-found", "There is nothing here"),
     405: ("method-not-allowed", "This method is not for this address"),
+    408: ("too-slow", "The request did not arrive in time"),
     409: ("duplicate", "The event was accepted before"),
     413: ("too-large", "The request is too large"),
     415: ("unsupported-media-type", "The content is in a form that is not understood"),

@@ -36,6 +36,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
 
     path: str
     header: Callable[[str], str | None]
+    """The first value of a header; None if there is none, or one that is not ASCII."""
+    has: Callable[[str], bool]
     headers: Callable[[], Iterable[tuple[str, str]]]
     client: str
     arrived_at: float
@@ -62,9 +64,9 @@ def correlation_id_of(request: Request) -> str:
         Refused: the header is not a plain token.
     """
     given = request.header("x-correlation-id")
-    if given is None:
+    if given is None and not request.has("x-correlation-id"):
         return token_hex(16)
-    if not _TOKEN.fullmatch(given):
+    if given is None or not _TOKEN.fullmatch(given):
         raise refuse(
             400,
             "X-Correlation-Id must be 1 to 128 letters, digits or characters of ._:@/+=-",
@@ -81,7 +83,7 @@ def origin_of(request: Request, correlation_id: str) -> Origin:
         Refused: the ``Idempotency-Key`` cannot be used.
     """
     key = request.header("idempotency-key")
-    if key is not None and not _KEY.fullmatch(key):
+    if (key is None and request.has("idempotency-key")) or (key is not None and not _KEY.fullmatch(key)):
         raise refuse(
             400,
             "Idempotency-Key must be 1 to 255 visible ASCII characters",

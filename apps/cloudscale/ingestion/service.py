@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -53,7 +54,8 @@ class IngestionService:
         self._resources = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._queue_is_there = False
-        self._cache_answers = False
+        self._cache_was_there = False
+        self._is_draining = False
         self._broker = CircuitBreaker(
             backend="broker", failure_ratio=0.5, window=timedelta(seconds=10), minimum_calls=2,
             open_for=timedelta(seconds=1),
@@ -101,6 +103,7 @@ class IngestionService:
             )
             for _ in range(GROUPS_IN_FLIGHT)
         ]
+        self._resources.push_async_callback(self._disconnect)
         groups = await self._resources.enter_async_context(
             GroupCommit(
                 admission,
@@ -109,12 +112,15 @@ class IngestionService:
                 events_per_message=self._spec.queue.events_per_message,
             )
         )
+        # The bound is the replica's, which its processes share.
+        share = max(1, ingestion.shed_above.in_flight // self._settings.processes)
+        shedding = msgspec.structs.replace(ingestion.shed_above, in_flight=share)
         traces = tracing.start(self._pipeline, "ingestion")
         if traces is not None:
             self._resources.push_async_callback(asyncio.to_thread, traces.close)
         self.intake = Intake(
             groups,
-            spec=ingestion,
+            spec=msgspec.structs.replace(ingestion, shed_above=shedding),
             rates=rates,
             types=EventTypes(self._spec.event_types),
             buckets=self._spec.store.partition_buckets,
@@ -129,6 +135,10 @@ class IngestionService:
             ),
         ]
 
+    def announce_stop(self) -> None:
+        """Turn unready, so that no new requests are sent here; those that still come are answered as always."""
+        self._is_draining = True
+
     async def stop(self) -> None:
         """Refuse new requests, commit what waits, close the connections."""
         self.intake.draining = True
@@ -141,15 +151,20 @@ class IngestionService:
     def unready(self) -> list[str]:
         """What keeps this process from taking events at present; empty when it is ready."""
         problems = []
-        if self.intake.draining:
+        if self._is_draining:
             problems.append("draining")
         if not self._queue_is_there:
             problems.append("the queue has not been reached yet")
         elif self._broker.state == "open":
             problems.append("the broker does not take messages: its circuit breaker is open")
-        if not self._cache_answers:
-            problems.append("Redis does not answer")
+        if not self._cache_was_there:
+            # Later it may go away: requests go on without it, and unready replicas would get none.
+            problems.append("Redis has not been reached yet")
         return problems
+
+    async def _disconnect(self) -> None:
+        """Close the links side by side, because the SDK takes most of a second for one."""
+        await asyncio.gather(*(sender.disconnect() for sender in self._senders))
 
     async def _connect(self) -> None:
         """Make sure of the queue and open the links, so that the first request does not wait for it."""
@@ -160,8 +175,7 @@ class IngestionService:
             except BackendError as error:
                 log.warning("the queue cannot be looked up or created", reason=str(error))
             try:
-                for sender in self._senders:
-                    await sender.connect()
+                await asyncio.gather(*(sender.connect() for sender in self._senders))
             except BackendError as error:
                 log.warning("the broker cannot be reached yet", reason=str(error))
                 await asyncio.sleep(CONNECT_INTERVAL_SECONDS)
@@ -186,8 +200,8 @@ class IngestionService:
             try:
                 await self._redis.ping()
             except (RedisError, OSError, TimeoutError):
-                self._cache_answers = False
+                metrics.CACHE_AVAILABLE.set(0)
             else:
-                self._cache_answers = True
-            metrics.CACHE_AVAILABLE.set(int(self._cache_answers))
+                self._cache_was_there = True
+                metrics.CACHE_AVAILABLE.set(1)
             await asyncio.sleep(PING_INTERVAL_SECONDS)
