@@ -30,12 +30,16 @@ class Client:
     """Sends requests to a service on this machine."""
 
     port: int
+    address: str = "127.0.0.1"
+    """Where its connections come from."""
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> Response:
         """Send one request on a connection of its own."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_SECONDS)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=TIMEOUT_SECONDS, source_address=(self.address, 0)
+        )
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()

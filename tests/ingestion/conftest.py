@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.ingestion.client import Client
-from tests.servers.ingestion import ingestion_server
+from tests.ingestion.queue_contents import queue_contents
+from tests.servers.ingestion import UNLIMITED, ingestion_server
 from tests.servers.redis import redis_server
 from tests.servers.servicebus import servicebus_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.ingestion.queue_contents import QueueContents
     from tests.servers.ingestion import IngestionServer
     from tests.servers.redis import RedisServer
     from tests.servers.servicebus import ServiceBusServer
@@ -25,6 +27,12 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceBusServe
 
 
 @pytest.fixture(scope="session")
+def queue(broker: ServiceBusServer) -> Iterator[QueueContents]:
+    with queue_contents(broker) as contents:
+        yield contents
+
+
+@pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with redis_server(tmp_path_factory.mktemp("cache")) as server:
         yield server
@@ -34,7 +42,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 def server(
     tmp_path_factory: pytest.TempPathFactory, broker: ServiceBusServer, cache: RedisServer
 ) -> Iterator[IngestionServer]:
-    with ingestion_server(tmp_path_factory.mktemp("ingestion"), broker=broker, cache=cache) as server:
+    schema = {"required": ["orderId"], "properties": {"orderId": {"type": "string"}}}
+    spec = {
+        "ingestion": {"rateLimits": UNLIMITED},
+        "eventTypes": [{"name": "order_shipped", "schema": schema}],
+    }
+    with ingestion_server(tmp_path_factory.mktemp("ingestion"), broker=broker, cache=cache, spec=spec) as server:
         yield server
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import time
 import uuid
 from typing import TYPE_CHECKING
@@ -10,18 +11,20 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from tests.ingestion.client import Client, page_view
-from tests.ingestion.queue_contents import drain
 from tests.servers.ingestion import UNLIMITED, ingestion_server
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.ingestion.queue_contents import QueueContents
+    from tests.servers.ingestion import IngestionServer
     from tests.servers.redis import RedisServer
     from tests.servers.servicebus import ServiceBusServer
 
 
 def test_an_accepted_event_is_in_the_queue_with_what_the_pipeline_knows_of_it(
-    client: Client, broker: ServiceBusServer
+    client: Client, queue: QueueContents
 ) -> None:
     event = page_view(createdAt="1997-01-31T23:30:00-01:00", unknown={"kept": [1, None]})
 
@@ -30,7 +33,7 @@ def test_an_accepted_event_is_in_the_queue_with_what_the_pipeline_knows_of_it(
     assert response.status == 202
     assert response.json() == {"id": event["eventId"], "correlationId": "abc-1"}
     assert response.headers["x-correlation-id"] == "abc-1"
-    queued = next(each for each in drain(broker) if each["id"] == event["eventId"])
+    queued = next(each for each in queue.drain() if each["id"] == event["eventId"])
     assert queued["partitionKey"] == "test:1997-02"
     assert queued["createdAt"] == "1997-02-01T00:30:00.000000Z"
     assert queued["clientAddress"] == "127.0.0.1"
@@ -82,6 +85,18 @@ def test_the_same_key_of_another_tenant_is_something_else(client: Client) -> Non
     assert client.post({**event, "tenantId": "other"}).status == 202
 
 
+def test_an_event_of_a_type_that_the_resource_adds_is_checked_against_its_schema(
+    client: Client, queue: QueueContents
+) -> None:
+    event = {"eventType": "order_shipped", "tenantId": "test", "eventId": uuid.uuid4().hex, "orderId": "17"}
+
+    accepted, refused = client.post(event), client.post({**event, "orderId": 17})
+
+    assert accepted.status == 202
+    assert [error["pointer"] for error in refused.json()["errors"]] == ["/orderId"]
+    assert event["eventId"] in {each["id"] for each in queue.drain()}
+
+
 def test_a_retry_without_an_event_id_gets_the_id_of_its_key(client: Client) -> None:
     event = page_view()
     del event["eventId"]
@@ -90,7 +105,7 @@ def test_a_retry_without_an_event_id_gets_the_id_of_its_key(client: Client) -> N
     assert client.post(event, key).json()["id"] == client.post(event, key).json()["id"]
 
 
-def test_a_structured_cloud_event_is_accepted_once_by_source_and_id(client: Client, broker: ServiceBusServer) -> None:
+def test_a_structured_cloud_event_is_accepted_once_by_source_and_id(client: Client, queue: QueueContents) -> None:
     envelope = {
         "specversion": "1.0",
         "type": "com.cloudscale.page_view",
@@ -105,7 +120,7 @@ def test_a_structured_cloud_event_is_accepted_once_by_source_and_id(client: Clie
     first, copy = client.post(envelope, headers), client.post(envelope, headers)
 
     assert (first.status, copy.status) == (202, 409), first.body
-    queued = next(each for each in drain(broker) if each["id"] == first.json()["id"])
+    queued = next(each for each in queue.drain() if each["id"] == first.json()["id"])
     assert queued["eventType"] == "page_view"
     assert queued["tenantId"] == "shop"
     assert queued["createdAt"] == "2026-03-01T10:00:00.000000Z"
@@ -142,15 +157,15 @@ def test_a_batch_of_cloud_events_is_accepted(client: Client) -> None:
     assert response.json()["accepted"] == 3
 
 
-def test_a_batch_of_a_thousand_events_is_in_the_queue(client: Client, broker: ServiceBusServer) -> None:
-    drain(broker)
+def test_a_batch_of_a_thousand_events_is_in_the_queue(client: Client, queue: QueueContents) -> None:
+    queue.drain()
     events = [page_view() for _ in range(1000)]
 
     response = client.post_batch(events)
 
     assert response.status == 202
     assert response.json()["accepted"] == 1000
-    assert {each["id"] for each in drain(broker)} == {event["eventId"] for event in events}
+    assert {each["id"] for each in queue.drain()} == {event["eventId"] for event in events}
 
 
 def test_a_gzip_batch_of_lines_is_accepted(client: Client) -> None:
@@ -160,14 +175,14 @@ def test_a_gzip_batch_of_lines_is_accepted(client: Client) -> None:
     assert client.post_batch(gzip.compress(lines), headers).json()["accepted"] == 50
 
 
-def test_an_event_that_stands_twice_in_a_batch_is_sent_once(client: Client, broker: ServiceBusServer) -> None:
-    drain(broker)
+def test_an_event_that_stands_twice_in_a_batch_is_sent_once(client: Client, queue: QueueContents) -> None:
+    queue.drain()
     event = page_view()
 
     response = client.post_batch([event, event, {**event, "url": "https://example.com/other"}])
 
     assert [result["status"] for result in response.json()["results"]] == [202, 409, 422]
-    assert [each["id"] for each in drain(broker)] == [event["eventId"]]
+    assert [each["id"] for each in queue.drain()] == [event["eventId"]]
 
 
 def test_a_repeated_batch_is_answered_event_by_event(client: Client) -> None:
@@ -191,41 +206,82 @@ def test_an_idempotency_key_makes_a_whole_batch_repeatable(client: Client) -> No
     assert second.json()["duplicates"] == 3
 
 
-def test_copies_are_skipped_when_the_resource_says_so(
-    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
-) -> None:
-    spec = {"ingestion": {"rateLimits": UNLIMITED, "idempotency": {"onDuplicate": "Skip"}}}
-    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="skip") as server:
-        client = Client(server.port)
-        event = page_view()
-        first, copy = client.post(event), client.post(event)
-
-        assert copy.status == 200
-        assert copy.json() == {
-            "id": first.json()["id"],
-            "correlationId": copy.json()["correlationId"],
-            "duplicate": True,
-        }
-        assert client.post_batch([event]).status == 202
-
-
-def test_a_client_is_held_to_its_burst_whatever_it_sends(
-    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
-) -> None:
+@pytest.fixture(scope="module")
+def strict(
+    tmp_path_factory: pytest.TempPathFactory, broker: ServiceBusServer, cache: RedisServer
+) -> Iterator[IngestionServer]:
+    """A service that allows little, skips copies, and trusts the proxy at 127.0.0.2."""
     limits = {"perClient": {"burst": 5, "perSecond": 0.01}, "global": {"limit": 1000, "window": "60s"}}
+    ingestion = {
+        "rateLimits": limits,
+        "idempotency": {"onDuplicate": "Skip"},
+        "trustedProxies": ["127.0.0.2/32"],
+    }
     with ingestion_server(
-        tmp_path, broker=broker, cache=cache, spec={"ingestion": {"rateLimits": limits}}, name="burst"
+        tmp_path_factory.mktemp("strict"), broker=broker, cache=cache, spec={"ingestion": ingestion}, name="strict"
     ) as server:
-        client = Client(server.port)
-        answers = [client.post(page_view()) for _ in range(3)]
-        answers += [client.post(b"{"), client.post_batch([page_view(), page_view()])]
-        refused = [client.post(page_view()), client.post(b"{"), client.post(page_view(), {"Content-Type": "text/xml"})]
+        yield server
 
-        assert [answer.status for answer in answers] == [202, 202, 202, 400, 202]
-        assert [answer.headers["ratelimit-remaining"] for answer in answers] == ["4", "3", "2", "1", "0"]
-        assert [answer.status for answer in refused] == [429, 429, 429]
-        assert all(int(answer.headers["retry-after"]) >= 60 for answer in refused)
-        assert refused[0].headers["content-type"] == "application/problem+json"
+
+def test_copies_are_skipped_when_the_resource_says_so(strict: IngestionServer) -> None:
+    client = Client(strict.port, "127.0.0.3")
+    event = page_view()
+
+    first, copy = client.post(event), client.post(event)
+
+    assert copy.status == 200
+    assert copy.json() == {
+        "id": first.json()["id"],
+        "correlationId": copy.json()["correlationId"],
+        "duplicate": True,
+    }
+    assert client.post_batch([event]).status == 202
+
+
+def test_a_client_is_held_to_its_burst_whatever_it_sends(strict: IngestionServer) -> None:
+    client = Client(strict.port, "127.0.0.4")
+
+    answers = [client.post(page_view()) for _ in range(3)]
+    answers += [client.post(b"{"), client.post_batch([page_view(), page_view()])]
+    refused = [client.post(page_view()), client.post(b"{"), client.post(page_view(), {"Content-Type": "text/xml"})]
+
+    assert [answer.status for answer in answers] == [202, 202, 202, 400, 202]
+    assert [answer.headers["ratelimit-remaining"] for answer in answers] == ["4", "3", "2", "1", "0"]
+    assert [answer.status for answer in refused] == [429, 429, 429]
+    assert all(int(answer.headers["retry-after"]) >= 60 for answer in refused)
+    assert refused[0].headers["content-type"] == "application/problem+json"
+
+
+def test_a_forwarded_address_does_not_help_a_client_that_is_no_trusted_proxy(strict: IngestionServer) -> None:
+    client = Client(strict.port, "127.0.0.5")
+
+    statuses = [client.post(page_view(), {"X-Forwarded-For": f"192.0.2.{host}"}).status for host in range(6)]
+
+    assert statuses == [202, 202, 202, 202, 202, 429]
+
+
+def test_behind_a_trusted_proxy_each_client_has_its_own_burst(strict: IngestionServer) -> None:
+    proxy = Client(strict.port, "127.0.0.2")
+
+    statuses = [proxy.post(page_view(), {"X-Forwarded-For": f"198.51.100.{host}"}).status for host in range(7)]
+
+    assert statuses == [202] * 7
+
+
+def test_a_line_that_the_client_put_before_the_proxys_own_is_not_believed(strict: IngestionServer) -> None:
+    statuses = []
+    for host in range(6):
+        body = msgspec.json.encode(page_view())
+        connection = http.client.HTTPConnection("127.0.0.1", strict.port, source_address=("127.0.0.2", 0), timeout=30)
+        connection.putrequest("POST", "/api/events")
+        for value in (f"192.0.2.{host}", "203.0.113.9"):
+            connection.putheader("X-Forwarded-For", value)
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        statuses.append(connection.getresponse().status)
+        connection.close()
+
+    assert statuses == [202, 202, 202, 202, 202, 429]
 
 
 def test_all_clients_together_are_held_to_the_window(
@@ -240,20 +296,8 @@ def test_all_clients_together_are_held_to_the_window(
         assert statuses == [202, 202, 202, 202, 429, 429]
 
 
-def test_a_forwarded_address_counts_only_from_a_trusted_proxy(
-    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
-) -> None:
-    limits = {"perClient": {"burst": 2, "perSecond": 0.01}, "global": {"limit": 1000, "window": "60s"}}
-    spec = {"ingestion": {"rateLimits": limits}}
-    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="spoofed") as server:
-        client = Client(server.port)
-        statuses = [client.post(page_view(), {"X-Forwarded-For": f"192.0.2.{host}"}).status for host in range(3)]
-
-        assert statuses == [202, 202, 429]
-
-
 def test_a_replica_that_holds_too_many_requests_refuses_more_at_once(
-    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer, queue: QueueContents
 ) -> None:
     spec = {"ingestion": {"rateLimits": UNLIMITED, "shedAbove": {"queueDepth": 1}}}
     with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="shed") as server:
@@ -261,7 +305,7 @@ def test_a_replica_that_holds_too_many_requests_refuses_more_at_once(
         deadline = time.monotonic() + 30
         while (answer := client.post(page_view())).status == 202:
             assert time.monotonic() < deadline, "the queue's depth never counted"
-        drain(broker)
+        queue.drain()
 
         assert answer.status == 503
         assert int(answer.headers["retry-after"]) >= 1

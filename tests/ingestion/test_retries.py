@@ -2,35 +2,57 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import subprocess
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from redis import Redis
 from tests.ingestion.client import Client, page_view
-from tests.ingestion.queue_contents import drain
+from tests.ingestion.queue_contents import queue_contents
 from tests.servers.ingestion import ingestion_server
 from tests.servers.redis import redis_server
 from tests.servers.servicebus import servicebus_server
 from tests.waiting import wait_until_sync
 
+from cloudscale.limits.keys import Keys
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.ingestion.client import Response
+    from tests.ingestion.queue_contents import QueueContents
     from tests.servers.ingestion import IngestionServer
     from tests.servers.redis import RedisServer
     from tests.servers.servicebus import ServiceBusServer
 
 RECOVERY = timedelta(seconds=30)
 
+# The SDK leaves a socket that the broker's end has cut to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def collect_left_sockets() -> Iterator[None]:
+    """Collect them in the test that left them, where the warning is expected."""
+    yield
+    gc.collect()
+
 
 @pytest.fixture(scope="module")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceBusServer]:
     with servicebus_server(tmp_path_factory.mktemp("faulty-broker")) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def queue(broker: ServiceBusServer) -> Iterator[QueueContents]:
+    with queue_contents(broker) as contents:
+        yield contents
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +89,23 @@ def accept(client: Client, event: dict[str, object], headers: dict[str, str] | N
     return answers[-1]
 
 
+def is_reserved(cache: RedisServer, pipeline: str) -> bool:
+    with Redis(port=cache.port) as redis:
+        return bool(redis.hlen(Keys(namespace="default", name=pipeline).inflight))
+
+
+def kill(server: IngestionServer) -> None:
+    """End a service and its worker process as a crash of the machine would."""
+    children = subprocess.run(["pgrep", "-P", str(server.process.pid)], capture_output=True, text=True, check=True)
+    for process_id in [str(server.process.pid), *children.stdout.split()]:
+        subprocess.run(["kill", f"-{signal.SIGKILL}", process_id], check=True)
+    server.process.wait()
+
+
 def test_a_broker_that_is_away_means_503_and_the_retry_is_accepted_once(
-    client: Client, broker: ServiceBusServer, server: IngestionServer
+    client: Client, broker: ServiceBusServer, server: IngestionServer, queue: QueueContents
 ) -> None:
-    drain(broker)
+    queue.drain()
     event, key = page_view(), {"Idempotency-Key": uuid.uuid4().hex}
     broker.kill()
     refused = client.post(event, key)
@@ -82,7 +117,7 @@ def test_a_broker_that_is_away_means_503_and_the_retry_is_accepted_once(
     assert (refused.status, batch.status) == (503, 503)
     assert int(refused.headers["retry-after"]) >= 1
     assert client.post(event, key).status == 409
-    assert [each["id"] for each in drain(broker)].count(str(event["eventId"])) == 1
+    assert [each["id"] for each in queue.drain()].count(str(event["eventId"])) == 1
     wait_until_sync(lambda: server.answers("/ready"), within=RECOVERY)
 
 
@@ -98,9 +133,9 @@ def test_the_breaker_answers_at_once_while_the_broker_is_away(client: Client, br
 
 
 def test_a_send_whose_answer_never_comes_is_503_and_the_retry_has_the_same_id(
-    client: Client, broker: ServiceBusServer
+    client: Client, broker: ServiceBusServer, queue: QueueContents
 ) -> None:
-    drain(broker)
+    queue.drain()
     event, key = page_view(), {"Idempotency-Key": uuid.uuid4().hex}
     broker.set_faults(dropAcknowledgements=True)
     try:
@@ -111,15 +146,15 @@ def test_a_send_whose_answer_never_comes_is_503_and_the_retry_has_the_same_id(
     accept(client, event, key)
 
     assert unanswered.status == 503
-    copies = [each for each in drain(broker) if each["id"] == event["eventId"]]
+    copies = [each for each in queue.drain() if each["id"] == event["eventId"]]
     assert 1 <= len(copies) <= 2
     assert len({each["payloadHash"] for each in copies}) == 1
 
 
 def test_redis_going_away_between_reservation_and_send_loses_nothing(
-    client: Client, broker: ServiceBusServer, cache: RedisServer
+    client: Client, broker: ServiceBusServer, cache: RedisServer, queue: QueueContents
 ) -> None:
-    drain(broker)
+    queue.drain()
     event, key = page_view(), {"Idempotency-Key": uuid.uuid4().hex}
     broker.kill()
     try:
@@ -132,33 +167,32 @@ def test_redis_going_away_between_reservation_and_send_loses_nothing(
     accept(client, event, key)
 
     assert refused.status == 503
-    assert [each["id"] for each in drain(broker)].count(str(event["eventId"])) == 1
+    assert [each["id"] for each in queue.drain()].count(str(event["eventId"])) == 1
 
 
 def test_a_reservation_of_a_killed_process_does_not_make_its_retry_a_copy(
-    broker: ServiceBusServer, cache: RedisServer, tmp_path_factory: pytest.TempPathFactory
+    broker: ServiceBusServer, cache: RedisServer, tmp_path_factory: pytest.TempPathFactory, queue: QueueContents
 ) -> None:
-    drain(broker)
+    queue.drain()
     event, key = page_view(), {"Idempotency-Key": uuid.uuid4().hex}
     directory = tmp_path_factory.mktemp("killed")
-    with ingestion_server(directory, broker=broker, cache=cache, name="killed") as first:
+    with (
+        ingestion_server(directory, broker=broker, cache=cache, name="killed") as first,
+        ThreadPoolExecutor() as threads,
+    ):
         broker.set_faults(stall=True)
         try:
-            unanswered = Client(first.port).post(event, key)
+            unanswered = threads.submit(Client(first.port).post, event, key)
+            wait_until_sync(lambda: is_reserved(cache, "killed"), within=RECOVERY)
         finally:
-            children = subprocess.run(
-                ["pgrep", "-P", str(first.process.pid)], capture_output=True, text=True, check=True
-            ).stdout.split()
-            for process_id in [str(first.process.pid), *children]:
-                subprocess.run(["kill", f"-{signal.SIGKILL}", process_id], check=True)
-            first.process.wait()
+            kill(first)
             broker.set_faults()
     with ingestion_server(directory, broker=broker, cache=cache, name="killed") as second:
         accepted = accept(Client(second.port), event, key)
 
-    assert unanswered.status == 503
+    assert isinstance(unanswered.exception(), OSError)
     assert accepted.json()["id"] == event["eventId"]
-    assert str(event["eventId"]) in [each["id"] for each in drain(broker)]
+    assert str(event["eventId"]) in [each["id"] for each in queue.drain()]
 
 
 def test_without_redis_events_are_accepted_and_a_gauge_says_so(
@@ -180,9 +214,9 @@ def test_without_redis_events_are_accepted_and_a_gauge_says_so(
 
 
 def test_sigterm_finishes_what_was_taken(
-    broker: ServiceBusServer, cache: RedisServer, tmp_path_factory: pytest.TempPathFactory
+    broker: ServiceBusServer, cache: RedisServer, tmp_path_factory: pytest.TempPathFactory, queue: QueueContents
 ) -> None:
-    drain(broker)
+    queue.drain()
     with ingestion_server(tmp_path_factory.mktemp("term"), broker=broker, cache=cache, name="term") as server:
         answered = {
             str(event["eventId"])
@@ -193,4 +227,4 @@ def test_sigterm_finishes_what_was_taken(
         assert server.stop() == 0
 
     assert answered
-    assert answered <= {each["id"] for each in drain(broker)}
+    assert answered <= {each["id"] for each in queue.drain()}
