@@ -31,8 +31,10 @@ COPY --from=dependencies /opt/cloudscale /opt/cloudscale
 COPY --from=application /opt/application /opt/application
 ENV PATH=/opt/application/bin:/opt/cloudscale/bin:$PATH PYTHONPATH=/opt/application PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
-# A number, so that Kubernetes can check runAsNonRoot without the image's list of users.
+# A number, so that Kubernetes can check runAsNonRoot without the image's list of users. What asks for the user's name or
+# home finds it here.
 USER 65532:65532
+ENV LOGNAME=cloudscale HOME=/tmp
 WORKDIR /tmp
 CMD ["cloudscale", "--help"]
 
