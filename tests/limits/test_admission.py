@@ -113,6 +113,58 @@ async def test_the_same_key_with_another_payload_is_a_conflict(redis: Redis, *, 
     assert await states(admission, event(url="https://y.example/")) == ["conflict"]
 
 
+async def test_a_request_with_new_and_known_events_is_answered_event_by_event(redis: Redis) -> None:
+    admission, known = admission_of(redis), event("e1")
+    await states(admission, known)
+    admission.commit([known])
+
+    (verdict, other) = await admission.admit(
+        [
+            (CLIENT, [event("e2"), event("e1"), event("e1", url="https://y.example/"), event("e3")]),
+            (CLIENT, [event("e4")]),
+        ]
+    )
+
+    assert list(verdict.states) == ["new", "copy", "conflict", "new"]
+    assert list(verdict.first_ids) == ["", "e1", "", ""]
+    assert list(other.states) == ["new"]
+
+
+async def test_a_key_that_stands_twice_in_one_call_is_reserved_both_times(redis: Redis) -> None:
+    admission, first, second = admission_of(redis), event(), event()
+
+    answers = await admission.admit([(CLIENT, [first]), (CLIENT, [second])])
+
+    assert [list(answer.states) for answer in answers] == [["new"], ["new"]]
+    assert await ledger(redis) == {first.field: "p", second.field: "p"}
+
+
+async def test_a_release_leaves_a_key_alone_that_a_retry_has_taken_over(redis: Redis) -> None:
+    admission, first, retry = admission_of(redis), event(), event()
+    await states(admission, first)
+    await states(admission, retry)
+    admission.commit([retry])
+
+    await admission.release([first])
+
+    assert await states(admission, event()) == ["copy"]
+
+
+async def test_without_redis_a_client_is_held_to_its_burst_and_nothing_of_a_refused_request_is_new(
+    tmp_path: Path,
+) -> None:
+    with redis_server(tmp_path) as server:
+        async with Redis.from_url(server.url, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
+            rates = Rates(burst=2, per_second=0.001, window_limit=10, window_milliseconds=60_000)
+            admission = admission_of(client, rates)
+            server.kill()
+
+            verdicts = [(await admission.admit([(CLIENT, [event(f"e{number}")])]))[0] for number in range(3)]
+
+    assert [verdict.allowance.refused_by for verdict in verdicts] == [None, None, "client"]
+    assert [list(verdict.states) for verdict in verdicts] == [["new"], ["new"], []]
+
+
 async def test_a_key_is_forgotten_after_its_time(redis: Redis) -> None:
     admission, first = admission_of(redis), event()
     await states(admission, first)

@@ -4,8 +4,8 @@
 -- ARGV is one MessagePack array: {now, burst, per_millisecond, window_limit, window_milliseconds, ttl_milliseconds,
 --   number of this entry (0 for none), commits {field, ...}, accepted {counter, count, ...},
 --   requests {{client, {key, hash, field, ...}}, ...}}
--- Answers MessagePack: for each request {0 admitted | 1 client | 2 global, remaining, wait in ms, {for each event 0 new,
---   1 copy, 2 other payload}, {first ids of copies}}.
+-- Answers MessagePack: for each request {0 admitted | 1 client | 2 global, remaining, wait in ms}, and unless all of its
+--   events are new {for each event 0 new, 1 copy, 2 other payload}, {first ids of copies}.
 local now, burst, per_millisecond, window_limit, window, ttl, number, commits, accepted, requests =
   unpack(cmsgpack.unpack(ARGV[1]))
 local call = redis.call
@@ -50,12 +50,24 @@ local function bucket_of(client)
   return bucket
 end
 
-local function reserve(events, states, firsts)
-  local reserved = {}
+local reserved = {}
+local mark = 'p' .. string.format('%d', now)
+
+local function enter_reserved()
+  for first = 1, #reserved, 1000 do
+    call('HSET', KEYS[1], unpack(reserved, first, math.min(first + 999, #reserved)))
+  end
+  reserved = {}
+end
+
+-- Reserves the events of one request; the states and first ids of its answer, or nothing if all are new.
+local function reserve(events)
+  local states, firsts
   for place = 1, #events, 3 do
     local key, hash, field = KEYS[3] .. events[place], events[place + 1], events[place + 2]
     local state, first = 0, ''
     if not call('SET', key, hash .. field, 'NX', 'PX', ttl) then
+      enter_reserved()
       local found = call('GET', key)
       local entry = call('HGET', KEYS[1], string.sub(found, 33))
       if string.sub(found, 1, 32) ~= hash then
@@ -69,30 +81,35 @@ local function reserve(events, states, firsts)
     end
     if state == 0 then
       reserved[#reserved + 1] = field
-      reserved[#reserved + 1] = 'p' .. string.format('%d', now)
+      reserved[#reserved + 1] = mark
+    elseif not states then
+      states, firsts = {}, {}
+      for earlier = 1, place - 1, 3 do
+        states[#states + 1], firsts[#firsts + 1] = 0, ''
+      end
     end
-    states[#states + 1], firsts[#firsts + 1] = state, first
+    if states then
+      states[#states + 1], firsts[#firsts + 1] = state, first
+    end
   end
-  for first = 1, #reserved, 200 do
-    call('HSET', KEYS[1], unpack(reserved, first, math.min(first + 199, #reserved)))
-  end
+  return states, firsts
 end
 
 local answers = {}
 for place, request in ipairs(requests) do
   local bucket = bucket_of(request[1])
-  local states, firsts = {}, {}
   if bucket[1] < 1 then
-    answers[place] = {1, 0, math.ceil((1 - bucket[1]) / per_millisecond), states, firsts}
+    answers[place] = {1, 0, math.ceil((1 - bucket[1]) / per_millisecond)}
   elseif estimate + taken + 1 > window_limit then
-    answers[place] = {2, math.floor(bucket[1]), math.ceil(window - elapsed), states, firsts}
+    answers[place] = {2, math.floor(bucket[1]), math.ceil(window - elapsed)}
   else
     bucket[1] = bucket[1] - 1
     taken = taken + 1
-    reserve(request[2], states, firsts)
+    local states, firsts = reserve(request[2])
     answers[place] = {0, math.floor(bucket[1]), 0, states, firsts}
   end
 end
+enter_reserved()
 
 for client, bucket in pairs(buckets) do
   call('HSET', KEYS[4] .. client, 'tokens', bucket[1], 'at', now)

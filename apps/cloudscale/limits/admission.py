@@ -40,6 +40,7 @@ WAITING_ENTRIES = 500_000
 COMMITS_A_CALL = 5_000
 
 State = Literal["new", "copy", "conflict"]
+_NEW: tuple[State, ...] = ("new",)
 _STATES: tuple[State, State, State] = ("new", "copy", "conflict")
 _LIMITS: tuple[Limit | None, Limit | None, Limit | None] = (None, "client", "global")
 
@@ -59,9 +60,8 @@ class _Answer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     limit: int
     remaining: int
     wait_milliseconds: float
-    # Lua has one empty table, which arrives as an empty map.
-    states: list[int] | dict[str, int]
-    first_ids: list[str] | dict[str, str]
+    states: list[int] = []
+    first_ids: list[str] = []
 
 
 class _LedgerEntry(msgspec.Struct, frozen=True):
@@ -132,14 +132,7 @@ class Admission:
         answers = await self._call(now, wire)
         if answers is None:
             return [self._judge_alone(client, events, now) for client, events in requests]
-        return [
-            Verdict(
-                Allowance(_LIMITS[answer.limit], answer.remaining, answer.wait_milliseconds / 1000),
-                [_STATES[state] for state in answer.states] if isinstance(answer.states, list) else (),
-                answer.first_ids if isinstance(answer.first_ids, list) else (),
-            )
-            for answer in answers
-        ]
+        return [_verdict_of(answer, events) for answer, (_, events) in zip(answers, requests, strict=True)]
 
     def commit(self, events: Sequence[Enriched]) -> None:
         """Note that the broker has acknowledged ``events``; the next call writes it down."""
@@ -230,6 +223,17 @@ class Admission:
 
     def _judge_alone(self, client: str, events: Sequence[Enriched], now: int) -> Verdict:
         allowance = self._local.admit(client, now_milliseconds=now)
-        if allowance.refused_by is not None:
-            return Verdict(allowance)
-        return Verdict(allowance, ["new"] * len(events), [""] * len(events))
+        return Verdict(allowance) if allowance.refused_by is not None else _all_new(allowance, events)
+
+
+def _verdict_of(answer: _Answer, events: Sequence[Enriched]) -> Verdict:
+    allowance = Allowance(_LIMITS[answer.limit], answer.remaining, answer.wait_milliseconds / 1000)
+    if allowance.refused_by is not None:
+        return Verdict(allowance)
+    if not answer.states:
+        return _all_new(allowance, events)
+    return Verdict(allowance, [_STATES[state] for state in answer.states], answer.first_ids)
+
+
+def _all_new(allowance: Allowance, events: Sequence[Enriched]) -> Verdict:
+    return Verdict(allowance, _NEW * len(events), ("",) * len(events))
