@@ -27,6 +27,8 @@ COMMANDS = [
     if language == "sh"
     for command in block.replace("\\\n", "").strip().splitlines()
 ]
+pytestmark = pytest.mark.timeout(240)
+
 RUN = "cloudscale run examples/clickstream.yaml"
 TYPED = [command for command in COMMANDS if command != RUN and not command.startswith("make ")]
 

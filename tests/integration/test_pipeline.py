@@ -1,4 +1,4 @@
-"""Real purchases through the whole pipeline, twice."""
+"""A whole pipeline with the resource's defaults: real purchases through it, twice, and what its commands say."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gzip
 import itertools
 import json
 import os
+import urllib.request
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from cloudscale.local.background import BackgroundRun
 
     Command = Callable[..., subprocess.CompletedProcess[str]]
+
+pytestmark = pytest.mark.timeout(240)
 
 WHOLE_FILE = Path(os.environ.get("CLOUDSCALE_PURCHASES", ROOT / ".." / "shared" / "data" / "cdnow-purchases.jsonl.gz"))
 SAMPLE = ROOT / "examples" / "purchases-sample.jsonl"
@@ -104,3 +107,41 @@ def test_events_are_read_from_the_standard_input(pipeline: BackgroundRun, comman
     wait_until_sync(
         lambda: documents(pipeline.instance, query, tenant_id="piped") == [{"id": "p-1"}], within=timedelta(seconds=20)
     )
+
+
+def test_a_second_run_on_the_same_directory_is_refused(pipeline: BackgroundRun, command: Command) -> None:
+    result = command("run", str(ROOT / "examples" / "clickstream.yaml"), "--data-dir", str(pipeline.data_directory))
+    assert result.returncode == 2
+    assert f"is in use by process {pipeline.process.pid}" in result.stderr
+
+
+def test_data_of_another_pipeline_is_not_mixed_with_this_one(
+    pipeline: BackgroundRun, command: Command, tmp_path: Path
+) -> None:
+    directory = tmp_path / "data"
+    directory.mkdir()
+    (directory / "pipeline.json").write_bytes((pipeline.data_directory / "pipeline.json").read_bytes())
+
+    result = command("run", str(ROOT / "examples" / "replay.yaml"), "--data-dir", str(directory))
+
+    assert result.returncode == 2
+    assert "metadata.name is immutable" in result.stderr
+    assert "'clickstream'" in result.stderr
+
+
+def test_the_addresses_that_are_printed_answer(pipeline: BackgroundRun) -> None:
+    record = pipeline.record
+    assert record.ingestion_url in pipeline.output
+    for url in (f"{record.ingestion_url}/ready", f"{record.ingestion_url}/docs", f"{record.dashboard_url}/health"):
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 (an address of ours)
+            assert answer.status == 200
+
+
+def test_depth_and_dead_letters_of_a_quiet_pipeline(pipeline: BackgroundRun, command: Command) -> None:
+    where = ("--data-dir", str(pipeline.data_directory))
+
+    assert command("dlq", "list", *where).stdout == "no dead letters\n"
+    assert command("dlq", "show", "1", *where).stderr.startswith("error: there is no dead letter 1")
+    assert "dead letters 0" in command("depth", *where).stdout
+    assert '"active":' in command("depth", "--json", *where).stdout
+    assert command("verify", "--json", "--wait", "30s", *where).returncode == 0

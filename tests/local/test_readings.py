@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from redis.asyncio import Redis
+from tests.servers.redis import redis_server
+
+from cloudscale import figures
+from cloudscale.distribution import Distribution
+from cloudscale.limits.keys import keys_of
+from cloudscale.local.readings import Readings
+from cloudscale.pipeline import load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PIPELINE = load({"apiVersion": "cloudscale.io/v1alpha1", "kind": "EventPipeline", "metadata": {"name": "shop"}})
+
+
+def ingestion(*, at: float, accepted: float, answers: tuple[float, ...]) -> figures.Figures:
+    return figures.Figures(
+        role="ingestion",
+        process="one",
+        started_at=at - 100,
+        at=at,
+        accepted={"page_view": {"shop": accepted}},
+        rate_limited={"client": accepted / 10},
+        ingestion_seconds=Distribution(bounds=(0.01, 0.02), counts=answers),
+    )
+
+
+async def test_a_reading_has_rates_since_the_last_one_and_the_ledgers_totals(tmp_path: Path) -> None:
+    keys = keys_of(PIPELINE)
+    with redis_server(tmp_path) as server:
+        async with Redis.from_url(server.url) as redis, Readings(PIPELINE, redis_url=server.url) as readings:
+            now = time.time()
+            await figures.publish(redis, ingestion(at=now, accepted=100, answers=(1, 0, 0)), prefix=keys.prefix)
+            await redis.hset(keys.accepted, mapping={"shop\n2026-01-01T00": 70, "bank\n2026-01-01T00": 30})
+            await redis.hset(keys.duplicates, mapping={"shop\n2026-01-01T00": 4})
+            await redis.hset(keys.dead_letters, mapping={"shop\n2026-01-01T00\nValidationFailed": 1})
+            await redis.hset(keys.inflight, mapping={"shop\na\n1": "c1", "shop\nb\n1": "c1"})
+            first = await readings.take()
+            await figures.publish(redis, ingestion(at=now + 2, accepted=300, answers=(1, 99, 0)), prefix=keys.prefix)
+            second = await readings.take()
+
+    assert first is not None
+    assert second is not None
+    assert (first.accepted_per_second, first.p99_seconds) == (0, None)
+    assert (second.accepted_per_second, second.refused_per_second) == (100, 10)
+    assert second.p99_seconds is not None
+    assert 0.01 < second.p99_seconds <= 0.02
+    assert (second.accepted, second.in_flight, second.duplicates, second.dead_letters) == (100, 2, 4, 1)
+    assert second.persisted == 93
+
+
+async def test_there_is_no_reading_while_redis_is_away(tmp_path: Path) -> None:
+    async with Readings(PIPELINE, redis_url="redis://127.0.0.1:1/0") as readings:
+        assert await readings.take() is None

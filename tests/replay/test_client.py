@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from tests.replay.api import Answer, results, serving
+
+from cloudscale.errors import BackendUnavailableError
+from cloudscale.local.ports import find_free_ports
+from cloudscale.replay import client
+from cloudscale.replay.client import EventClient
+
+EVENTS = [b'{"eventId":"a"}', b'{"eventId":"b"}', b'{"eventId":"c"}']
+
+
+async def test_only_what_was_not_taken_is_sent_again() -> None:
+    def answer(number: int, events: list[dict[str, Any]]) -> Answer:
+        return (207, {}, results(202, 503, 409)) if number == 1 else (202, {}, results(202))
+
+    async with serving(answer) as api, EventClient(api.url, connections=1) as sender:
+        found = await sender.send_batch(EVENTS)
+
+    assert [result.status for result in found] == [202, 202, 409]
+    assert [[event["eventId"] for event in events] for events in api.requests] == [["a", "b", "c"], ["b"]]
+
+
+async def test_a_limited_client_waits_as_long_as_it_is_told() -> None:
+    def answer(number: int, events: list[dict[str, Any]]) -> Answer:
+        return (429, {"Retry-After": "1"}, {"detail": "slower"}) if number == 1 else (202, {}, results(202, 202, 202))
+
+    async with serving(answer) as api, EventClient(api.url, connections=1) as sender:
+        began = time.monotonic()
+        found = await sender.send_batch(EVENTS)
+
+    assert time.monotonic() - began >= 1
+    assert all(result.is_accepted for result in found)
+
+
+async def test_an_overloaded_api_is_asked_again() -> None:
+    def answer(number: int, events: list[dict[str, Any]]) -> Answer:
+        return (503, {}, {"detail": "busy"}) if number < 3 else (202, {}, {"id": "a", "correlationId": "c"})
+
+    async with serving(answer) as api, EventClient(api.url, connections=1) as sender:
+        result = await sender.send(EVENTS[0])
+
+    assert (result.status, result.id, len(api.requests)) == (202, "a", 3)
+
+
+async def test_a_request_that_is_refused_as_a_whole_refuses_each_of_its_events() -> None:
+    async with (
+        serving(lambda *_: (413, {}, {"detail": "too large"})) as api,
+        EventClient(api.url, connections=1) as sender,
+    ):
+        found = await sender.send_batch(EVENTS)
+
+    assert [(result.status, result.problem) for result in found] == [(413, {"detail": "too large"})] * 3
+
+
+async def test_a_refusal_that_is_no_json_is_passed_on() -> None:
+    async with serving(lambda *_: (400, {}, "nonsense")) as api, EventClient(api.url, connections=1) as sender:
+        result = await sender.send(EVENTS[0])
+
+    assert result.problem == {"status": 400, "detail": '"nonsense"'}
+
+
+async def test_a_copy_that_the_api_skips_is_a_duplicate() -> None:
+    body = {"id": "a", "correlationId": "c", "duplicate": True}
+    async with serving(lambda *_: (200, {}, body)) as api, EventClient(api.url, connections=1) as sender:
+        result = await sender.send(EVENTS[0])
+
+    assert result.is_duplicate
+    assert not result.is_accepted
+
+
+async def test_nothing_is_sent_for_nothing() -> None:
+    async with EventClient("http://127.0.0.1:9", connections=1) as sender:
+        assert await sender.send_batch([]) == []
+
+
+async def test_an_api_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "PATIENCE_SECONDS", 0.3)
+    (port,) = find_free_ports("127.0.0.1", 1)
+
+    async with EventClient(f"http://127.0.0.1:{port}", connections=1) as sender:
+        with pytest.raises(BackendUnavailableError, match=r"given up after .* cannot be reached"):
+            await sender.send_batch(EVENTS)

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloudscale.replay.checkpoint import Tally
+from cloudscale.replay.progress import ReplayProgress
+from cloudscale.replay.replay import ReplayReport
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_the_summary_says_what_became_of_the_events(tmp_path: Path) -> None:
+    report = ReplayReport(
+        tally=Tally(accepted=1200, duplicates=30, rejected=1), resumed_at=40, rejected_path=tmp_path / "rejected.jsonl"
+    )
+
+    with ReplayProgress(tmp_path / "events.jsonl", live=False) as progress:
+        summary = progress.summary(report)
+
+    assert summary.startswith("1,200 accepted, 30 duplicates, 1 rejected in ")
+    assert "resumed after line 40" in summary
+    assert f"rejected events: {tmp_path / 'rejected.jsonl'}" in summary
+
+
+def test_the_bar_goes_to_the_error_stream_and_leaves_the_output_to_the_summary(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text("x" * 100)
+    with ReplayProgress(path, live=True) as progress:
+        progress.show(ReplayReport(tally=Tally(accepted=7), position=50))
+
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "7 events" in shown.err

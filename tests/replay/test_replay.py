@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.replay.api import Answer, results, serving
+
+from cloudscale.errors import BackendUnavailableError, ConfigurationError
+from cloudscale.replay import client
+from cloudscale.replay.replay import ReplayOptions, ReplayReport, replay
+from cloudscale.replay.source import fingerprint, prepare, read_lines
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LINES = [json.dumps({"eventId": f"e-{number}"}) for number in range(10)]
+
+
+def options(path: Path, url: str, **others: Any) -> ReplayOptions:
+    return ReplayOptions(path=path, url=url, state_folder=path.parent / "replays", **others)
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Path:
+    path = tmp_path / "events.jsonl"
+    path.write_text("\n".join(LINES))
+    return path
+
+
+def ignore(report: ReplayReport) -> None:
+    pass
+
+
+def accept(_: int, events: list[dict[str, Any]]) -> Answer:
+    return 202, {}, results(*[202] * len(events))
+
+
+async def test_a_file_is_sent_in_batches_of_the_wanted_size(events: Path) -> None:
+    async with serving(accept) as api:
+        report = await replay(options(events, api.url, batch_size=4, in_flight=1), progress=ignore)
+
+    assert [len(batch) for batch in api.requests] == [4, 4, 2]
+    assert report.tally.accepted == 10
+    assert report.position == len("\n".join(LINES))
+
+
+async def test_an_interrupted_replay_goes_on_after_the_last_answered_line(
+    events: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "PATIENCE_SECONDS", 0.0)
+
+    def answer(number: int, events: list[dict[str, Any]]) -> Answer:
+        return (503, {}, {"detail": "away"}) if number == 2 else accept(number, events)
+
+    async with serving(answer) as api:
+        with pytest.raises(BackendUnavailableError):
+            await replay(options(events, api.url, batch_size=4, in_flight=1), progress=ignore)
+        sent_before = len(api.requests)
+        report = await replay(options(events, api.url, batch_size=4, in_flight=1), progress=ignore)
+
+    assert report.resumed_at == 4
+    assert report.tally.accepted == 10
+    assert [event["eventId"] for batch in api.requests[sent_before:] for event in batch] == [
+        f"e-{number}" for number in range(4, 10)
+    ]
+
+
+async def test_a_finished_replay_starts_anew(events: Path) -> None:
+    async with serving(accept) as api:
+        await replay(options(events, api.url), progress=ignore)
+        report = await replay(options(events, api.url), progress=ignore)
+
+    assert report.resumed_at == 0
+    assert len(api.requests) == 2
+
+
+async def test_another_file_does_not_go_on_where_this_one_was(events: Path) -> None:
+    state = events.parent / "replays"
+    state.mkdir()
+    (state / "0123456789abcdef.json").write_text('{"line": 5, "tally": {}}')
+
+    async with serving(accept) as api:
+        report = await replay(options(events, api.url), progress=ignore)
+
+    assert report.tally.accepted == 10
+
+
+def test_compressed_files_are_recognised_by_their_content(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(gzip.compress(b'{"eventId":"a"}\n\n{"eventId":"b"}\n'))
+
+    lines = list(read_lines(path))
+
+    assert [(line.number, line.content) for line in lines] == [(1, b'{"eventId":"a"}'), (3, b'{"eventId":"b"}')]
+
+
+def test_a_truncated_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"eventId":"a"}\n' * 1000)[:-20])
+
+    with pytest.raises(ConfigurationError, match=r"events\.jsonl\.gz cannot be read to its end"):
+        list(read_lines(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"{not json", "not an event in JSON"),
+        (b"[1]", "not an event in JSON"),
+        (b'{"eventId": 7}', "not an event in JSON"),
+        (b'"\xff"', "not an event in JSON"),
+        (b'{"a":"' + b"x" * 70_000 + b'"}', "more than the 65536"),
+        (b'{"eventId":\r"a"}', "a line break inside"),
+    ],
+)
+def test_a_line_that_can_be_no_event_is_refused_with_the_reason(content: bytes, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(content + b"\n")
+    (line,) = read_lines(path)
+
+    with pytest.raises(ValueError, match=reason):
+        prepare(line, origin="origin")
+
+
+def test_an_event_without_an_identity_gets_one_from_file_and_line(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"eventType":"page_view"}\n{"specversion":"1.0","id":"x"}\n{"eventId":"mine"}\n')
+    origin = fingerprint(path)
+
+    first, cloud_event, own = (json.loads(prepare(line, origin=origin)) for line in read_lines(path))
+
+    assert first == {"eventType": "page_view", "eventId": f"{origin[:16]}-1"}
+    assert cloud_event == {"specversion": "1.0", "id": "x"}
+    assert own == {"eventId": "mine"}
