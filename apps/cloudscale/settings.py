@@ -56,7 +56,9 @@ def read_settings(environment: Mapping[str, str]) -> Settings:
     given = {field: environment[name] for field, name in names.items() if name in environment}
     missing = [names[field] for field in ("pipeline_file", "redis_url") if field not in given]
     if missing:
-        raise ConfigurationError(f"{' and '.join(missing)} not set: the service does not know its pipeline or its Redis")
+        raise ConfigurationError(
+            f"{' and '.join(missing)} not set: the service does not know its pipeline or its Redis"
+        )
     try:
         return msgspec.convert(given, Settings, strict=False)
     except msgspec.ValidationError as error:
