@@ -48,7 +48,7 @@ def dated(
 
 
 def transitions(previous: Sequence[dict[str, Any]], current: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The conditions whose status is another than it was; one that is new, or was not known, is news only if it holds."""
+    """The conditions whose status is another than it was; one that was not known before is news only if it holds."""
     former = {condition["type"]: condition["status"] for condition in previous}
     return [
         condition

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
 from cloudscale.pipeline import GROUP, KIND, VERSION, EventPipeline
@@ -16,7 +18,7 @@ from cloudscale_operator.manifests.monitoring import build_monitoring
 from cloudscale_operator.manifests.network import build_network_policies
 from cloudscale_operator.manifests.scaling import build_scaling
 from cloudscale_operator.manifests.worker import build_worker
-from cloudscale_operator.names import common_labels
+from cloudscale_operator.names import MANIFEST_HASH, common_labels
 
 if TYPE_CHECKING:
     from cloudscale_operator.context import Context
@@ -41,8 +43,10 @@ def desired_objects(pipeline: EventPipeline, context: Context) -> list[Manifest]
 
 def _owned(manifest: Manifest, pipeline: EventPipeline) -> Manifest:
     metadata = manifest["metadata"]
+    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
     completed: dict[str, Any] = {
         **metadata,
+        "annotations": {**metadata.get("annotations", {}), MANIFEST_HASH: digest},
         "namespace": pipeline.metadata.namespace,
         "labels": {**common_labels(pipeline.metadata.name), **metadata.get("labels", {})},
         "ownerReferences": [

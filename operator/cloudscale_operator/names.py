@@ -20,6 +20,8 @@ MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 
 CONFIGURATION_HASH = f"{GROUP}/configuration-hash"
 """On pod templates: changes when a service would read something else at its start, and so rolls the pods."""
+MANIFEST_HASH = f"{GROUP}/manifest-hash"
+"""On every object: the manifest that was applied last, so that a new operator knows what need not be applied again."""
 CREDENTIALS_HASH = f"{GROUP}/credentials-hash"
 """On pod templates: changes when a Secret that a service reads at its start does."""
 

@@ -6,6 +6,8 @@ depends on nothing but the present state, so a crash at any point is a restart.
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -20,7 +22,7 @@ from cloudscale.units import parse_duration
 from cloudscale_operator import drain
 from cloudscale_operator.announcements import Severity, Thresholds, announce, severity_of
 from cloudscale_operator.api import CONFLICT, NOT_FOUND, ApiRefusalError, pipeline_path
-from cloudscale_operator.children import ChildKey, Children, PipelineKey, changes, child_key, digest
+from cloudscale_operator.children import ChildKey, Children, PipelineKey, changes, without_managed_fields
 from cloudscale_operator.conditions import Condition, transitions
 from cloudscale_operator.credentials import CredentialCache, Credentials
 from cloudscale_operator.depth import DepthReaders, Source
@@ -51,7 +53,6 @@ class Memory:
     """What is worth remembering of a pipeline between two visits; losing it costs requests, nothing else."""
 
     uid: str
-    applied: dict[ChildKey, str] = field(default_factory=dict)
     credentials: CredentialCache = field(default_factory=CredentialCache)
     stopped: datetime | None = None
     """Since when no ingestion pod has been there during a deletion."""
@@ -70,7 +71,8 @@ class Reconciler:
         self._pipelines: dict[PipelineKey, Manifest] = {}
         self._memories: dict[PipelineKey, Memory] = {}
         self._kinds: frozenset[Kind] = frozenset()
-        self._kinds_read_at = -KINDS_SECONDS
+        self._kinds_read_at = -math.inf
+        self._kinds_lock = asyncio.Lock()
 
     def observe(self, pipeline: Manifest, *, deleted: bool = False) -> PipelineKey:
         """Take note of a pipeline as the watch shows it."""
@@ -78,7 +80,7 @@ class Reconciler:
         if deleted:
             self._pipelines.pop(key, None)
         else:
-            self._pipelines[key] = pipeline
+            self._pipelines[key] = without_managed_fields(pipeline)
         return key
 
     def knows(self, key: PipelineKey) -> bool:
@@ -184,19 +186,15 @@ class Reconciler:
     async def _apply(self, key: PipelineKey, pipeline: EventPipeline, memory: Memory, context: Context) -> list[str]:
         """Delete and apply what differs; what the API server said to each manifest that it refused."""
         desired = desired_objects(pipeline, context)
-        todo = changes(desired, self.children.of(key), memory.applied, owner=memory.uid)
+        todo = changes(desired, self.children.of(key), owner=memory.uid)
         for child in todo.delete:
             await self._api.delete(child)
-            memory.applied.pop(child_key(child), None)
         refusals = []
         for manifest in todo.apply:
             try:
                 self.children.observe(await self._api.apply(manifest))
             except ApiRefusalError as error:
-                memory.applied.pop(child_key(manifest), None)
                 refusals.append(str(error))
-            else:
-                memory.applied[child_key(manifest)] = digest(manifest)
         return refusals
 
     async def _report(self, key: PipelineKey, body: Manifest, observation: Observation, memory: Memory) -> None:
@@ -230,16 +228,19 @@ class Reconciler:
             "metadata": {"namespace": key.namespace, "name": key.name},
             "status": status,
         }
-        updated = await self._api.apply(manifest, subresource="/status")
-        if key in self._pipelines:
-            self._pipelines[key] = updated
+        self._renew(await self._api.apply(manifest, subresource="/status"))
 
     async def _set_finalizers(self, body: Manifest, finalizers: list[str]) -> Manifest:
         metadata = body["metadata"]
         change = {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": finalizers}}
         updated = await self._api.merge(pipeline_path(metadata["namespace"], metadata["name"]), change)
-        self.observe(updated)
+        self._renew(updated)
         return updated
+
+    def _renew(self, updated: Manifest) -> None:
+        """Take note of an answer, unless the watch has told in the meantime that the pipeline is gone."""
+        if PipelineKey(updated["metadata"]["namespace"], updated["metadata"]["name"]) in self._pipelines:
+            self.observe(updated)
 
     async def _release(self, key: PipelineKey, body: Manifest) -> None:
         """Let the pipeline go; its children follow it as the garbage collector finds them."""
@@ -258,10 +259,11 @@ class Reconciler:
             await self._readers.ensure(key, source)
 
     async def _context_of(self, credentials: Credentials, *, draining: bool) -> Context:
-        now = time.monotonic()
-        if now - self._kinds_read_at > KINDS_SECONDS:
-            self._kinds_read_at = now
-            self._kinds = await self._api.existing_kinds(OPTIONAL_KINDS)
+        # Nobody may go on with what was known before: an empty answer would take the autoscalers away.
+        async with self._kinds_lock:
+            if time.monotonic() - self._kinds_read_at > KINDS_SECONDS:
+                self._kinds = await self._api.existing_kinds(OPTIONAL_KINDS)
+                self._kinds_read_at = time.monotonic()
         return replace(
             self._context,
             authority_secret=self._authority_secret if credentials.authority else "",

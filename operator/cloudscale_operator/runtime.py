@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LONGEST_DELAY_SECONDS = 60.0
+SETTLE_SECONDS = 1.5
+"""Until the watches have shown most of what there is; what is not seen yet would be applied once more, to no effect."""
 
 
 class Operator:
@@ -50,6 +52,11 @@ class Operator:
         key = self._reconciler.children.observe(dict(body), deleted=deleted)
         if key is not None and self._reconciler.knows(key):
             self.queue.add(key)
+
+    async def work(self) -> None:
+        """Reconcile until cancelled."""
+        await asyncio.sleep(SETTLE_SECONDS)
+        await self.queue.run()
 
     async def _visit(self, key: PipelineKey) -> float | None:
         with metrics.RECONCILE_DURATION.time():
@@ -90,7 +97,7 @@ async def running(client: ApiClient, options: Options) -> AsyncIterator[Operator
             operator = Operator(
                 api, context=context, authority_secret=options.authority_secret, directory=Path(directory)
             )
-            work = asyncio.create_task(operator.queue.run(), name="reconcile")
+            work = asyncio.create_task(operator.work(), name="reconcile")
             try:
                 async with operator.readers:
                     yield operator
