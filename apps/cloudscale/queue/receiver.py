@@ -16,6 +16,7 @@ import structlog
 from azure.servicebus import ServiceBusReceiveMode, ServiceBusSubQueue
 from azure.servicebus.exceptions import ServiceBusError
 
+from cloudscale.cancellation import cancel_and_wait
 from cloudscale.queue.connection import translated
 
 if TYPE_CHECKING:
@@ -108,8 +109,7 @@ class MessageReceiver:
         try:
             yield
         finally:
-            renewal.cancel()
-            await asyncio.gather(renewal, return_exceptions=True)
+            await cancel_and_wait(renewal)
 
     async def _keep_locked(self, messages: Sequence[ServiceBusReceivedMessage]) -> None:
         held = {message.sequence_number: message for message in messages}

@@ -12,6 +12,7 @@ import structlog
 from redis.asyncio import Redis
 
 from cloudscale import figures, metrics, tracing
+from cloudscale.cancellation import cancel_and_wait
 from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.errors import BackendUnavailableError
 from cloudscale.event_types import EventTypes
@@ -40,7 +41,7 @@ from cloudscale.worker.velocity import VelocityRule
 from cloudscale.worker.writing import EventWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
     from cloudscale.pipeline import EventPipeline
     from cloudscale.settings import Settings
@@ -101,17 +102,31 @@ class Worker:
                 background = await self._build(exits)
             except InterruptedByStopError:
                 return
-            async with asyncio.TaskGroup() as tasks:
-                running = [tasks.create_task(coroutine) for coroutine in background]
-                lanes_stopped = asyncio.Event()
-                projecting = tasks.create_task(self._projection.run(lanes_stopped))
-                await asyncio.gather(*(tasks.create_task(lane.run()) for lane in self._lanes))
-                # Only now is all stored that this worker will store, so the profiles can catch up for good.
-                lanes_stopped.set()
-                await projecting
-                for task in running:
-                    task.cancel()
+            await self._work(background)
         log.info("worker stopped")
+
+    async def _work(self, background: Iterable[Coroutine[None, None, None]]) -> None:
+        """Run everything until the lanes have stopped and the profiles have caught up; whatever fails ends it all."""
+        lanes_stopped = asyncio.Event()
+        lanes = [asyncio.create_task(lane.run()) for lane in self._lanes]
+        projecting = asyncio.create_task(self._projection.run(lanes_stopped))
+
+        async def finish() -> None:
+            await asyncio.gather(*lanes)
+            # Only now is all stored that this worker will store, so the profiles can catch up for good.
+            lanes_stopped.set()
+            await projecting
+
+        finishing = asyncio.create_task(finish())
+        tasks = [*lanes, projecting, finishing, *map(asyncio.create_task, background)]
+        pending = set(tasks)
+        try:
+            while not finishing.done():
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+        finally:
+            await cancel_and_wait(*tasks)
 
     def unready(self) -> list[str]:
         """What keeps this worker from processing events at present."""
