@@ -68,7 +68,7 @@ def receiver(broker: ServiceBusServer) -> Iterator[ServiceBusReceiver]:
 def take(receiver: ServiceBusReceiver, count: int) -> list[ServiceBusReceivedMessage]:
     """Take ``count`` messages out of the queue, and make sure that there are no more."""
     taken: list[ServiceBusReceivedMessage] = []
-    while messages := receiver.receive_messages(max_message_count=100, max_wait_time=5 if len(taken) < count else 0.1):
+    while messages := receiver.receive_messages(max_message_count=100, max_wait_time=20 if len(taken) < count else 0.1):
         for message in messages:
             receiver.complete_message(message)
         taken += messages
