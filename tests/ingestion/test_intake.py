@@ -41,6 +41,28 @@ def test_an_accepted_event_is_in_the_queue_with_what_the_pipeline_knows_of_it(
     assert {"receivedAt", "payloadHash", "acceptance", "schemaVersion", "metadata"} <= queued.keys()
 
 
+@pytest.mark.parametrize(
+    ("header", "own", "answered", "kept"),
+    [("h", "e", "h", "e"), ("h", None, "h", "h"), (None, "e", "e", "e")],
+)
+def test_the_header_names_the_request_and_the_events_own_id_the_event(
+    client: Client, header: str | None, own: str | None, answered: str, kept: str
+) -> None:
+    event = page_view(correlationId=own) if own else page_view()
+
+    response = client.post(event, {"X-Correlation-Id": header} if header else None)
+
+    assert response.headers["x-correlation-id"] == answered
+    assert response.json()["correlationId"] == kept
+
+
+def test_a_request_without_any_correlation_id_gets_one(client: Client) -> None:
+    response = client.post(page_view())
+
+    assert len(response.json()["correlationId"]) == 32
+    assert response.headers["x-correlation-id"] == response.json()["correlationId"]
+
+
 @pytest.mark.parametrize("path", ["/api/events", "/api/v1/events"])
 def test_both_addresses_take_events(client: Client, path: str) -> None:
     assert client.post(page_view(), path=path).status == 202

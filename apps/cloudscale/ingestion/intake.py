@@ -142,6 +142,8 @@ class Intake:
 
     async def _take_event(self, request: Request, body: bytes, origin: Origin, trace: RequestTrace | None) -> Answer:
         event = parse_event(request, body, origin, self._types, buckets=self._buckets)
+        # The event's own id stands in for a header that was not sent, so that client and log speak of the same thing.
+        correlation_id = origin.correlation_id if request.has("x-correlation-id") else event.correlation_id
         outcome = await self._groups.submit(request.client, (event,), arrived_at=request.arrived_at)
         if trace is not None and outcome.failure is None:
             trace.published(events=1)
@@ -153,10 +155,10 @@ class Intake:
             if state == "copy":
                 metrics.DUPLICATES.labels("ingestion").inc()
                 if self._skips:
-                    return answers.skipped(first_id, correlation_id=origin.correlation_id, extra=extra)
+                    return answers.skipped(first_id, correlation_id=correlation_id, extra=extra)
         if problem is None:
-            return answers.accepted(event, correlation_id=origin.correlation_id, extra=extra)
-        return self._refusal(problem, origin.correlation_id, request, extra)
+            return answers.accepted(event, correlation_id=correlation_id, extra=extra)
+        return self._refusal(problem, correlation_id, request, extra)
 
     async def _take_batch(self, request: Request, body: bytes, origin: Origin, trace: RequestTrace | None) -> Answer:
         parsed = parse_batch(request, body, origin, self._types, buckets=self._buckets)
