@@ -156,7 +156,7 @@ async def test_completing_a_message_whose_lock_ran_out_is_harmless(line: Line) -
 async def test_a_receiver_of_a_broker_that_is_away_is_unavailable(tmp_path: Path) -> None:
     nowhere = "Endpoint=sb://127.0.0.1:1;SharedAccessKeyName=k;SharedAccessKey=v;UseDevelopmentEmulator=true"
     settings = Settings(pipeline_file="", redis_url="", servicebus_connection_string=nowhere)
-    async with open_client(Queue(), settings) as client:
+    async with open_client(Queue(), settings, retries=0) as client:
         with pytest.raises(BackendUnavailableError, match="open a receiver"):
             async with MessageReceiver(client, "events"):
                 raise AssertionError
@@ -165,7 +165,7 @@ async def test_a_receiver_of_a_broker_that_is_away_is_unavailable(tmp_path: Path
 async def test_a_wrong_key_is_a_credential_error(broker: ServiceBusServer) -> None:
     wrong = broker.connection_string.replace(broker.key, "d3Jvbmc=")
     settings = Settings(pipeline_file="", redis_url="", servicebus_connection_string=wrong)
-    async with open_client(Queue(), settings) as client:
+    async with open_client(Queue(), settings, retries=0) as client:
         with pytest.raises(CredentialError, match="refuses the credential"):
             async with MessageReceiver(client, "events-ingestion"):
                 raise AssertionError

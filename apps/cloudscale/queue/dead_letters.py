@@ -82,7 +82,7 @@ class DeadLetters:
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._client = await self._exits.enter_async_context(open_client(self._spec, self._settings))
+        self._client = await self._exits.enter_async_context(open_client(self._spec, self._settings, retries=1))
         self._outbox = await self._exits.enter_async_context(Outbox(self._client, self._spec.name))
         return self
 

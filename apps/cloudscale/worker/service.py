@@ -149,7 +149,7 @@ class Worker:
         await self._patiently(store.ensure)
         administration = await exits.enter_async_context(QueueAdministration(spec.queue, settings))
         await self._patiently(administration.ensure_queue)
-        client = await exits.enter_async_context(open_client(spec.queue, settings))
+        client = await exits.enter_async_context(open_client(spec.queue, settings, retries=1))
         outbox = await exits.enter_async_context(Outbox(client, spec.queue.name))
 
         velocity = spec.processing.fraud.velocity

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.aio import ServiceBusClient
+from tests.servers.servicebus import ServiceBusServer, servicebus_server
+
+from cloudscale.pipeline import Queue
+from cloudscale.queue.dead_letters import DeadLetter, DeadLetterReason, DeadLetters, acceptances_of
+from cloudscale.queue.poison import poison_message, verdict
+from cloudscale.queue.receiver import MessageReceiver
+from cloudscale.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
+QUEUE = "dead-letters-test"
+REASON = DeadLetterReason.VALIDATION_FAILED
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceBusServer]:
+    with servicebus_server(tmp_path_factory.mktemp("broker"), queues=[QUEUE]) as server:
+        yield server
+
+
+@pytest.fixture
+async def client(broker: ServiceBusServer) -> AsyncIterator[ServiceBusClient]:
+    async with ServiceBusClient.from_connection_string(broker.connection_string) as opened:
+        yield opened
+
+
+class Notes:
+    """A ledger that writes down what it is asked."""
+
+    def __init__(self) -> None:
+        self.entered: list[tuple[str, str, str]] = []
+        self.forgotten: list[tuple[str, str, str]] = []
+
+    async def reenter(self, acceptances: Sequence[tuple[str, str, str]]) -> int:
+        self.entered += acceptances
+        return len(acceptances)
+
+    async def forget_dead(self, acceptances: Sequence[tuple[str, str, str]]) -> None:
+        self.forgotten += acceptances
+
+
+@pytest.fixture
+async def letters(broker: ServiceBusServer) -> AsyncIterator[DeadLetters]:
+    settings = Settings(pipeline_file="", redis_url="", servicebus_connection_string=broker.connection_string)
+    async with DeadLetters(Queue(name=QUEUE), settings, ledger=Notes()) as opened:
+        await opened.discard()
+        yield opened
+
+
+async def bury(client: ServiceBusClient, *messages: ServiceBusMessage) -> None:
+    """Send messages and dead-letter them, as a worker would."""
+    async with client.get_queue_sender(QUEUE) as sender:
+        await sender.send_messages(list(messages))
+    async with MessageReceiver(client, QUEUE) as receiver:
+        for message in await receiver.receive(len(messages)):
+            judged = verdict(message)
+            reason, description = (judged.reason, judged.description) if judged else ("Unreadable", "no JSON")
+            await receiver.dead_letter(message, reason=reason, description=description)
+
+
+def poison(number: int) -> ServiceBusMessage:
+    event = {"id": f"e{number}", "tenantId": "t1", "acceptance": f"a{number}"}
+    return poison_message(event, reason=REASON, description="amount: is negative", attempts=3)
+
+
+async def test_a_dead_letter_shows_its_event_reason_and_attempts(
+    client: ServiceBusClient, letters: DeadLetters
+) -> None:
+    await bury(client, poison(1))
+    (letter,) = await letters.list()
+    assert (letter.reason, letter.description, letter.attempts) == (REASON, "amount: is negative", 3)
+    assert letter.events == [{"id": "e1", "tenantId": "t1", "acceptance": "a1"}]
+    assert acceptances_of(letter) == [("t1", "e1", "a1")]
+    assert await letters.show(letter.sequence_number) == letter
+    assert await letters.show(letter.sequence_number + 1) is None
+    assert msgspec.json.decode(msgspec.json.encode(letter), type=DeadLetter) == letter
+
+
+async def test_an_unreadable_message_shows_its_text(client: ServiceBusClient, letters: DeadLetters) -> None:
+    await bury(client, ServiceBusMessage(b"{broken \xff"))
+    (letter,) = await letters.list()
+    assert letter.body == "{broken \ufffd"
+    assert letter.events == []
+    assert letter.attempts >= 1
+
+
+async def test_dead_letters_are_listed_page_by_page(client: ServiceBusClient, letters: DeadLetters) -> None:
+    await bury(client, *map(poison, range(5)))
+    first = await letters.list(limit=3)
+    rest = await letters.list(limit=3, after=first[-1].sequence_number)
+    assert [letter.events[0]["id"] for letter in first + rest] == [f"e{number}" for number in range(5)]
+
+
+async def test_the_chosen_are_replayed_and_the_others_stay(client: ServiceBusClient, letters: DeadLetters) -> None:
+    await bury(client, *map(poison, range(4)))
+    numbers = [letter.sequence_number for letter in await letters.list()]
+    assert await letters.replay([numbers[1], numbers[3]]) == 2
+    assert [letter.sequence_number for letter in await letters.list()] == [numbers[0], numbers[2]]
+    async with MessageReceiver(client, QUEUE) as receiver:
+        replayed = await receiver.receive(10)
+        assert [verdict(message) for message in replayed] == [None, None]
+        await receiver.complete(replayed)
+
+
+async def test_all_are_replayed_without_numbers_and_entered_in_the_ledger(
+    broker: ServiceBusServer, client: ServiceBusClient
+) -> None:
+    settings = Settings(pipeline_file="", redis_url="", servicebus_connection_string=broker.connection_string)
+    notes = Notes()
+    async with DeadLetters(Queue(name=QUEUE), settings, ledger=notes) as letters:
+        await letters.discard()
+        notes.forgotten.clear()
+        await bury(client, *map(poison, range(3)))
+        assert await letters.replay() == 3
+        assert await letters.list() == []
+        assert notes.entered == [("t1", f"e{number}", f"a{number}") for number in range(3)]
+        assert notes.forgotten == []
+
+
+async def test_a_number_that_is_not_there_takes_nothing(client: ServiceBusClient, letters: DeadLetters) -> None:
+    await bury(client, poison(1))
+    assert await letters.discard([10**6]) == 0
+    assert len(await letters.list()) == 1

@@ -1,0 +1,124 @@
+"""A worker as its supervisor sees it: settings, health, metrics, backpressure, several at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import aiohttp
+from tests.worker.place import Place, end, page_view
+
+from cloudscale import metrics
+from cloudscale.worker.http import serve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run_with(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cloudscale.worker"],
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_without_settings_the_worker_says_what_is_missing() -> None:
+    result = run_with({})
+    assert result.returncode == 2
+    assert "CLOUDSCALE_PIPELINE_FILE" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_broken_resource_ends_the_worker_with_its_problems(tmp_path: Path) -> None:
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(
+        "apiVersion: cloudscale.io/v1alpha1\nkind: EventPipeline\nmetadata: {name: x}\nspec: {queue: {nme: 1}}\n"
+    )
+    result = run_with({"CLOUDSCALE_PIPELINE_FILE": str(file), "CLOUDSCALE_REDIS_URL": "redis://127.0.0.1:1/0"})
+    assert result.returncode == 2
+    assert "spec.queue" in result.stderr
+
+
+async def test_health_readiness_and_metrics_are_served() -> None:
+    problems: list[str] = ["not connected to the broker"]
+    async with serve("127.0.0.1", 0, unready=lambda: problems) as port, aiohttp.ClientSession() as session:
+        base = f"http://127.0.0.1:{port}"
+        async with session.get(f"{base}/health") as answer:
+            assert answer.status == 200
+        async with session.get(f"{base}/ready") as answer:
+            assert (answer.status, (await answer.json())["problems"]) == (503, problems)
+        problems = []
+        async with session.get(f"{base}/ready") as answer:
+            assert answer.status == 200
+        async with session.get(f"{base}/metrics") as answer:
+            assert answer.headers["Content-Type"] == metrics.CONTENT_TYPE
+            assert "cloudscale_events_persisted_total" in await answer.text()
+
+
+async def test_a_worker_becomes_ready_and_stops_when_told(place: Place) -> None:
+    async with place.worker() as worker:
+
+        async def ready() -> bool:
+            return worker.unready() == []
+
+        await place.until(ready)
+    assert "stopping" in worker.unready()
+
+
+async def test_a_worker_that_finds_no_store_waits_for_it_and_can_be_told_to_stop(place: Place) -> None:
+    place.backends.cosmos.set_faults(failRatio=1.0)
+    try:
+        async with place.worker() as worker:
+
+            async def serving() -> bool:
+                return "not connected to the broker" in worker.unready()
+
+            await place.until(serving)
+    finally:
+        place.backends.cosmos.set_faults()
+
+
+async def test_concurrency_follows_the_depth_of_the_queue(place: Place) -> None:
+    place.processing["concurrency"] = {
+        "steps": [{"depth": 0, "limit": 32}, {"depth": 20, "limit": 1}],
+        "restoreBelow": 5,
+        "interval": "1s",
+    }
+    for _ in range(60):
+        await place.send(await place.accept([page_view()]))
+    place.backends.cosmos.set_faults(delayMilliseconds=100)
+    limits: set[float] = set()
+    try:
+        async with place.worker():
+
+            async def restored() -> bool:
+                limits.add(metrics.CONCURRENCY_LIMIT._value.get())
+                return len(limits) == 2 and metrics.CONCURRENCY_LIMIT._value.get() == 32
+
+            await place.until(restored)
+    finally:
+        place.backends.cosmos.set_faults()
+    assert limits == {1, 32}
+
+
+async def test_two_workers_share_the_queue_and_the_feed(place: Place) -> None:
+    for _ in range(30):
+        await place.send(await place.accept([page_view(f"u{number}") for number in range(10)]))
+    first, second = place.start_process(), place.start_process()
+    try:
+        await place.stored(300)
+        await place.settled()
+
+        async def caught_up() -> bool:
+            return sum(profile.events for profile in await place.profiles.top(limit=100)) == 300
+
+        await place.until(caught_up)
+    finally:
+        assert (end(first), end(second)) == (0, 0)
+    assert [profile.score for profile in await place.profiles.top(limit=100)] == [30] * 10
