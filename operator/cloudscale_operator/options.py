@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from cloudscale.errors import ConfigurationError
 
@@ -13,20 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-@dataclass(frozen=True)
-class Options:
-    """One process of the operator. No namespaces means all of them."""
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """One process of the operator. Lists are separated by commas; no namespaces means all of them."""
 
     image: str
-    image_pull_policy: str
-    image_pull_secrets: tuple[str, ...]
-    namespaces: tuple[str, ...]
-    authority_secret: str
-    rules_file: str
-    health_port: int
-    metrics_port: int
-    log_format: Literal["json", "console"]
-    log_level: Literal["debug", "info", "warning", "error"]
+    image_pull_policy: Literal["Always", "IfNotPresent", "Never"] = "IfNotPresent"
+    image_pull_secrets: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    authority_secret: str = "cloudscale-backends-ca"  # noqa: S105 - the name of a Secret
+    rules_file: str = ""
+    health_port: int = 8080
+    metrics_port: int = 9090
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     def alerting_rules(self) -> str:
         """The text of the rules file, empty without one.
@@ -42,44 +42,42 @@ class Options:
             raise ConfigurationError(f"the rules file {self.rules_file} cannot be read: {error.strerror}") from None
 
 
+_HELP = {
+    "image": "image that the pods of pipelines run",
+    "image_pull_policy": "pull policy of these pods",
+    "image_pull_secrets": "Secrets to pull it with, separated by commas",
+    "namespaces": "namespaces to watch, separated by commas; all if empty",
+    "authority_secret": "Secret whose ca.crt the backends' certificates are checked with, where it exists",
+    "rules_file": "Prometheus rule groups to make PrometheusRules from",
+    "health_port": "port of /healthz",
+    "metrics_port": "port of /metrics",
+    "log_format": "json or console",
+    "log_level": "least level logged",
+}
+_LISTS = ("image_pull_secrets", "namespaces")
+
+
 def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Options:
-    """Read arguments, with environment variables (``CLOUDSCALE_…``) for what is not given.
+    """Read arguments (``--health-port``), and environment variables (``CLOUDSCALE_HEALTH_PORT``) for the others.
 
     Raises:
-        ConfigurationError: no image is given, or the rules file cannot be read.
+        ConfigurationError: no image is given, or a value cannot be used; the message names it.
     """
-
-    def given(name: str, default: str = "") -> str:
-        return environment.get(f"CLOUDSCALE_{name}", default)
-
     parser = argparse.ArgumentParser(prog="cloudscale_operator", description="Turns EventPipelines into workloads.")
-    add = parser.add_argument
-    add("--image", default=given("IMAGE"), help="image that the pods of pipelines run")
-    add("--image-pull-policy", default=given("IMAGE_PULL_POLICY", "IfNotPresent"))
-    add("--image-pull-secrets", default=given("IMAGE_PULL_SECRETS"), help="names of Secrets, separated by commas")
-    add("--namespaces", default=given("NAMESPACES"), help="namespaces to watch, separated by commas; all if empty")
-    add("--authority-secret", default=given("AUTHORITY_SECRET", "cloudscale-backends-ca"), help="Secret with ca.crt")
-    add("--rules-file", default=given("RULES_FILE"), help="Prometheus rule groups to make PrometheusRules from")
-    add("--health-port", type=int, default=int(given("HEALTH_PORT", "8080")))
-    add("--metrics-port", type=int, default=int(given("METRICS_PORT", "9090")))
-    add("--log-format", choices=("json", "console"), default=given("LOG_FORMAT", "json"))
-    add("--log-level", choices=("debug", "info", "warning", "error"), default=given("LOG_LEVEL", "info"))
-    parsed = parser.parse_args(arguments)
-    if not parsed.image:
+    for name, text in _HELP.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", default=environment.get(_variable(name)), help=text)
+    given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
+    if not given.get("image"):
         raise ConfigurationError("no image: set CLOUDSCALE_IMAGE or --image to what the pods of pipelines should run")
-    return Options(
-        image=parsed.image,
-        image_pull_policy=parsed.image_pull_policy,
-        image_pull_secrets=_names(parsed.image_pull_secrets),
-        namespaces=_names(parsed.namespaces),
-        authority_secret=parsed.authority_secret,
-        rules_file=parsed.rules_file,
-        health_port=parsed.health_port,
-        metrics_port=parsed.metrics_port,
-        log_format=parsed.log_format,
-        log_level=parsed.log_level,
-    )
+    for name in _LISTS:
+        if name in given:
+            given[name] = [item.strip() for item in given[name].split(",") if item.strip()]
+    try:
+        return msgspec.convert(given, Options, strict=False)
+    except msgspec.ValidationError as error:
+        name = str(error).rpartition("$.")[2].rstrip("`")
+        raise ConfigurationError(f"--{name.replace('_', '-')} or {_variable(name)} cannot be used: {error}") from None
 
 
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+def _variable(name: str) -> str:
+    return f"CLOUDSCALE_{name.upper()}"

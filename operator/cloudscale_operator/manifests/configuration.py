@@ -11,7 +11,10 @@ from cloudscale_operator.kinds import CONFIG_MAP, Manifest
 from cloudscale_operator.names import CONFIGURATION_FILE, object_name
 
 # No service reads these, so a change of them (a scaled or paused pipeline) must not restart any.
-_ONLY_FOR_THE_OPERATOR = ("paused", "identity", "expose", "placement", "deletion", "drainDeadline", "dashboard")
+_ONLY_FOR_THE_OPERATOR = (
+    *("paused", "identity", "expose", "placement", "deletion", "drainDeadline", "dashboard"),
+    *("replicas", "requestsPerReplica", "resources", "serviceMonitor"),
+)
 
 
 def build_configuration(pipeline: EventPipeline) -> Manifest:
@@ -28,8 +31,8 @@ def configuration_hash(pipeline: EventPipeline) -> str:
     """A digest of what the services read at their start."""
     spec: dict[str, Any] = _document(pipeline)["spec"]
     read = {name: section for name, section in spec.items() if name not in _ONLY_FOR_THE_OPERATOR}
-    for role in ("ingestion", "processing"):
-        read[role] = {name: value for name, value in read[role].items() if name not in ("replicas", "resources")}
+    for part in ("ingestion", "processing", "telemetry"):
+        read[part] = {name: value for name, value in read[part].items() if name not in _ONLY_FOR_THE_OPERATOR}
     return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:16]
 
 

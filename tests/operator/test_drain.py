@@ -1,0 +1,70 @@
+"""When a deletion may end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.operator.examples import pipeline
+
+from cloudscale.queue.administration import QueueDepth
+from cloudscale_operator.depth import Reading
+from cloudscale_operator.drain import Drain, judge
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def after(seconds: float) -> datetime:
+    return START + timedelta(seconds=seconds)
+
+
+def reading(seconds: float, active: int = 0, dead_letters: int = 0, scheduled: int = 0) -> Reading:
+    return Reading(after(seconds), QueueDepth(active=active, dead_letters=dead_letters, scheduled=scheduled))
+
+
+def look(at: float, last: Reading | None, *, stopped: float | None = None, spec: dict[str, Any] | None = None) -> Drain:
+    moment = None if stopped is None else after(stopped)
+    return judge(pipeline(spec or {}), last, started=START, stopped=moment, now=after(at))
+
+
+def test_an_immediate_deletion_ends_at_once() -> None:
+    assert look(0, None, spec={"deletion": "Immediate"}).done
+
+
+def test_an_empty_queue_ends_the_drain() -> None:
+    judgement = look(10, reading(9), stopped=5)
+    assert (judgement.done, judgement.reason, judgement.forced) == (True, "Drained", False)
+
+
+def test_what_stays_in_an_empty_queue_is_told() -> None:
+    message = look(10, reading(9, dead_letters=2, scheduled=3), stopped=5).message
+    assert "3 scheduled and 2 dead-lettered messages stay" in message
+
+
+def test_nothing_ends_while_ingestion_may_still_send() -> None:
+    judgement = look(10, reading(9))
+    assert (judgement.done, judgement.reason) == (False, "StoppingIntake")
+
+
+def test_a_reading_from_before_the_intake_stopped_proves_nothing() -> None:
+    assert not look(10, reading(4), stopped=5).done
+
+
+def test_messages_in_the_queue_are_waited_for() -> None:
+    judgement = look(10, reading(9, active=7), stopped=5)
+    assert (judgement.done, judgement.reason) == (False, "Draining")
+    assert "7 messages" in judgement.message
+
+
+def test_the_deadline_ends_the_drain_and_tells_what_is_left() -> None:
+    judgement = look(601, reading(600, active=7), stopped=5)
+    assert (judgement.done, judgement.reason, judgement.forced) == (True, "DrainDeadlineExceeded", True)
+    assert "7 messages were left" in judgement.message
+
+
+def test_a_broker_that_cannot_be_read_is_waited_for_until_the_deadline() -> None:
+    unreadable = Reading(after(9), None, "the broker is away")
+    assert not look(10, unreadable, stopped=5).done
+    judgement = look(601, unreadable, stopped=5)
+    assert judgement.done
+    assert "the broker is away" in judgement.message

@@ -1,0 +1,165 @@
+"""What the manifests promise, one by one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.operator.examples import CLIENT_ID, SPECS, build, find
+
+from cloudscale.settings import read_settings
+from cloudscale_operator.manifests.network import BACKEND_PORTS
+
+
+def pod(role: str, spec: dict[str, Any] | None = None, *, context: str = "default") -> dict[str, Any]:
+    template: dict[str, Any] = find(build(spec, context=context), "Deployment", role)["spec"]["template"]["spec"]
+    return template
+
+
+def environment(role: str, spec: dict[str, Any] | None = None, *, context: str = "default") -> dict[str, Any]:
+    (container,) = pod(role, spec, context=context)["containers"]
+    return {item["name"]: item.get("value", item.get("valueFrom")) for item in container["env"]}
+
+
+@pytest.mark.parametrize("role", ["ingestion", "worker", "dashboard"])
+def test_the_services_understand_their_environment(role: str) -> None:
+    filled = {name: value if isinstance(value, str) else "secret" for name, value in environment(role).items()}
+    settings = read_settings(filled)
+    assert settings.pipeline_file == "/etc/cloudscale/pipeline/pipeline.json"
+    assert settings.host == "0.0.0.0"  # noqa: S104 - it is what a pod needs
+    assert (settings.port, settings.metrics_port) == ((9090, 9090) if role == "worker" else (8080, 8080))
+
+
+def test_credentials_come_from_the_secrets_that_the_resource_names() -> None:
+    variables = environment("worker", SPECS["own-secrets"])
+    assert variables["CLOUDSCALE_REDIS_URL"] == {"secretKeyRef": {"name": "cache", "key": "address"}}
+    assert variables["CLOUDSCALE_COSMOS_CONNECTION_STRING"] == {"secretKeyRef": {"name": "database", "key": "text"}}
+
+
+def test_workload_identity_needs_no_connection_string() -> None:
+    objects = build(SPECS["workload-identity"])
+    assert "CLOUDSCALE_COSMOS_CONNECTION_STRING" not in environment("worker", SPECS["workload-identity"])
+    account = find(objects, "ServiceAccount", "pipeline")
+    assert account["metadata"]["annotations"]["azure.workload.identity/client-id"] == CLIENT_ID
+    labels = find(objects, "Deployment", "worker")["spec"]["template"]["metadata"]["labels"]
+    assert labels["azure.workload.identity/use"] == "true"
+
+
+def test_the_authority_is_mounted_only_where_there_is_one() -> None:
+    assert environment("worker")["CLOUDSCALE_CERTIFICATE_AUTHORITY_FILE"] == "/etc/cloudscale/authority/ca.crt"
+    assert "CLOUDSCALE_CERTIFICATE_AUTHORITY_FILE" not in environment("worker", context="bare-cluster")
+
+
+def test_only_the_dashboard_may_ask_the_api_server() -> None:
+    tokens = {role: pod(role)["automountServiceAccountToken"] for role in ("ingestion", "worker", "dashboard")}
+    assert tokens == {"ingestion": False, "worker": False, "dashboard": True}
+
+
+@pytest.mark.parametrize("role", ["ingestion", "worker", "dashboard"])
+@pytest.mark.parametrize("name", ["pinned", "pinned-beside-affinity"])
+def test_a_pinned_pod_requires_the_label_in_every_alternative(role: str, name: str) -> None:
+    affinity = pod(role, SPECS[name])["affinity"]
+    terms = affinity["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    expected = (
+        {"key": "cloudscale.io/bench", "operator": "Exists"}
+        if name == "pinned"
+        else {"key": "disk", "operator": "In", "values": ["fast"]}
+    )
+    assert terms
+    assert all(expected in term["matchExpressions"] for term in terms)
+    assert "topologySpreadConstraints" not in pod(role, SPECS[name])
+
+
+def test_pods_spread_over_zones_and_rather_not_share_a_node() -> None:
+    (constraint,) = pod("worker")["topologySpreadConstraints"]
+    assert constraint["topologyKey"] == "topology.kubernetes.io/zone"
+    (term,) = pod("worker")["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert term["podAffinityTerm"]["topologyKey"] == "kubernetes.io/hostname"
+
+
+def test_spreading_can_be_switched_off() -> None:
+    assert not {"affinity", "topologySpreadConstraints"} & set(pod("worker", SPECS["packed-together"]))
+
+
+def test_an_autoscaler_owns_the_replicas() -> None:
+    for role in ("ingestion", "worker"):
+        assert "replicas" not in find(build(), "Deployment", role)["spec"]
+
+
+def test_workers_follow_the_queue() -> None:
+    scaled = find(build(), "ScaledObject", "worker")["spec"]
+    (trigger,) = scaled["triggers"]
+    assert trigger["type"] == "azure-servicebus"
+    assert trigger["metadata"] == {"queueName": "events-ingestion", "messageCount": "50"}
+    assert (scaled["pollingInterval"], scaled["cooldownPeriod"]) == (5, 60)
+    assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (1, 20)
+    assert scaled["fallback"] == {"failureThreshold": 3, "replicas": 2}
+
+
+def test_workers_scale_to_zero_and_fall_back_to_no_more_than_the_maximum() -> None:
+    scaled = find(build(SPECS["scale-to-zero"]), "ScaledObject", "worker")["spec"]
+    assert scaled["minReplicaCount"] == 0
+    assert scaled["fallback"]["replicas"] == 1
+    assert scaled["cooldownPeriod"] == 2
+
+
+def test_scaling_goes_up_at_once_and_down_slowly() -> None:
+    advanced = find(build(), "ScaledObject", "worker")["spec"]["advanced"]
+    behavior = advanced["horizontalPodAutoscalerConfig"]["behavior"]
+    assert behavior["scaleUp"]["stabilizationWindowSeconds"] == 0
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] >= 60
+
+
+def test_a_private_cloud_is_named_to_keda() -> None:
+    (trigger,) = find(build(SPECS["private-cloud"]), "ScaledObject", "worker")["spec"]["triggers"]
+    assert trigger["metadata"]["namespace"] == "example"
+    assert trigger["metadata"]["cloud"] == "Private"
+    assert trigger["metadata"]["endpointSuffix"] == "servicebus.example.org"
+
+
+def test_a_paused_pipeline_keeps_no_worker() -> None:
+    scaled = find(build(SPECS["paused"]), "ScaledObject", "worker")
+    assert scaled["metadata"]["annotations"]["autoscaling.keda.sh/paused-replicas"] == "0"
+    deployment = find(build(SPECS["paused"], context="bare-cluster"), "Deployment", "worker")
+    assert deployment["spec"]["replicas"] == 0
+
+
+def test_a_paused_pipeline_still_drains() -> None:
+    scaled = find(build(SPECS["paused"], context="draining"), "ScaledObject", "worker")
+    assert "autoscaling.keda.sh/paused-replicas" not in scaled["metadata"]["annotations"]
+
+
+def test_draining_takes_ingestion_away_and_leaves_workers() -> None:
+    objects = build(context="draining")
+    assert find(objects, "Deployment", "ingestion")["spec"]["replicas"] == 0
+    assert [item["metadata"]["name"] for item in objects if item["kind"] == "ScaledObject"] == ["example-worker"]
+
+
+def test_a_cluster_without_extensions_gets_none_of_their_kinds() -> None:
+    kinds = {item["kind"] for item in build(SPECS["gateway"], context="bare-cluster")}
+    assert not kinds & {"ScaledObject", "TriggerAuthentication", "HTTPRoute", "ServiceMonitor", "PrometheusRule"}
+    assert "HorizontalPodAutoscaler" in kinds
+
+
+def test_alerting_rules_are_filled_in() -> None:
+    (group,) = find(build(), "PrometheusRule", "alerts")["spec"]["groups"]
+    assert group["name"] == "example"
+    assert 'namespace="shop"' in group["rules"][0]["expr"]
+    assert group["rules"][0]["annotations"]["summary"] == "{{ $value }} messages"
+
+
+def test_everything_is_denied_that_is_not_allowed() -> None:
+    policy = find(build(), "NetworkPolicy", "default-deny")["spec"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert not {"ingress", "egress"} & set(policy)
+
+
+def test_a_port_that_the_resource_names_is_let_out() -> None:
+    rules = find(build(SPECS["workload-identity"]), "NetworkPolicy", "backends")["spec"]["egress"]
+    ports = {port["port"] for rule in rules for port in rule["ports"]}
+    assert ports == {53, 4443, *BACKEND_PORTS}
+
+
+def test_a_node_can_be_emptied_even_with_one_replica() -> None:
+    for role in ("ingestion", "worker"):
+        assert find(build(), "PodDisruptionBudget", role)["spec"]["maxUnavailable"] == 1

@@ -1,0 +1,376 @@
+"""Reconciling with the real client against an API server in memory, and with the real broker emulator for depths."""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import kopf
+import pytest
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.aio import ServiceBusClient
+from tests.operator.api_server import ApiServer, api_server, now
+from tests.servers.servicebus import ServiceBusServer, servicebus_server
+from tests.waiting import wait_until
+
+from cloudscale_operator.api import KubernetesApi
+from cloudscale_operator.children import PipelineKey
+from cloudscale_operator.context import Context
+from cloudscale_operator.depth import DepthReaders
+from cloudscale_operator.names import FINALIZER
+from cloudscale_operator.reconcile import Reconciler
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+KEY = PipelineKey("shop", "example")
+QUEUE = "events-ingestion"
+WAIT = timedelta(seconds=20)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceBusServer]:
+    with servicebus_server(tmp_path_factory.mktemp("operator-broker")) as server:
+        yield server
+
+
+@pytest.fixture
+def server(broker: ServiceBusServer) -> Iterator[ApiServer]:
+    with api_server() as running:
+        management = (
+            f"Endpoint=sb://127.0.0.1:{broker.management_port};SharedAccessKeyName=RootManageSharedAccessKey;"
+            f"SharedAccessKey={broker.key};UseDevelopmentEmulator=true"
+        )
+        add_secret(running, "cloudscale-servicebus", connectionString=management)
+        add_secret(
+            running, "cloudscale-cosmos", connectionString="AccountEndpoint=http://cosmos:8081/;AccountKey=YQ==;"
+        )
+        add_secret(running, "cloudscale-redis", url="redis://redis:6379/0")
+        authority = Path(str(broker.certificate_authority)).read_text()
+        add_secret(running, "cloudscale-backends-ca", **{"ca.crt": authority})
+        running.store("/api/v1/namespaces/shop", {"kind": "Namespace", "status": {"phase": "Active"}})
+        yield running
+
+
+def add_secret(server: ApiServer, name: str, **values: str) -> None:
+    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+    server.store(f"/api/v1/namespaces/shop/secrets/{name}", {"kind": "Secret", "data": data})
+
+
+class Bench:
+    """A reconciler and the API server that it works on; ``sync`` does what the watches do."""
+
+    def __init__(self, server: ApiServer, api: KubernetesApi, readers: DepthReaders) -> None:
+        self.server = server
+        self.readers = readers
+        context = Context(image="cloudscale:test")
+        self.reconciler = Reconciler(api, readers, context=context, authority_secret="cloudscale-backends-ca")
+
+    async def visit(self) -> float | None:
+        self.sync()
+        self.server.requests.clear()
+        return await self.reconciler.reconcile(KEY)
+
+    def sync(self) -> None:
+        body = self.server.pipeline()
+        if body:
+            self.reconciler.observe(body)
+        else:
+            self.reconciler.observe({"metadata": {"namespace": "shop", "name": "example"}}, deleted=True)
+        seen = {
+            (item["kind"], item["metadata"]["name"])
+            for item in self.server.objects.values()
+            if "name" in item["metadata"]
+        }
+        for child in list(self.reconciler.children.of(KEY).values()):
+            if (child["kind"], child["metadata"]["name"]) not in seen:
+                self.reconciler.children.observe(child, deleted=True)
+        for item in list(self.server.objects.values()):
+            if "namespace" in item["metadata"] and item["kind"] != "EventPipeline":
+                self.reconciler.children.observe(item)
+
+    async def visit_with_depth(self) -> dict[str, Any]:
+        await self.visit()
+        await wait_until(self._has_depth, within=WAIT)
+        await self.visit()
+        return self.status
+
+    async def _has_depth(self) -> bool:
+        reading = self.readers.latest(KEY)
+        return reading is not None and reading.depth is not None
+
+    @property
+    def status(self) -> dict[str, Any]:
+        body = self.server.pipeline()
+        assert body is not None
+        status: dict[str, Any] = body["status"]
+        return status
+
+    def condition(self, kind: str) -> dict[str, Any]:
+        found: dict[str, Any] = {condition["type"]: condition for condition in self.status["conditions"]}[kind]
+        return found
+
+    def events(self) -> list[str]:
+        return [item["reason"] for item in self.server.objects.values() if item.get("kind") == "Event"]
+
+    def make_available(self, *roles: str, replicas: int = 1) -> None:
+        """Be the Deployment controller."""
+        for path, item in list(self.server.objects.items()):
+            if item.get("kind") == "Deployment" and item["metadata"]["name"].removeprefix("example-") in roles:
+                counts = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas", "readyReplicas"), replicas)
+                specification = {**item["spec"], "replicas": replicas}
+                status = {"observedGeneration": item["metadata"]["generation"], **counts}
+                self.server.store(path, {**item, "spec": specification, "status": status})
+
+
+@pytest.fixture
+async def bench(server: ApiServer, tmp_path: Path) -> AsyncIterator[Bench]:
+    async with KubernetesApi(server.client()) as api, DepthReaders(lambda _: None, directory=tmp_path) as readers:
+        yield Bench(server, api, readers)
+
+
+async def test_a_new_pipeline_gets_its_objects_and_a_finalizer(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    assert bench.server.names("Deployment") == ["example-dashboard", "example-ingestion", "example-worker"]
+    assert bench.server.names("ScaledObject") == ["example-ingestion", "example-worker"]
+    body = bench.server.pipeline()
+    assert body is not None
+    assert body["metadata"]["finalizers"] == [FINALIZER]
+
+
+async def test_a_pipeline_in_its_place_costs_no_request(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit_with_depth()
+    await bench.visit()
+    assert bench.server.requests == []
+
+
+async def test_a_new_operator_applies_nothing_that_is_in_place(bench: Bench, server: ApiServer, tmp_path: Path) -> None:
+    server.add_pipeline(spec={})
+    await bench.visit_with_depth()
+    async with KubernetesApi(server.client()) as api:
+        successor = Bench(server, api, bench.readers)
+        await successor.visit()
+    assert {method for method, _ in server.requests} == {"GET"}
+
+
+async def test_a_deleted_child_comes_back(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    del bench.server.objects["/api/v1/namespaces/shop/services/example-ingestion"]
+    await bench.visit()
+    assert "example-ingestion" in bench.server.names("Service")
+
+
+async def test_an_edited_child_is_mended(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    service = bench.server.objects["/api/v1/namespaces/shop/services/example-ingestion"]
+    service["spec"]["ports"][0]["port"] = 81
+    await bench.visit()
+    service = bench.server.objects["/api/v1/namespaces/shop/services/example-ingestion"]
+    assert service["spec"]["ports"][0]["port"] == 80
+
+
+async def test_what_is_no_longer_wanted_is_deleted(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    body = bench.server.pipeline()
+    assert body is not None
+    body["spec"] = {"dashboard": {"enabled": False}}
+    await bench.visit()
+    assert "example-dashboard" not in bench.server.names("Deployment")
+    assert bench.server.names("Role") == []
+
+
+async def test_an_object_of_somebody_else_is_left_alone(bench: Bench) -> None:
+    labels = {"cloudscale.io/pipeline": "example"}
+    metadata = {"name": "example-own", "namespace": "shop", "labels": labels}
+    bench.server.store("/api/v1/namespaces/shop/services/example-own", {"kind": "Service", "metadata": metadata})
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    assert "example-own" in bench.server.names("Service")
+
+
+async def test_the_status_shows_the_depth_of_the_queue(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    status = await bench.visit_with_depth()
+    assert (status["queueDepth"], status["deadLetters"], status["concurrency"]) == (0, 0, 32)
+    assert bench.condition("BackendsReachable")["status"] == "True"
+
+
+async def test_a_pipeline_becomes_ready_and_says_so(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit_with_depth()
+    bench.make_available("ingestion", "worker", "dashboard")
+    await bench.visit()
+    assert bench.status["phase"] == "Ready"
+    assert bench.condition("Ready")["status"] == "True"
+    assert "AllAvailable" in bench.events()
+
+
+async def test_a_missing_secret_is_named(bench: Bench) -> None:
+    del bench.server.objects["/api/v1/namespaces/shop/secrets/cloudscale-redis"]
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    assert bench.status["phase"] == "Pending"
+    assert "the Secret cloudscale-redis, which does not exist" in bench.condition("Ready")["message"]
+
+
+async def test_a_secret_without_the_key_is_named(bench: Bench) -> None:
+    add_secret(bench.server, "cloudscale-redis", address="redis://")
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    assert "the key url of the Secret cloudscale-redis" in bench.condition("Ready")["message"]
+
+
+async def test_a_changed_secret_rolls_the_pods(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    template = "/apis/apps/v1/namespaces/shop/deployments/example-worker"
+    before = bench.server.objects[template]["spec"]["template"]
+    add_secret(bench.server, "cloudscale-redis", url="redis://other:6379/0")
+    body = bench.server.pipeline()
+    assert body is not None
+    body["metadata"]["generation"] = 2
+    await bench.visit()
+    assert bench.server.objects[template]["spec"]["template"] != before
+
+
+async def test_a_specification_that_slipped_through_admission_fails_with_its_field(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={"eventTypes": [{"name": "refund", "schema": {"type": "nothing"}}]})
+    with pytest.raises(kopf.PermanentError):
+        await bench.visit()
+    assert bench.status["phase"] == "Failed"
+    assert bench.condition("Ready")["message"].startswith("spec.eventTypes[0].schema: ")
+
+
+async def test_a_refused_object_is_told_and_does_not_stop_the_others(bench: Bench) -> None:
+    bench.server.refusals["services/example-ingestion"] = 403
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    assert bench.condition("Ready")["reason"] == "ApplyRefused"
+    assert "example-worker" in bench.server.names("Deployment")
+
+
+async def test_an_api_server_that_fails_is_asked_again(bench: Bench) -> None:
+    bench.server.refusals["configmaps"] = 503
+    bench.server.add_pipeline(spec={})
+    with pytest.raises(kopf.TemporaryError, match="503"):
+        await bench.visit()
+
+
+async def test_a_change_that_the_watch_has_not_shown_yet_is_met_again(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    bench.sync()
+    bench.server.add_pipeline(spec={"paused": True})
+    with pytest.raises(kopf.TemporaryError, match="has been modified"):
+        await bench.reconciler.reconcile(KEY)
+
+
+async def test_without_keda_the_workers_are_fixed_and_the_condition_says_why(bench: Bench) -> None:
+    bench.server.groups.discard("/apis/keda.sh/v1alpha1")
+    bench.server.add_pipeline(spec={"processing": {"replicas": {"min": 3}}})
+    await bench.visit()
+    worker = bench.server.objects["/apis/apps/v1/namespaces/shop/deployments/example-worker"]
+    assert worker["spec"]["replicas"] == 3
+    assert bench.condition("ScalingActive")["reason"] == "KedaMissing"
+
+
+async def test_a_pipeline_that_is_gone_is_forgotten(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit_with_depth()
+    bench.server.objects.clear()
+    assert await bench.visit() is None
+    assert bench.readers.latest(KEY) is None
+
+
+def deleted(server: ApiServer, spec: dict[str, Any]) -> None:
+    body = server.pipeline()
+    assert body is not None
+    body["spec"] = spec
+    body["metadata"]["deletionTimestamp"] = now()
+
+
+async def test_a_drain_stops_the_intake_first(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit_with_depth()
+    bench.make_available("ingestion", "worker")
+    deleted(bench.server, {})
+    await bench.visit()
+    ingestion = bench.server.objects["/apis/apps/v1/namespaces/shop/deployments/example-ingestion"]
+    assert ingestion["spec"]["replicas"] == 0
+    assert bench.status["phase"] == "Draining"
+    assert bench.condition("Ready")["reason"] == "StoppingIntake"
+
+
+async def test_a_drained_pipeline_is_let_go(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit_with_depth()
+    deleted(bench.server, {})
+    await bench.visit()
+    bench.make_available("ingestion", replicas=0)
+
+    async def gone() -> bool:
+        await bench.visit()
+        return bench.server.pipeline() is None
+
+    await wait_until(gone, within=WAIT, interval=timedelta(milliseconds=200))
+    assert "Drained" in bench.events()
+
+
+async def test_a_queue_that_does_not_empty_ends_the_drain_at_its_deadline(
+    bench: Bench, broker: ServiceBusServer
+) -> None:
+    bench.server.add_pipeline(spec={"queue": {"name": "full"}})
+    await bench.visit_with_depth()
+    connection = (
+        f"Endpoint=sb://127.0.0.1:{broker.port};SharedAccessKeyName=RootManageSharedAccessKey;"
+        f"SharedAccessKey={broker.key};UseDevelopmentEmulator=true"
+    )
+    async with ServiceBusClient.from_connection_string(connection) as client, client.get_queue_sender("full") as sender:
+        await sender.send_messages(ServiceBusMessage(b"[]"))
+    deleted(bench.server, {"queue": {"name": "full"}, "drainDeadline": "3s"})
+    await bench.visit()
+    bench.make_available("ingestion", replicas=0)
+    reasons = set()
+
+    async def gone() -> bool:
+        await bench.visit()
+        if bench.server.pipeline() is not None:
+            reasons.add(bench.condition("Ready")["reason"])
+        return bench.server.pipeline() is None
+
+    await wait_until(gone, within=WAIT, interval=timedelta(milliseconds=200))
+    assert "Draining" in reasons
+    assert "DrainDeadlineExceeded" in bench.events()
+
+
+async def test_an_immediate_deletion_waits_for_nothing(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    deleted(bench.server, {"deletion": "Immediate"})
+    await bench.visit()
+    assert bench.server.pipeline() is None
+
+
+@pytest.mark.parametrize("cause", ["secret", "namespace", "specification"])
+async def test_a_deletion_that_could_never_drain_does_not_hang(bench: Bench, cause: str) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    spec: dict[str, Any] = {}
+    if cause == "secret":
+        spec = {"queue": {"connectionSecretRef": {"name": "gone", "key": "gone"}}}
+        body = bench.server.pipeline()
+        assert body is not None
+        body["metadata"]["generation"] = 2
+    elif cause == "namespace":
+        bench.server.objects["/api/v1/namespaces/shop"]["status"]["phase"] = "Terminating"
+    else:
+        spec = {"processing": {"prefetch": -1}}
+    deleted(bench.server, spec)
+    await bench.visit()
+    assert bench.server.pipeline() is None

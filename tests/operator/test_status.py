@@ -1,0 +1,178 @@
+"""What the status says about what was found."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from tests.operator.examples import SPECS, pipeline
+
+from cloudscale.crd import status_schema
+from cloudscale.queue.administration import QueueDepth
+from cloudscale_operator.children import ChildKey
+from cloudscale_operator.depth import Reading
+from cloudscale_operator.status import Observation, Status, build_status, endpoint
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def deployment(role: str, *, replicas: int = 1, available: int = 1, **status: Any) -> tuple[ChildKey, dict[str, Any]]:
+    counts = {"replicas": replicas, "updatedReplicas": replicas, "availableReplicas": available}
+    body = {
+        "kind": "Deployment",
+        "metadata": {"name": f"example-{role}", "generation": 1},
+        "spec": {"replicas": replicas},
+        "status": {"observedGeneration": 1, "readyReplicas": available, **counts, **status},
+    }
+    return ChildKey("Deployment", f"example-{role}"), body
+
+
+def scaled(**conditions: str) -> tuple[ChildKey, dict[str, Any]]:
+    found = [{"type": kind, "status": status, "message": "why"} for kind, status in conditions.items()]
+    return ChildKey("ScaledObject", "example-worker"), {"status": {"conditions": found}}
+
+
+def depth(active: int = 0, *, at: datetime = NOW) -> Reading:
+    return Reading(at, QueueDepth(active=active, dead_letters=0, scheduled=0))
+
+
+ALL = [deployment("ingestion"), deployment("worker"), deployment("dashboard"), scaled(Ready="True")]
+
+
+def found(*children: tuple[ChildKey, dict[str, Any]], spec: dict[str, Any] | None = None) -> Observation:
+    return Observation(pipeline=pipeline(spec or {}), live=dict([*ALL, *children]), keda=True, reading=depth())
+
+
+def status_of(observation: Observation, previous: Status | None = None) -> Status:
+    built = build_status(observation, previous or {}, now=NOW)
+    jsonschema_rs.validator_for(status_schema()).validate(built)
+    return built
+
+
+def reasons(observation: Observation, previous: Status | None = None) -> dict[str, str]:
+    conditions = status_of(observation, previous)["conditions"]
+    return {condition["type"]: f"{condition['status']} {condition['reason']}" for condition in conditions}
+
+
+def test_a_pipeline_with_everything_in_its_place_is_ready() -> None:
+    assert status_of(found())["phase"] == "Ready"
+    assert reasons(found()) == {
+        "Ready": "True AllAvailable",
+        "BackendsReachable": "True DepthRead",
+        "IngestionAvailable": "True ReplicasAvailable",
+        "WorkersAvailable": "True ReplicasAvailable",
+        "ScalingActive": "True FollowsQueue",
+        "Paused": "False Running",
+    }
+
+
+def test_a_new_pipeline_is_progressing() -> None:
+    observation = replace(found(), live={}, reading=None)
+    assert status_of(observation)["phase"] == "Progressing"
+    assert reasons(observation)["IngestionAvailable"] == "Unknown NotCreatedYet"
+
+
+@pytest.mark.parametrize(("before", "phase"), [({}, "Progressing"), ({"phase": "Ready"}, "Degraded")])
+def test_a_lost_replica_degrades_what_was_ready(before: Status, phase: str) -> None:
+    observation = found(deployment("ingestion", available=0))
+    assert status_of(observation, before)["phase"] == phase
+    assert reasons(observation)["Ready"] == "False NoReplicaAvailable"
+
+
+def test_a_rollout_under_way_is_not_ready() -> None:
+    observation = found(deployment("worker", updatedReplicas=0))
+    assert reasons(observation)["Ready"] == "False RollingOut"
+    assert status_of(observation)["phase"] == "Progressing"
+
+
+def test_a_stalled_rollout_is_degraded_and_told() -> None:
+    problem = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "too long"}
+    observation = found(deployment("worker", updatedReplicas=0, conditions=[problem]))
+    assert status_of(observation)["phase"] == "Degraded"
+    assert "ProgressDeadlineExceeded: too long" in status_of(observation)["conditions"][0]["message"]
+
+
+def test_a_broker_that_does_not_answer_is_told() -> None:
+    observation = replace(found(), reading=Reading(NOW, None, "the broker is away"))
+    assert reasons(observation)["BackendsReachable"] == "False BrokerUnreachable"
+    assert status_of(observation, {"phase": "Ready"})["phase"] == "Degraded"
+
+
+def test_the_last_known_depth_stays_while_the_broker_is_away() -> None:
+    observation = replace(found(), reading=Reading(NOW, None, "the broker is away"))
+    assert status_of(observation, {"queueDepth": 7, "concurrency": 16})["queueDepth"] == 7
+
+
+def test_missing_secrets_are_pending_at_first() -> None:
+    observation = replace(found(), missing=("the queue needs a Secret",))
+    assert status_of(observation)["phase"] == "Pending"
+
+
+def test_no_worker_on_an_empty_queue_is_fine_when_scaled_to_zero() -> None:
+    spec = {"processing": {"replicas": {"min": 0}}}
+    observation = found(deployment("worker", replicas=0, available=0), spec=spec)
+    assert reasons(observation)["WorkersAvailable"] == "True ScaledToZero"
+    assert status_of(observation)["phase"] == "Ready"
+
+
+def test_a_paused_pipeline_is_ready_without_workers() -> None:
+    observation = found(deployment("worker", replicas=0, available=0), spec={"paused": True})
+    assert status_of(observation)["phase"] == "Paused"
+    expected = {"Ready": "True AllAvailable", "WorkersAvailable": "False Paused", "Paused": "True SpecPaused"}
+    assert reasons(observation).items() >= expected.items()
+
+
+@pytest.mark.parametrize(
+    ("conditions", "reason"),
+    [
+        ({}, "Unknown NotObservedYet"),
+        ({"Ready": "False"}, "False TriggerFailing"),
+        ({"Ready": "True", "Fallback": "True"}, "False Fallback"),
+        ({"Ready": "True", "Fallback": "False"}, "True FollowsQueue"),
+    ],
+)
+def test_scaling_is_what_keda_says(conditions: dict[str, str], reason: str) -> None:
+    assert reasons(found(scaled(**conditions)))["ScalingActive"] == reason
+
+
+def test_scaling_that_fails_does_not_make_a_pipeline_unready() -> None:
+    assert status_of(replace(found(), keda=False))["phase"] == "Ready"
+
+
+def test_refused_objects_fail_the_pipeline() -> None:
+    observation = replace(found(), refusals=("PATCH … was answered with 403",))
+    assert status_of(observation)["phase"] == "Failed"
+
+
+def test_the_concurrency_follows_the_depth_and_holds_on() -> None:
+    deep = status_of(replace(found(), reading=depth(12_000)))
+    falling = status_of(replace(found(), reading=depth(3_000)), deep)
+    shallow = status_of(replace(found(), reading=depth(10)), falling)
+    assert [status["concurrency"] for status in (deep, falling, shallow)] == [4, 4, 32]
+
+
+def test_a_reading_that_changed_nothing_does_not_change_the_status() -> None:
+    before = status_of(found())
+    later = replace(found(), reading=depth(at=NOW + timedelta(seconds=1)))
+    assert status_of(later, before) == before
+
+
+def test_the_time_of_the_reading_is_renewed_once_in_a_while() -> None:
+    before = status_of(found())
+    later = replace(found(), reading=depth(at=NOW + timedelta(minutes=1)))
+    assert status_of(later, before)["lastDepthReading"] == "2026-01-01T00:01:00Z"
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("default", "http://example-ingestion.shop.svc"),
+        ("ingress", "https://events.example.com"),
+        ("gateway", "https://events.example.com"),
+    ],
+)
+def test_the_endpoint_is_where_clients_reach_ingestion(name: str, url: str) -> None:
+    assert endpoint(pipeline(SPECS[name])) == url
