@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
 import signal
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.worker.place import Place, end, page_view, purchase
 
 from cloudscale.store.events import EventFilter
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 LONGER = timedelta(seconds=90)
 POINTS = {"page_view": 1, "purchase": 50}
+
+# The SDK leaves a socket to the garbage collector when a connection is cut.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def collect_left_sockets() -> Iterator[None]:
+    """Collect them in the test that left them, where the warning is expected."""
+    yield
+    gc.collect()
 
 
 async def send_many(place: Place, messages: int, events: int = 10) -> int:
@@ -174,7 +189,11 @@ async def test_a_worker_that_is_told_to_stop_while_the_store_is_away_gives_its_m
             worker.stopping.set()
         finally:
             place.backends.cosmos.set_faults()
-    assert (await place.administration.depth()).active == 2
+    # A last try may have come through when the store was back, so not both need to be in the queue.
+    depth = await place.administration.depth()
+    assert depth.active >= 1
+    assert await place.store.count() + 10 * depth.active == events
+    assert depth.dead_letters == 0
     async with place.worker():
         await place.stored(events)
         await place.settled()
