@@ -9,9 +9,14 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from azure.servicebus import ServiceBusMessage
+
+from cloudscale.queue.connection import open_client
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
+
+    from tests.servers.pipeline import RunningPipeline
 
 TENANTS = {"northwind": 6, "contoso": 4, "fabrikam": 2, "tailspin": 1}
 EVENT_TYPES = {"page_view": 12, "user_action": 5, "purchase": 2}
@@ -77,3 +82,12 @@ async def flowing(url: str, *, events_per_second: float) -> AsyncIterator[None]:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+async def poison(running: RunningPipeline, *, tenants: Sequence[str]) -> None:
+    """Put a message with an event of an unknown type in the queue for each tenant, as no client of ingestion can."""
+    instance = running.instance
+    queue = instance.pipeline.spec.queue
+    bodies = [b'[{"eventType":"unheard_of","tenantId":"%s"}]' % tenant.encode() for tenant in tenants]
+    async with open_client(queue, instance.settings) as client, client.get_queue_sender(queue.name) as sender:
+        await sender.send_messages([ServiceBusMessage(body) for body in bodies])

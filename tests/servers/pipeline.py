@@ -63,7 +63,8 @@ def running_pipeline(directory: Path, *, spec: dict[str, Any] | None = None) -> 
         def is_ready() -> bool:
             if process.poll() is not None:
                 raise AssertionError((directory / "run.log").read_text())
-            return _answers(f"{url}/ready") and _answers(f"{dashboard_url}/health")
+            record = directory / "data" / "run.json"
+            return record.exists() and _answers(f"{url}/ready") and _answers(f"{dashboard_url}/health")
 
         wait_until_sync(is_ready, within=START_TIMEOUT)
         token = (directory / "data" / "keys" / "dashboard-token").read_text().strip()

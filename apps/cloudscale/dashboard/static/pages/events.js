@@ -20,7 +20,7 @@ const COLUMNS = [
   { title: "Tenant", value: (row) => row.tenantId },
   { title: "User", value: (row) => row.userId },
   { title: "Stored after", class: "number", value: (row) => (row.processedAt ? milliseconds(Math.max(0, Date.parse(row.processedAt) - Date.parse(row.receivedAt))) : null) },
-  { title: "", value: (row) => (row.suspicious ? h("span", { class: "tag warn" }, "Suspicious") : " ") },
+  { title: "Remark", value: (row) => (row.suspicious ? h("span", { class: "tag warn" }, "Suspicious") : " ") },
 ];
 
 // The store compares times as text, in UTC.

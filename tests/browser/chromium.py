@@ -1,0 +1,54 @@
+"""Debian's Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from typing import TYPE_CHECKING
+
+from playwright.sync_api import expect, sync_playwright
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, BrowserContext, Page
+
+PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--disable-background-networking", "--disable-component-update"),
+]
+
+DESKTOP = (1440, 900)
+PHONE = (390, 844)
+
+
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=PROGRAM, args=ARGUMENTS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def open_context(browser: Browser, *, size: tuple[int, int] = DESKTOP, dark: bool = False) -> BrowserContext:
+    """A fresh profile of the browser with a screen of this size."""
+    return browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light")
+
+
+def sign_in(page: Page, url: str, token: str) -> None:
+    """Sign in with the link that ``cloudscale run`` can give, and wait for live figures."""
+    page.goto(f"{url}/sign-in#token={token}")
+    page.wait_for_url(f"{url}/")
+    page.wait_for_selector("#live[data-state=live]")
+
+
+def show(page: Page, url: str, name: str) -> None:
+    """Go to a page and wait until it has its content."""
+    page.goto(f"{url}/#/{name}")
+    page.wait_for_selector(f"nav a[data-page={name}][aria-current=page]")
+    expect(page.get_by_text("Loading…")).to_have_count(0)

@@ -1,0 +1,266 @@
+"""Every page of the dashboard in a real browser, on the live data of a running pipeline."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import threading
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+from tests.browser.chromium import DESKTOP, PHONE, PROGRAM, chromium, open_context, show, sign_in
+from tests.browser.traffic import flow, poison
+from tests.dashboard.tokens import CONTOSO, TOKENS
+from tests.servers.dashboard import dashboard_server
+from tests.servers.pipeline import RunningPipeline, running_pipeline
+from tests.waiting import wait_until_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed: apt-get install chromium")
+
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+PAGES = ["overview", "verification", "security", "users", "dead-letters", "events", "pipeline"]
+PATIENCE_MILLISECONDS = 30_000
+
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPipeline]:
+    """A pipeline with traffic for as long as the tests run, and two dead letters."""
+    with running_pipeline(tmp_path_factory.mktemp("shops")) as running:
+        loop = asyncio.new_event_loop()
+        stream = loop.create_task(flow(running.url, events_per_second=100))
+        traffic = threading.Thread(target=lambda: loop.run_until_complete(asyncio.wait([stream])))
+        traffic.start()
+        try:
+            asyncio.run(poison(running, tenants=("contoso", "fabrikam")))
+            yield running
+        finally:
+            loop.call_soon_threadsafe(stream.cancel)
+            traffic.join()
+            loop.close()
+
+
+# Not for the whole session: Playwright keeps an event loop running, beside which no asynchronous test can run.
+@pytest.fixture(scope="module")
+def browser(running: RunningPipeline) -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, running: RunningPipeline) -> Iterator[Page]:
+    """A page of somebody who is signed in. It fails the test if a script fails or is refused."""
+    with open_context(browser) as context:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MILLISECONDS)
+        troubles: list[str] = []
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("console", lambda line: troubles.append(line.text) if "Content Security Policy" in line.text else None)
+        sign_in(page, running.dashboard_url, running.token)
+        yield page
+        assert not troubles
+
+
+# Contrast depends on the theme alone and overflow on the size alone, so two of the four combinations are enough.
+@pytest.mark.parametrize(("size", "dark"), [(DESKTOP, False), (PHONE, True)], ids=["desktop-light", "phone-dark"])
+def test_every_page_is_accessible_and_fits_its_screen(
+    browser: Browser, running: RunningPipeline, size: tuple[int, int], dark: bool
+) -> None:
+    with open_context(browser, size=size, dark=dark) as context:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MILLISECONDS)
+        sign_in(page, running.dashboard_url, running.token)
+        for name in PAGES:
+            show(page, running.dashboard_url, name)
+            expect(page.locator("main .card").first).to_be_visible()
+
+            assert violations(page) == [], name
+            assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds, one line for each rule."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("async () => (await axe.run()).violations")
+    return [f"{each['id']}: {each['nodes'][0]['html']} {each['nodes'][0]['failureSummary']}" for each in found]
+
+
+def test_the_sign_in_page_is_accessible_and_says_what_is_wrong(browser: Browser, running: RunningPipeline) -> None:
+    with open_context(browser, size=PHONE) as context:
+        page = context.new_page()
+        page.goto(running.dashboard_url)
+        assert violations(page) == []
+
+        page.get_by_label("Access token").fill("not the token")
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("alert")).to_contain_text("not known")
+
+        page.get_by_label("Access token").fill(running.token)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+
+
+def test_signing_out_ends_the_session(page: Page) -> None:
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+    page.goto(page.url.replace("/sign-in", "/"))
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_the_overview_moves_with_the_traffic(page: Page) -> None:
+    expect(page.locator(".tile", has_text="Accepted")).to_contain_text(re.compile(r"[1-9]"))
+    expect(page.locator(".tile", has_text="Persisted")).to_contain_text(re.compile(r"[1-9]"))
+    expect(page.locator(".chart canvas")).to_have_count(11)
+    expect(page.locator(".level")).to_have_count(4)
+    plot = page.locator(".chart", has_text="Throughput").locator(".plot")
+    before = plot.get_attribute("aria-label")
+
+    page.wait_for_function(
+        "before => document.querySelector('.chart .plot').getAttribute('aria-label') !== before", arg=before
+    )
+
+
+def test_what_is_shown_is_at_most_two_seconds_old(page: Page) -> None:
+    ages = page.evaluate(
+        """async () => {
+            const source = new EventSource("/api/stream");
+            const ages = [];
+            await new Promise((done) => {
+                source.onmessage = (event) => {
+                    ages.push(Date.now() / 1000 - JSON.parse(event.data).point.at);
+                    if (ages.length === 6) done();
+                };
+            });
+            source.close();
+            return ages.slice(1);
+        }"""
+    )
+
+    assert sorted(ages)[len(ages) // 2] < 2
+
+
+def test_plots_show_the_chosen_time(page: Page) -> None:
+    page.get_by_role("button", name="1 hour").click()
+
+    expect(page.get_by_role("button", name="1 hour")).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="5 min", exact=True)).to_have_attribute("aria-pressed", "false")
+
+
+def test_the_page_comes_back_to_life_after_the_dashboard_was_away(page: Page, running: RunningPipeline) -> None:
+    process_file = running.directory / "data" / "logs" / "dashboard.pid"
+    os.kill(int(process_file.read_text()), signal.SIGKILL)
+
+    expect(page.locator("#live")).to_have_text("Reconnecting…")
+    expect(page.locator("#live")).to_have_text("Live")
+    expect(page.locator(".tile", has_text="Accepted")).to_contain_text(re.compile(r"[1-9]"))
+
+
+def test_the_theme_is_remembered(page: Page) -> None:
+    def background() -> str:
+        return str(page.evaluate("getComputedStyle(document.body.parentElement).backgroundColor"))
+
+    light = background()
+    page.get_by_role("button", name="Switch between light and dark").click()
+    assert background() != light
+
+    page.reload()
+    assert background() != light
+
+
+def test_pages_are_reached_by_keyboard(page: Page) -> None:
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+
+    page.get_by_role("link", name="Users").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Users")).to_be_visible()
+    expect(page.locator("main")).to_be_focused()
+
+
+def test_verifying_now_shows_a_balance(page: Page, running: RunningPipeline) -> None:
+    show(page, running.dashboard_url, "verification")
+    page.get_by_role("button", name="Verify now").click()
+
+    expect(page.locator(".health")).to_contain_text("Nothing is missing")
+    expect(page.get_by_role("region", name="Balance by tenant and hour")).to_contain_text("contoso")
+
+
+def test_an_event_shows_its_way_through_the_pipeline(page: Page, running: RunningPipeline) -> None:
+    show(page, running.dashboard_url, "events")
+    first = page.get_by_role("region", name="Events").locator("tbody button").first
+    event_id = first.inner_text()
+    page.get_by_label("Event id").fill(event_id)
+    page.get_by_role("button", name="Find").click()
+    expect(page.get_by_role("heading", name="1 events")).to_be_visible()
+
+    page.get_by_role("region", name="Events").locator("tbody button").first.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Stored by a worker")
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
+def test_users_show_their_scores(page: Page, running: RunningPipeline) -> None:
+    show(page, running.dashboard_url, "users")
+    page.get_by_role("region", name="Users").locator("tbody button").first.click()
+
+    expect(page.get_by_role("dialog")).to_contain_text("Score")
+
+
+def test_security_shows_the_evidence_of_an_alert(page: Page, running: RunningPipeline) -> None:
+    show(page, running.dashboard_url, "security")
+    page.get_by_role("region", name="Alerts").locator("tbody button").first.click()
+
+    expect(page.get_by_role("dialog")).to_contain_text('"rule": "velocity"')
+
+
+def test_a_dead_letter_is_discarded_after_asking_and_recorded(page: Page, running: RunningPipeline) -> None:
+    show(page, running.dashboard_url, "dead-letters")
+    rows = page.get_by_role("region", name="Dead letters").locator("tbody tr")
+    expect(rows).to_have_count(2)
+
+    rows.first.locator("button").click()
+    expect(page.get_by_role("dialog")).to_contain_text("unheard_of")
+    page.get_by_role("dialog").get_by_role("button", name="Discard").click()
+    expect(page.get_by_role("dialog")).to_contain_text("recorded with your name")
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(rows).to_have_count(2)
+
+    rows.first.locator("button").click()
+    page.get_by_role("dialog").get_by_role("button", name="Discard").click()
+    page.get_by_role("dialog", name="Discard this dead letter?").get_by_role("button", name="Discard").click()
+    expect(page.get_by_text("1 discarded.")).to_be_visible()
+    expect(rows).to_have_count(1)
+
+    show(page, running.dashboard_url, "pipeline")
+    expect(page.get_by_role("region", name="Audit record")).to_contain_text("1 done")
+
+
+def test_a_tenant_s_viewer_has_no_page_of_the_whole_pipeline(
+    browser: Browser, running: RunningPipeline, tmp_path: Path
+) -> None:
+    with (
+        dashboard_server(tmp_path, running.instance.settings, tokens=TOKENS) as dashboard,
+        open_context(browser) as context,
+    ):
+        page = context.new_page()
+        sign_in(page, dashboard.url, CONTOSO)
+        wait_until_sync(lambda: page.locator(".chart canvas").count() == 4, within=timedelta(seconds=30))
+
+        expect(page.get_by_role("link", name="Pipeline")).to_have_count(0)
+        expect(page.locator(".levels")).to_be_hidden()
+        page.goto(f"{dashboard.url}/#/pipeline")
+        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
