@@ -157,6 +157,12 @@ def count_response(status: int) -> None:
     series.inc()
 
 
+def count_of_responses() -> float:
+    """How many requests of the event routes this process has answered so far."""
+    samples = [sample for family in RESPONSES.collect() for sample in family.samples]
+    return sum(sample.value for sample in samples if sample.name.endswith("_total"))
+
+
 def observe_ingestion(event_type: str, seconds: Iterable[float]) -> None:
     """Observe how long accepted events of one type took from arrival to answer."""
     INGESTION_DURATION.labels(event_type).observe_many(seconds)

@@ -21,7 +21,6 @@ def main() -> int:
     """Run the operator; the exit code."""
     try:
         options = read_options(sys.argv[1:], os.environ)
-        options.alerting_rules()
     except ConfigurationError as error:
         print(f"the operator cannot start: {error}", file=sys.stderr)  # noqa: T201 - a message for a person, not a log
         return CONFIGURATION_ERROR

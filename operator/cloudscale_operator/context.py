@@ -22,7 +22,5 @@ class Context:
     credentials_hash: str = ""
     available: frozenset[Kind] = field(default_factory=frozenset)
     """Optional kinds that the cluster has."""
-    alerting_rules: str = ""
-    """Prometheus rule groups as YAML, with ``${pipeline}`` and ``${namespace}`` to be filled in; empty for none."""
     draining: bool = False
     """The pipeline is being deleted: ingestion takes nothing any more, workers go on."""

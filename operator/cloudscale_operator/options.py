@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -22,24 +21,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     image_pull_secrets: tuple[str, ...] = ()
     namespaces: tuple[str, ...] = ()
     authority_secret: str = "cloudscale-backends-ca"  # noqa: S105 - the name of a Secret
-    rules_file: str = ""
     health_port: int = 8080
     metrics_port: int = 9090
     log_format: Literal["json", "console"] = "json"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-    def alerting_rules(self) -> str:
-        """The text of the rules file, empty without one.
-
-        Raises:
-            ConfigurationError: the file cannot be read.
-        """
-        if not self.rules_file:
-            return ""
-        try:
-            return Path(self.rules_file).read_text(encoding="utf-8")
-        except OSError as error:
-            raise ConfigurationError(f"the rules file {self.rules_file} cannot be read: {error.strerror}") from None
 
 
 _HELP = {
@@ -48,7 +33,6 @@ _HELP = {
     "image_pull_secrets": "Secrets to pull it with, separated by commas",
     "namespaces": "namespaces to watch, separated by commas; all if empty",
     "authority_secret": "Secret whose ca.crt the backends' certificates are checked with, where it exists",
-    "rules_file": "Prometheus rule groups to make PrometheusRules from",
     "health_port": "port of /healthz",
     "metrics_port": "port of /metrics",
     "log_format": "json or console",

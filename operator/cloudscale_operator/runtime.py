@@ -90,7 +90,6 @@ async def running(client: ApiClient, options: Options) -> AsyncIterator[Operator
         image=options.image,
         image_pull_policy=options.image_pull_policy,
         image_pull_secrets=options.image_pull_secrets,
-        alerting_rules=options.alerting_rules(),
     )
     with tempfile.TemporaryDirectory(prefix="cloudscale-operator-") as directory:
         async with KubernetesApi(client) as api:

@@ -16,14 +16,6 @@ from cloudscale_operator.kinds import OPTIONAL_KINDS, Manifest
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 CLIENT_ID = "00000000-0000-0000-0000-000000000000"
-RULES = """
-groups:
-  - name: ${pipeline}
-    rules:
-      - alert: Deep
-        expr: cloudscale_queue_depth{namespace="${namespace}"} > 10000
-        annotations: {summary: "{{ $value }} messages"}
-"""
 
 SPECS: dict[str, dict[str, Any]] = {
     "default": {},
@@ -78,7 +70,6 @@ CONTEXTS: dict[str, Context] = {
         authority_secret="cloudscale-backends-ca",
         credentials_hash="0123",
         available=frozenset(OPTIONAL_KINDS),
-        alerting_rules=RULES,
     ),
     "bare-cluster": Context(image="cloudscale:1", image_pull_secrets=("registry",)),
     "draining": Context(image="cloudscale:1", available=frozenset(OPTIONAL_KINDS), draining=True),

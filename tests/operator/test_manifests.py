@@ -141,11 +141,18 @@ def test_a_cluster_without_extensions_gets_none_of_their_kinds() -> None:
     assert "HorizontalPodAutoscaler" in kinds
 
 
-def test_alerting_rules_are_filled_in() -> None:
-    (group,) = find(build(), "PrometheusRule", "alerts")["spec"]["groups"]
-    assert group["name"] == "example"
-    assert 'namespace="shop"' in group["rules"][0]["expr"]
-    assert group["rules"][0]["annotations"]["summary"] == "{{ $value }} messages"
+def test_alerting_rules_look_at_this_pipeline_only() -> None:
+    groups = find(build(), "PrometheusRule", "cloudscale")["spec"]["groups"]
+    expressions = [rule["expr"] for group in groups for rule in group["rules"]]
+    assert expressions
+    assert all('namespace="shop",pipeline="example"' in expression for expression in expressions)
+
+
+def test_scraped_series_name_their_pipeline() -> None:
+    for endpoint in find(build(), "ServiceMonitor", "metrics")["spec"]["endpoints"]:
+        (relabeling,) = endpoint["relabelings"]
+        assert relabeling["sourceLabels"] == ["__meta_kubernetes_service_label_cloudscale_io_pipeline"]
+        assert relabeling["targetLabel"] == "pipeline"
 
 
 def test_everything_is_denied_that_is_not_allowed() -> None:

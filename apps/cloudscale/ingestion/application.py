@@ -42,6 +42,9 @@ def build(service: IngestionService, pipeline: EventPipeline) -> Starlette:
     async def measured(_: Request) -> Response:
         return Response(metrics.render(), media_type=metrics.CONTENT_TYPE)
 
+    async def figures(_: Request) -> Response:
+        return _json({"requestsPerSecond": service.request_rate.per_second})
+
     async def openapi(_: Request) -> Response:
         return Response(description, media_type="application/json")
 
@@ -61,6 +64,7 @@ def build(service: IngestionService, pipeline: EventPipeline) -> Starlette:
             Route("/health", health),
             Route("/ready", ready),
             Route("/metrics", measured),
+            Route("/figures", figures),
             Route("/openapi.json", openapi),
             Route(DOCS_PATH, docs),
             Route("/docs.js", script),

@@ -91,6 +91,7 @@ def describe(pipeline: EventPipeline) -> dict[str, Any]:
                 )
             },
             "/health": {"get": _probe("Whether the process is alive", {"200": "Alive."})},
+            "/figures": {"get": _probe("What an autoscaler looks at", {"200": "Requests a second, lately."})},
             "/ready": {"get": _probe("Whether events are taken", {"200": "Ready.", "503": "Not ready; problems why."})},
         },
         "components": {"schemas": schemas},

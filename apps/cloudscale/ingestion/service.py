@@ -20,6 +20,7 @@ from cloudscale.errors import BackendError
 from cloudscale.event_types import EventTypes
 from cloudscale.ingestion.group_commit import GroupCommit
 from cloudscale.ingestion.intake import Intake
+from cloudscale.ingestion.request_rate import RequestRate
 from cloudscale.limits.admission import Admission
 from cloudscale.limits.keys import keys_of
 from cloudscale.limits.rates import Rates
@@ -56,6 +57,7 @@ class IngestionService:
         self._queue_is_there = False
         self._cache_was_there = False
         self._is_draining = False
+        self.request_rate = RequestRate(metrics.count_of_responses)
         self._broker = CircuitBreaker(
             backend="broker", failure_ratio=0.5, window=timedelta(seconds=10), minimum_calls=2,
             open_for=timedelta(seconds=1),
@@ -130,6 +132,7 @@ class IngestionService:
             asyncio.create_task(self._connect(), name="connect"),
             asyncio.create_task(self._watch_depth(), name="queue-depth"),
             asyncio.create_task(self._watch_cache(), name="cache"),
+            asyncio.create_task(self.request_rate.sample_every_second(), name="request-rate"),
             asyncio.create_task(
                 figures.publish_every_second(self._redis, "ingestion", prefix=keys.prefix), name="figures"
             ),

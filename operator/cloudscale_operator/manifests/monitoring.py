@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from string import Template
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING
 
-import yaml
-
+from cloudscale import alerts
 from cloudscale_operator.kinds import PROMETHEUS_RULE, SERVICE_MONITOR, Manifest
 from cloudscale_operator.names import PIPELINE_LABEL, object_name
 
@@ -18,38 +17,33 @@ SCRAPE_INTERVAL = "15s"
 
 
 def build_monitoring(pipeline: EventPipeline, context: Context) -> list[Manifest]:
-    """A ServiceMonitor for all roles, and a PrometheusRule when the operator was given rules."""
+    """A ServiceMonitor for all roles, and a PrometheusRule with the pipeline's service levels and alerts."""
     if not pipeline.spec.telemetry.service_monitor:
         return []
     built = []
     if SERVICE_MONITOR in context.available:
         built.append(_monitor(pipeline))
-    if PROMETHEUS_RULE in context.available and context.alerting_rules:
-        built.append(_rule(pipeline, context.alerting_rules))
+    if PROMETHEUS_RULE in context.available:
+        metadata = pipeline.metadata
+        built.append(alerts.prometheus_rule(name=metadata.name, namespace=metadata.namespace))
     return built
 
 
 def _monitor(pipeline: EventPipeline) -> Manifest:
     name = pipeline.metadata.name
+    # The rules tell pipelines apart by this label; the namespace's comes from Prometheus itself.
+    label = {
+        "sourceLabels": [f"__meta_kubernetes_service_label_{re.sub('[^a-z0-9]', '_', PIPELINE_LABEL)}"],
+        "targetLabel": "pipeline",
+    }
     return {
         "apiVersion": SERVICE_MONITOR.api_version,
         "kind": SERVICE_MONITOR.kind,
         "metadata": {"name": object_name(name, "metrics")},
         "spec": {
             "selector": {"matchLabels": {PIPELINE_LABEL: name}},
-            "targetLabels": [PIPELINE_LABEL],
-            "endpoints": [{"port": port, "interval": SCRAPE_INTERVAL} for port in ("http", "metrics")],
+            "endpoints": [
+                {"port": port, "interval": SCRAPE_INTERVAL, "relabelings": [label]} for port in ("http", "metrics")
+            ],
         },
-    }
-
-
-def _rule(pipeline: EventPipeline, text: str) -> Manifest:
-    # Prometheus has placeholders of its own ($labels, $value), which safe_substitute leaves as they are.
-    filled = Template(text).safe_substitute(pipeline=pipeline.metadata.name, namespace=pipeline.metadata.namespace)
-    groups: Any = yaml.safe_load(filled)["groups"]
-    return {
-        "apiVersion": PROMETHEUS_RULE.api_version,
-        "kind": PROMETHEUS_RULE.kind,
-        "metadata": {"name": object_name(pipeline.metadata.name, "alerts")},
-        "spec": {"groups": groups},
     }
