@@ -215,11 +215,10 @@ def _ready_replicas(deployment: Manifest | None) -> int:
 
 
 def _is_rolled_out(deployment: Manifest) -> bool:
-    """As ``kubectl rollout status`` judges it."""
-    status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
-    updated = status.get("updatedReplicas", 0)
+    """Whether no pod of an earlier template is left. Replicas that an autoscaler has just asked for do not matter."""
+    status = deployment.get("status", {})
     seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    return bool(seen and updated >= wanted and status.get("replicas", 0) <= updated)
+    return bool(seen and status.get("replicas", 0) <= status.get("updatedReplicas", 0))
 
 
 def _rollout_problem(deployment: Manifest | None) -> str:

@@ -88,6 +88,12 @@ def test_a_rollout_under_way_is_not_ready() -> None:
     assert status_of(observation)["phase"] == "Progressing"
 
 
+def test_a_pipeline_stays_ready_while_an_autoscaler_adds_replicas() -> None:
+    key, worker = deployment("worker", replicas=1)
+    worker["spec"]["replicas"] = 10
+    assert reasons(found((key, worker)))["Ready"] == "True AllAvailable"
+
+
 def test_a_stalled_rollout_is_degraded_and_told() -> None:
     problem = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded", "message": "too long"}
     observation = found(deployment("worker", updatedReplicas=0, conditions=[problem]))
