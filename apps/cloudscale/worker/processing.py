@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from cloudscale.store.events import CreateOutcome
     from cloudscale.tracing import Tracing
     from cloudscale.worker.carts import CartWatch
-    from cloudscale.worker.decoding import Accepted
     from cloudscale.worker.persistence import Persistence
     from cloudscale.worker.velocity import VelocityRule
     from cloudscale.worker.writing import EventWriter, Failure
@@ -74,19 +73,20 @@ class Processor:
         if self.tracing is not None:
             record_endings(self.tracing, endings, processing=Span(processed_at.timestamp(), time.time()))
         if events.documents:
-            endings += await self._store(events.documents, events.accepted, processed_at)
+            endings += await self._store(events, processed_at, size=sum(map(len, bodies)))
         if endings:
             await self._end(endings, processed_at)
         return unreadable
 
-    async def _store(self, documents: list[Document], accepted: list[Accepted], processed_at: datetime) -> list[Ending]:
+    async def _store(self, events: Decoded, processed_at: datetime, *, size: int) -> list[Ending]:
         """Flag and create the events, and start what follows from those that are stored."""
+        documents, accepted = events.documents, events.accepted
         alerts = await self.velocity.flag(documents, accepted)
         stamp = as_utc(processed_at)
         for document in documents:
             document["processedAt"] = stamp
         writing_began_at = time.time()
-        results = await self._create(documents)
+        results = await self._create(documents, size=size)
         writing = Span(writing_began_at, time.time())
         await self._raise(list(alerts.values()))
         self.velocity.remember(alerts)
@@ -98,7 +98,7 @@ class Processor:
             record_endings(self.tracing, endings, processing=processing, writing=writing)
         return endings
 
-    async def _create(self, documents: list[Document]) -> list[CreateOutcome | Failure]:
+    async def _create(self, documents: list[Document], *, size: int) -> list[CreateOutcome | Failure]:
         """Create each document; of several with one id the first goes first and the others find it in the store."""
         first: dict[tuple[str, str], int] = {}
         repeated: list[int] = []
@@ -106,10 +106,10 @@ class Processor:
             if first.setdefault((document["partitionKey"], document["id"]), place) != place:
                 repeated.append(place)
         if not repeated:
-            return await self.writer.write(documents)
+            return await self.writer.write(documents, size=size)
         results: dict[int, CreateOutcome | Failure] = {}
         for places in (list(first.values()), repeated):
-            written = await self.writer.write([documents[place] for place in places])
+            written = await self.writer.write([documents[place] for place in places], size=size)
             results.update(zip(places, written, strict=True))
         return [results[place] for place in range(len(documents))]
 

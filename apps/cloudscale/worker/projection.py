@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PAGE_EVENTS = 1000
-PASS_EVENTS = 20_000
+PASS_EVENTS = 50_000
 """Events of one pass at the most, which bounds its memory."""
 
 PASS_SECONDS = 1.0
-SLOWEST_PASS_SECONDS = 5.0
-IDLE_SHARE = 4
+SLOWEST_PASS_SECONDS = 12.0
+IDLE_SHARE = 6
 """The pause after a pass is so many times as long as the pass took: the busier the worker, the more events of one user
 meet in a pass and the fewer writes they cost."""
 

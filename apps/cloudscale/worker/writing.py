@@ -32,13 +32,15 @@ class EventWriter:
         self._store = store
         self._persistence = persistence
 
-    async def write(self, documents: Sequence[Document]) -> list[CreateOutcome | Failure]:
+    async def write(self, documents: Sequence[Document], *, size: int) -> list[CreateOutcome | Failure]:
         """Create the documents, which have different ids in each partition; the results are in their order.
+
+        ``size`` is about what they take as JSON, in bytes.
 
         Raises:
             InterruptedByStopError: the worker is to stop while the store is away.
         """
-        batches = cut(documents)
+        batches = cut(documents, size=size)
         results: dict[int, CreateOutcome | Failure] = {}
         for batch, written in zip(batches, await gather_all(map(self._write, batches)), strict=True):
             results.update(zip(batch.indices, written, strict=True))
