@@ -13,7 +13,7 @@ $(VENV)/.installed: requirements/dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help install run test test-fast lint format lock coverage replay-all bench guard cluster cluster-down e2e crds clean
+.PHONY: help install run test test-fast lint format lock coverage replay-all bench guard screenshots cluster cluster-down e2e crds clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -61,6 +61,9 @@ bench: install  ## run the load scenarios and record their results (SCENARIO=NAM
 
 guard: install  ## has the pipeline become slower, compared with a handler that only parses? (needs wrk)
 	$(BIN)/python -m bench.guard
+
+screenshots: install  ## pictures of the dashboard's pages, into docs/screenshots (needs chromium)
+	$(BIN)/python -m tests.browser.screenshots
 
 cluster: install  ## a kind cluster with KEDA, the backends, the operator and a sample pipeline
 	kind/up.sh
