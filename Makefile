@@ -63,7 +63,7 @@ guard: install  ## has the pipeline become slower, compared with a handler that 
 	$(BIN)/python -m bench.guard
 
 screenshots: install  ## pictures of the dashboard's pages, into docs/screenshots (needs chromium)
-	$(BIN)/python -m tests.browser.screenshots
+	$(BIN)/python -m tests.browser.screenshots docs/screenshots
 
 cluster: install  ## a kind cluster with KEDA, the backends, the operator and a sample pipeline
 	kind/up.sh
