@@ -32,10 +32,17 @@ DEAD_LETTERS = Gauge(
     "cloudscale_dead_letter_depth", "Messages in the dead-letter queue.", ["namespace", "pipeline"], registry=REGISTRY
 )
 
+READY = Gauge(
+    "cloudscale_pipeline_ready",
+    "1 while the pipeline's condition Ready is True, 0 otherwise.",
+    ["namespace", "pipeline"],
+    registry=REGISTRY,
+)
+
 
 def forget(namespace: str, pipeline: str) -> None:
     """Stop reporting a pipeline that is gone."""
-    for gauge in (QUEUE_DEPTH, DEAD_LETTERS):
+    for gauge in (QUEUE_DEPTH, DEAD_LETTERS, READY):
         try:
             gauge.remove(namespace, pipeline)
         except KeyError:

@@ -19,7 +19,7 @@ import structlog
 from cloudscale import pipeline as resource
 from cloudscale.errors import BackendUnavailableError, InvalidPipelineError
 from cloudscale.units import parse_duration
-from cloudscale_operator import drain
+from cloudscale_operator import drain, metrics
 from cloudscale_operator.announcements import Severity, Thresholds, announce, severity_of
 from cloudscale_operator.api import CONFLICT, NOT_FOUND, ApiRefusalError, pipeline_path
 from cloudscale_operator.children import ChildKey, Children, PipelineKey, changes, without_managed_fields
@@ -220,6 +220,8 @@ class Reconciler:
             await announce(self._api, body, severity="Warning", reason=reason, message=message)
 
     async def _write_status(self, key: PipelineKey, body: Manifest, status: dict[str, Any]) -> None:
+        ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status["conditions"])
+        metrics.READY.labels(*key).set(ready)
         if status == body.get("status"):
             return
         manifest = {
