@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cloudscale.dashboard import access
-from cloudscale.dashboard.access import Viewer, read_access
+from cloudscale.dashboard.access import TokenFile, Viewer, read_access
 from cloudscale.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -112,3 +113,31 @@ def test_sessions_survive_a_restart_and_end_when_the_tokens_change(tmp_path: Pat
     assert read_access(path).viewer_of_session(session) == Viewer("ann")
     written(tmp_path, f"- {{token: {OTHER}, name: ann}}")
     assert read_access(path).viewer_of_session(session) is None
+
+
+def test_changed_tokens_hold_without_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "LOOK_SECONDS", 0.0)
+    path = written(tmp_path, f"- {{token: {TOKEN}, name: ann}}")
+    tokens = TokenFile(path)
+    assert tokens.current().viewer_of_token(TOKEN) is not None
+
+    written(tmp_path, f"- {{token: {OTHER}, name: bob}}")
+    os.utime(path, (1, 1))
+
+    assert tokens.current().viewer_of_token(TOKEN) is None
+    assert tokens.current().viewer_of_token(OTHER) is not None
+
+
+def test_a_changed_file_that_cannot_be_used_leaves_the_former_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "LOOK_SECONDS", 0.0)
+    path = written(tmp_path, f"- {{token: {TOKEN}, name: ann}}")
+    tokens = TokenFile(path)
+
+    written(tmp_path, "a: [")
+    os.utime(path, (1, 1))
+    assert tokens.current().viewer_of_token(TOKEN) is not None
+
+    path.unlink()
+    assert tokens.current().viewer_of_token(TOKEN) is not None

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+import structlog
 import yaml
 
 from cloudscale.errors import ConfigurationError
@@ -19,8 +20,12 @@ from cloudscale.errors import ConfigurationError
 if TYPE_CHECKING:
     from pathlib import Path
 
+log = structlog.get_logger(__name__)
+
 SESSION_SECONDS = 12 * 3600
 MINIMUM_TOKEN_LENGTH = 16
+LOOK_SECONDS = 5.0
+"""The token file is looked at no more often."""
 
 
 class Viewer(msgspec.Struct, frozen=True, rename="camel"):
@@ -78,6 +83,44 @@ class Access:
 
     def _sign(self, content: str) -> str:
         return hmac.new(self._key, content.encode(), hashlib.sha256).hexdigest()
+
+
+class TokenFile:
+    """The tokens as the file has them now: one that changes holds without a restart, as a mounted Secret does.
+
+    Raises:
+        ConfigurationError: when it is made, the file cannot be read or used.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._access = read_access(path)
+        self._looked_at = time.monotonic()
+        self._changed_at = _changed_at(path)
+
+    def current(self) -> Access:
+        """Who may see and do what. A changed file that cannot be used leaves the former tokens in force."""
+        if self._path is None or time.monotonic() - self._looked_at < LOOK_SECONDS:
+            return self._access
+        self._looked_at = time.monotonic()
+        changed_at = _changed_at(self._path)
+        if changed_at != self._changed_at:
+            self._changed_at = changed_at
+            try:
+                self._access = read_access(self._path)
+            except ConfigurationError as error:
+                log.warning("the former access tokens stay in force", reason=str(error))
+        return self._access
+
+
+def _changed_at(path: Path | None) -> float | None:
+    """When the file was written; a Secret's update replaces a symbolic link, whose target is what counts."""
+    if path is None:
+        return None
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
 
 
 def read_access(path: Path | None) -> Access:

@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 
 from cloudscale import metrics
 from cloudscale.dashboard import dead_letters, inspecting, overview, records, sessions, verifying
-from cloudscale.dashboard.access import read_access
+from cloudscale.dashboard.access import TokenFile
 from cloudscale.dashboard.audit import Audit
 from cloudscale.dashboard.backends import Backends, Remembered
 from cloudscale.dashboard.collector import Collector
@@ -43,15 +43,14 @@ def build_application(resource: EventPipeline, settings: Settings) -> Starlette:
     Raises:
         ConfigurationError: the token file cannot be used.
     """
-    token_file = Path(settings.dashboard_token_file) if settings.dashboard_token_file else None
-    access = read_access(token_file)
+    tokens = TokenFile(Path(settings.dashboard_token_file) if settings.dashboard_token_file else None)
 
     @asynccontextmanager
     async def lifespan(application: Starlette) -> AsyncIterator[None]:
         state = application.state
         async with Backends(resource, settings) as backends:
             keys = keys_of(resource)
-            state.access = access
+            state.tokens = tokens
             state.backends = backends
             state.audit = Audit(backends.redis, keys)
             state.balances = Remembered(BALANCE_SECONDS)

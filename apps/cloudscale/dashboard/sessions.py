@@ -32,7 +32,7 @@ def viewer_of(request: Request) -> Viewer:
     Raises:
         RefusedError: reading needs a token and there is none that holds.
     """
-    access: Access = request.app.state.access
+    access: Access = request.app.state.tokens.current()
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     viewer = None
     if scheme.lower() == "bearer":
@@ -83,7 +83,7 @@ async def show_sign_in(request: Request) -> Response:
 async def sign_in(request: Request) -> Response:
     """Exchange a token for a session cookie."""
     refuse_other_sites(request)
-    access: Access = request.app.state.access
+    access: Access = request.app.state.tokens.current()
     content = await request.json()
     token = str(content.get("token", "")).strip() if isinstance(content, dict) else ""
     viewer = access.viewer_of_token(token)
@@ -113,7 +113,7 @@ async def session(request: Request) -> Response:
         {
             "viewer": viewer,
             "signedIn": viewer is not ANYBODY,
-            "tokensConfigured": request.app.state.access.required,
+            "tokensConfigured": request.app.state.tokens.current().required,
             "pipeline": {"name": metadata.name, "namespace": metadata.namespace},
         }
     )
