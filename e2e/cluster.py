@@ -133,6 +133,12 @@ class Cluster:
             process.terminate()
             process.communicate(timeout=30)
 
+    @contextmanager
+    def ingestion(self, pipeline: str, *, namespace: str = NAMESPACE) -> Iterator[str]:
+        """An address of this machine that leads to one ingestion pod of a pipeline, as long as that pod lives."""
+        with self.forward(f"service/{pipeline}-ingestion", 80, namespace=namespace) as port:
+            yield f"127.0.0.1:{port}"
+
 
 def wait_until(what: str, condition: Callable[[], bool], *, seconds: float, every_seconds: float = 0.5) -> float:
     """Wait for a condition and say so; the seconds that it took.

@@ -6,6 +6,7 @@ so that it gets along with a developer's own cluster.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 DEFAULT_IMAGE = "cloudscale:e2e"
 SAMPLE_NODE_PORT = 30080
+
+# The store's client complains at length when a port-forward under it ends before it does.
+logging.getLogger("azure").setLevel(logging.CRITICAL)
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +57,18 @@ def sample_address(cluster: Cluster) -> str:
     cluster.apply(*sample())
     cluster.wait_ready("sample")
     return cluster.node_port(SAMPLE_NODE_PORT)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Delete what a failed test has left, so that it takes no room from the next."""
+    yield
+    if "cluster" in request.fixturenames:
+        cluster: Cluster = request.getfixturevalue("cluster")
+        left = [name for name in cluster.kubectl("get", "evp", "--output=name").split() if not name.endswith("/sample")]
+        if left:
+            cluster.kubectl("patch", *left, "--type=merge", "--patch", '{"spec":{"deletion":"Immediate"}}')
+            cluster.kubectl("delete", *left, "--timeout=120s")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
-from e2e.cluster import ROOT, Cluster
+from e2e.cluster import ROOT
 
+# Many pipelines share the nodes of one machine.
+SMALL = {"requests": {"cpu": "25m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
 GENEROUS_LIMITS = {"perClient": {"burst": 100_000, "perSecond": 100_000}, "global": {"limit": 10_000_000}}
 
 
@@ -25,8 +27,8 @@ def pipeline(name: str, **spec: Any) -> dict[str, Any]:
     defaults: dict[str, Any] = {
         "queue": {"name": name},
         "store": {"container": name},
-        "ingestion": {"replicas": {"min": 1, "max": 1}, "rateLimits": GENEROUS_LIMITS},
-        "processing": {"concurrency": {"interval": "1s"}},
+        "ingestion": {"replicas": {"min": 1, "max": 1}, "rateLimits": GENEROUS_LIMITS, "resources": SMALL},
+        "processing": {"concurrency": {"interval": "1s"}, "resources": SMALL},
         "dashboard": {"enabled": False},
     }
     merged = {part: _merge(defaults.get(part, {}), spec.get(part, {})) for part in defaults | spec}
@@ -43,11 +45,3 @@ def _merge(default: Any, given: Any) -> Any:
     if not isinstance(default, dict) or not isinstance(given, dict):
         return given
     return default | {name: _merge(default.get(name, {}), value) for name, value in given.items()}
-
-
-def expose(cluster: Cluster, name: str) -> str:
-    """Point the node port of ``kind/bench.yaml`` to a pipeline's ingestion; its address on this machine."""
-    service = next(document for document in bench() if document["kind"] == "Service")
-    service["spec"]["selector"]["app.kubernetes.io/instance"] = name
-    cluster.apply(service)
-    return cluster.node_port(service["spec"]["ports"][0]["nodePort"])

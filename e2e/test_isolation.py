@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from e2e.cluster import NAMESPACE
 from e2e.documents import stored, wait_stored
-from e2e.pipelines import expose, pipeline
+from e2e.pipelines import pipeline
 from e2e.purchases import page_views
 from e2e.traffic import send_all
 
@@ -45,7 +45,9 @@ def test_pipelines_beside_each_other_keep_their_events_and_their_pods(cluster: C
         cluster.wait_ready(name, namespace=namespace)
 
     for name in ("first", "second"):
-        wait_stored(cluster, name, send_all(expose(cluster, name), page_views(50, prefix=name)))
+        with cluster.ingestion(name) as address:
+            accepted = send_all(address, page_views(50, prefix=name))
+        wait_stored(cluster, name, accepted)
     assert {document["id"].partition("-")[0] for document in stored(cluster, "first")} == {"first"}
     assert {document["id"].partition("-")[0] for document in stored(cluster, "second")} == {"second"}
     assert not stored(cluster, "elsewhere")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from e2e.cluster import PIPELINE_LABEL, wait_until
 from e2e.documents import stored, wait_stored
-from e2e.pipelines import expose, pipeline
+from e2e.pipelines import pipeline
 from e2e.purchases import page_views
 from e2e.traffic import send_all, send_batches
 
@@ -21,11 +21,11 @@ CHILDREN = "deployment,service,configmap,serviceaccount,scaledobject,hpa,pdb,net
 def test_a_paused_pipeline_takes_events_and_keeps_them_until_it_is_resumed(cluster: Cluster) -> None:
     cluster.apply(pipeline(NAME))
     cluster.wait_ready(NAME)
-    address = expose(cluster, NAME)
     pause(cluster, paused=True)
     wait_until("no worker runs", lambda: not cluster.pods(NAME, "worker"), seconds=120)
 
-    accepted = send_all(address, page_views(200, prefix="paused"))
+    with cluster.ingestion(NAME) as address:
+        accepted = send_all(address, page_views(200, prefix="paused"))
     wait_until("the status shows a depth", lambda: cluster.status(NAME).get("queueDepth", 0) > 0, seconds=60)
     assert cluster.is_true(NAME, "Paused")
     assert not stored(cluster, NAME)
@@ -38,10 +38,10 @@ def test_a_paused_pipeline_takes_events_and_keeps_them_until_it_is_resumed(clust
 def test_a_deleted_pipeline_empties_its_queue_first_and_leaves_nothing_but_its_data(cluster: Cluster) -> None:
     cluster.apply(pipeline(NAME))
     cluster.wait_ready(NAME)
-    address = expose(cluster, NAME)
     pause(cluster, paused=True)
     wait_until("no worker runs", lambda: not cluster.pods(NAME, "worker"), seconds=120)
-    accepted = send_batches(address, page_views(5000, prefix="drained"))
+    with cluster.ingestion(NAME) as address:
+        accepted = send_batches(address, page_views(5000, prefix="drained"))
 
     pause(cluster, paused=False)
     cluster.kubectl("delete", "evp", NAME, "--timeout=180s")

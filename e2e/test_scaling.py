@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from e2e.cluster import wait_until
 from e2e.documents import wait_stored
 from e2e.faults import slow_store
-from e2e.pipelines import expose, pipeline
+from e2e.pipelines import pipeline
 from e2e.purchases import page_views
 from e2e.traffic import send, send_batches
 
@@ -34,7 +34,6 @@ def test_workers_and_concurrency_follow_the_queue(cluster: Cluster) -> None:
                     "cooldown": "10s",
                 },
                 "prefetch": 10,
-                "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
             },
         )
     )
@@ -43,7 +42,8 @@ def test_workers_and_concurrency_follow_the_queue(cluster: Cluster) -> None:
 
     seen: list[int] = []
     with slow_store(cluster, milliseconds=2000):
-        accepted = send_batches(expose(cluster, NAME), page_views(EVENTS, prefix=NAME))
+        with cluster.ingestion(NAME) as address:
+            accepted = send_batches(address, page_views(EVENTS, prefix=NAME))
         wait_until("KEDA has started every worker", lambda: workers(cluster) == MOST_WORKERS, seconds=120)
         metric = cluster.get("hpa", "--selector=scaledobject.keda.sh/name=scaling-worker")["items"][0]
         assert metric["status"]["currentMetrics"][0]["type"] == "External"
@@ -54,7 +54,9 @@ def test_workers_and_concurrency_follow_the_queue(cluster: Cluster) -> None:
     assert [step for step in steps if step in (4, 16, 32)][-3:] == [4, 16, 32]
 
     wait_until("no worker runs, the queue being empty", lambda: workers(cluster) == 0, seconds=180)
-    wait_stored(cluster, NAME, [*accepted, send(expose(cluster, NAME), page_views(1, prefix="wake")[0])])
+    with cluster.ingestion(NAME) as address:
+        accepted.append(send(address, page_views(1, prefix="wake")[0]))
+    wait_stored(cluster, NAME, accepted)
     cluster.kubectl("delete", "evp", NAME, "--timeout=120s")
 
 

@@ -58,10 +58,11 @@ def send_batches(address: str, events: list[dict[str, Any]]) -> list[str]:
     """
     for start in range(0, len(events), BATCH_EVENTS):
         deadline = time.monotonic() + REQUEST_SECONDS * 6
-        status, body = _post(address, "/api/events/batch", events[start : start + BATCH_EVENTS])
-        while status in BUSY and time.monotonic() < deadline:
-            time.sleep(0.5)
+        while True:
             status, body = _post(address, "/api/events/batch", events[start : start + BATCH_EVENTS])
+            if status not in BUSY or time.monotonic() > deadline:
+                break
+            time.sleep(0.5)
         assert status == ACCEPTED, f"a batch was not accepted as a whole: {status} {body[:500]}"
     return [event["eventId"] for event in events]
 

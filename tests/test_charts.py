@@ -113,11 +113,6 @@ def test_the_charts_resource_definition_is_the_generated_one() -> None:
     assert chart.read_text() == generated.read_text(), f"copy {generated} to {chart}"
 
 
-def test_the_charts_alerts_are_the_generated_ones() -> None:
-    rule = find(render("cloudscale", "metrics.prometheusRule=true"), "PrometheusRule", "cloudscale")
-    assert rule["spec"] == yaml.safe_load((ROOT / "docs/alerts/rules.yaml").read_text())
-
-
 def test_the_operator_is_told_its_namespaces_and_pull_secrets() -> None:
     documents = render(
         "cloudscale", "watchNamespaces={one,two}", "imagePullSecrets[0].name=first", "imagePullSecrets[1].name=second"
