@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -20,7 +21,15 @@ pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is no
 
 def helm(*arguments: str, fails: bool = False) -> str:
     """Run helm without a cluster; return its output, or what it complains about when it is meant to fail."""
-    done = subprocess.run(["helm", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        ["helm", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"KUBECONFIG": os.devnull},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert (done.returncode != 0) == fails, done.stderr
     return done.stderr if fails else done.stdout
 
