@@ -22,6 +22,7 @@ from cloudscale.enrichment import Enriched, Origin, enrich
 from cloudscale.errors import BackendUnavailableError, CloudScaleError
 from cloudscale.event_types import EventTypes
 from cloudscale.ingestion.group_commit import GroupCommit, Outcome
+from cloudscale.limits import admission
 from cloudscale.limits.admission import Admission
 from cloudscale.limits.keys import Keys
 from cloudscale.limits.rates import Rates
@@ -88,8 +89,8 @@ async def committing(
     rates: Rates = UNLIMITED,
     broker_breaker: CircuitBreaker | None = None,
 ) -> AsyncIterator[GroupCommit]:
-    admission = Admission(redis, keys=keys, rates=rates, idempotency_ms=60_000, breaker=breaker())
-    async with GroupCommit(admission, [sender], breaker=broker_breaker or breaker(), events_per_message=100) as groups:
+    limits = Admission(redis, keys=keys, rates=rates, idempotency_ms=60_000, breaker=breaker())
+    async with GroupCommit(limits, [sender], breaker=broker_breaker or breaker(), events_per_message=100) as groups:
         yield groups
 
 
@@ -207,22 +208,73 @@ async def test_a_send_that_fails_is_no_acceptance_and_its_retry_is_new(
 ) -> None:
     queue.drain()
     event = page_view()
-
-    async def nothing_is_reserved() -> bool:
-        return not await redis.hlen(keys.inflight)
-
     async with committing(redis, keys, sender) as groups:
         broker.set_faults(throttle=True)
         try:
             refused = await submit(groups, new_event(**event))
+            reserved = await redis.hlen(keys.inflight)
         finally:
             broker.set_faults()
-        await wait_until(nothing_is_reserved, within=timedelta(seconds=10))
-        retried = await submit(groups, new_event(**event))
+        # Corrected by its client meanwhile: beside its own reservation that would be a conflict.
+        retried = await submit(groups, new_event(**{**event, "url": "https://example.com/corrected"}))
 
     assert isinstance(refused.failure, BackendUnavailableError)
+    assert reserved == 0
     assert (list(retried.states), retried.failure) == (["new"], None)
     assert len(queue.drain()) == 1
+
+
+@asynccontextmanager
+async def refused_while_the_cache_is_paused(
+    broker: ServiceBusServer, groups: GroupCommit, redis: Redis, keys: Keys
+) -> AsyncIterator[asyncio.Task[Outcome]]:
+    """A request whose reservation is made, whose send fails, and whose release waits for the cache."""
+    event = new_event()
+    broker.set_faults(throttle=True, delayMilliseconds=200)
+    try:
+        request = asyncio.create_task(submit(groups, event))
+        await wait_until(lambda: redis.hexists(keys.inflight, event.field), within=timedelta(seconds=10))
+        await redis.client_pause(30_000, all=False)
+        yield request
+    finally:
+        broker.set_faults()
+        await redis.client_unpause()
+
+
+async def test_a_group_that_fails_is_answered_after_its_reservations_are_released(
+    broker: ServiceBusServer, sender: EventSender, redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admission, "RELEASE_SECONDS", 20)
+    opening = breaker(minimum_calls=1)
+
+    async def has_failed() -> bool:
+        return opening.state == "open"
+
+    async with committing(redis, keys, sender, broker_breaker=opening) as groups:
+        async with refused_while_the_cache_is_paused(broker, groups, redis, keys) as request:
+            await wait_until(has_failed, within=timedelta(seconds=10))
+            was_answered = request.done()
+        refused = await request
+        reserved = await redis.hlen(keys.inflight)
+
+    assert not was_answered
+    assert isinstance(refused.failure, BackendUnavailableError)
+    assert reserved == 0
+
+
+async def test_a_refusal_does_not_wait_long_for_a_cache_that_does_not_answer(
+    broker: ServiceBusServer, sender: EventSender, redis: Redis, keys: Keys
+) -> None:
+    async with committing(redis, keys, sender) as groups:
+        async with refused_while_the_cache_is_paused(broker, groups, redis, keys) as request:
+            paused = asyncio.ensure_future(redis.set(keys.prefix + "paused", 1))
+            async with asyncio.timeout(15):
+                refused = await request
+            was_paused = not paused.done()
+        await paused
+
+    assert isinstance(refused.failure, BackendUnavailableError)
+    assert was_paused
 
 
 async def test_an_open_breaker_refuses_without_trying(sender: EventSender, redis: Redis, keys: Keys) -> None:

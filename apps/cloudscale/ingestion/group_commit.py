@@ -188,9 +188,10 @@ class GroupCommit:
             if state == "new"
         ]
         failure = await self._send(new, sender) if new else None
-        self._answer(group, verdicts, failure)
         if failure is not None:
+            # A client that tries again at once, with another payload perhaps, must not meet its own reservation.
             await self._admission.release(new)
+        self._answer(group, verdicts, failure)
 
     async def _send(self, events: Sequence[Enriched], sender: EventSender) -> BackendError | None:
         bodies = [

@@ -39,6 +39,9 @@ WAITING_ENTRIES = 500_000
 
 COMMITS_A_CALL = 5_000
 
+RELEASE_SECONDS = 0.5
+"""Requests wait for the release of their reservations before they are refused, so it must not take long."""
+
 State = Literal["new", "copy", "conflict"]
 _NEW: tuple[State, ...] = ("new",)
 _STATES: tuple[State, State, State] = ("new", "copy", "conflict")
@@ -147,14 +150,18 @@ class Admission:
             log.error("ledger entries are given up: Redis has been away for too long", entries=self._given_up)
 
     async def release(self, events: Sequence[Enriched]) -> None:
-        """Take back the reservations of events that were not sent, so that a retry is not mistaken for a copy."""
+        """Take back the reservations of events that were not sent, so that a retry is not mistaken for a copy.
+
+        Never raises and takes half a second at most: the requests that wait for it are refused anyway.
+        """
         if not events or self._breaker.state == "open":
             return
         reservations = [
             part for event in events for part in (event.key_in_tenant, event.payload_hash + event.field, event.field)
         ]
         try:
-            await self._release(keys=[self._inflight, self._idempotency], args=[_encode(reservations)])
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._release(keys=[self._inflight, self._idempotency], args=[_encode(reservations)])
         except (RedisError, OSError, TimeoutError) as error:
             # The reservations stay marked as reserved, and a retry of one is treated as new.
             self._breaker.record_failure()
