@@ -52,10 +52,15 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
-def sample_address(cluster: Cluster) -> str:
-    """Where the sample pipeline takes events, once it is ready."""
+def sample_ready_seconds(cluster: Cluster) -> float:
+    """How long it took from applying the sample until it was Ready."""
     cluster.apply(*sample())
-    cluster.wait_ready("sample")
+    return cluster.wait_ready("sample")
+
+
+@pytest.fixture(scope="session")
+def sample_address(cluster: Cluster, sample_ready_seconds: float) -> str:
+    """Where the sample pipeline takes events, once it is ready."""
     return cluster.node_port(SAMPLE_NODE_PORT)
 
 
