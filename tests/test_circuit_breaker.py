@@ -3,6 +3,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from cloudscale.circuit_breaker import CircuitBreaker, CircuitOpenError
 from cloudscale.errors import BackendUnavailableError
@@ -152,3 +153,21 @@ def test_the_sliced_window_agrees_with_an_exact_one_within_a_slice(calls: list[t
             assert len(perhaps) >= 5
             return
         assert not (failed and len(surely) >= 5 and all(perhaps))
+
+
+def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(breaker: CircuitBreaker, clock: Clock) -> None:
+    with capture_logs() as lines:
+        succeed(breaker, 5)
+        for _ in range(10):
+            breaker.record_failure(BackendUnavailableError("no answer"))
+        for _ in range(3):
+            clock.now += 20
+            fail(breaker, 1)
+        clock.now += 20
+        succeed(breaker, 2)
+
+    opened, closed = lines
+    assert (opened["log_level"], closed["log_level"]) == ("warning", "info")
+    assert (opened["event"], opened["backend"]) == ("circuit breaker opened: no calls are made", "store")
+    assert (opened["reason"], opened["failed"], opened["probe_after_seconds"]) == ("no answer", 5, 20)
+    assert (closed["event"], closed["open_seconds"]) == ("circuit breaker closed: calls are made again", 80)

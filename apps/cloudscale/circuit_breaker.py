@@ -12,11 +12,15 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
+import structlog
+
 from cloudscale.errors import BackendUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import timedelta
+
+log = structlog.get_logger(__name__)
 
 State = Literal["closed", "open", "half-open"]
 
@@ -37,6 +41,8 @@ class CircuitBreaker:
 
     Around each call: :meth:`before_call`, then :meth:`record_success` or :meth:`record_failure`. A failure is one that
     blames the backend (unreachable, too slow, 5xx); an answer that blames the request is a success.
+
+    It says in the log when it opens and when it closes, once for each outage: a probe that fails changes nothing.
 
     Args:
         backend: what is protected, named in the error message.
@@ -67,6 +73,7 @@ class CircuitBreaker:
         self._calls = 0
         self._failures = 0
         self._opened_at: float | None = None
+        self._failing_since = 0.0
         self._probe_started_at: float | None = None
 
     @property
@@ -103,14 +110,15 @@ class CircuitBreaker:
         elif self._opened_at is None:
             self._count(failures=0)
 
-    def record_failure(self) -> None:
-        """Count a call that failed. A probe's failure opens the circuit again."""
+    def record_failure(self, error: Exception | None = None) -> None:
+        """Count a call that failed, for the log with its ``error``. A probe's failure opens the circuit again."""
         if self.state == "half-open":
             self._open()
         elif self._opened_at is None:
             self._count(failures=1)
             if self._calls >= self._minimum_calls and self._failures >= self._failure_ratio * self._calls:
                 self._open()
+                self._say_open(error)
 
     def _count(self, *, failures: int) -> None:
         number = int(self._clock() / self._slice_seconds)
@@ -129,7 +137,20 @@ class CircuitBreaker:
         self._opened_at = self._clock()
         self._probe_started_at = None
 
+    def _say_open(self, error: Exception | None) -> None:
+        self._failing_since = self._clock()
+        log.warning(
+            "circuit breaker opened: no calls are made",
+            backend=self._backend,
+            failed=self._failures,
+            calls=self._calls,
+            probe_after_seconds=self._open_seconds,
+            reason=str(error) if error is not None else None,
+        )
+
     def _close(self) -> None:
+        seconds = round(self._clock() - self._failing_since, 1)
+        log.info("circuit breaker closed: calls are made again", backend=self._backend, open_seconds=seconds)
         self._opened_at = self._probe_started_at = None
         self._slices.clear()
         self._calls = self._failures = 0

@@ -203,7 +203,7 @@ class GroupCommit:
         except CircuitOpenError as error:
             return error
         except BackendError as error:
-            self._breaker.record_failure()
+            self._breaker.record_failure(error)
             metrics.set_breaker_state("servicebus", self._breaker.state)
             log.warning("events were not sent", events=len(events), reason=str(error))
             return error

@@ -164,7 +164,7 @@ class Admission:
                 await self._release(keys=[self._inflight, self._idempotency], args=[_encode(reservations)])
         except (RedisError, OSError, TimeoutError) as error:
             # The reservations stay marked as reserved, and a retry of one is treated as new.
-            self._breaker.record_failure()
+            self._breaker.record_failure(error)
             log.warning("reservations are not released: Redis cannot be reached", events=len(events), reason=str(error))
 
     async def flush(self) -> None:
@@ -196,7 +196,7 @@ class Admission:
         try:
             answers = _decode(await self._evaluate(argument))
         except (RedisError, OSError, TimeoutError) as error:
-            self._breaker.record_failure()
+            self._breaker.record_failure(error)
             metrics.CACHE_AVAILABLE.set(0)
             log.warning("requests are limited by this process alone: Redis cannot be reached", reason=str(error))
             return None

@@ -126,8 +126,8 @@ class Ledger:
         except CircuitOpenError:
             self._waiting.extend(settlements)
             return [True] * len(settlements)
-        except (RedisError, OSError, TimeoutError):
-            self._breaker.record_failure()
+        except (RedisError, OSError, TimeoutError) as error:
+            self._breaker.record_failure(error)
             self._waiting.extend(settlements)
             return [True] * len(settlements)
         self._breaker.record_success()
@@ -145,8 +145,8 @@ class Ledger:
                 self._breaker.record_success()
         except CircuitOpenError:
             return
-        except (RedisError, OSError, TimeoutError):
-            self._breaker.record_failure()
+        except (RedisError, OSError, TimeoutError) as error:
+            self._breaker.record_failure(error)
 
     async def reenter(self, acceptances: Sequence[Acceptance]) -> int:
         """Put dead letters that are to be replayed back in flight; how many were not there already.

@@ -102,8 +102,8 @@ class VelocityWindows:
             )
         except CircuitOpenError:
             return self._local.count(sightings, order)
-        except (RedisError, OSError, TimeoutError):
-            self._breaker.record_failure()
+        except (RedisError, OSError, TimeoutError) as error:
+            self._breaker.record_failure(error)
             return self._local.count(sightings, order)
         self._breaker.record_success()
         counts = [0] * len(sightings)

@@ -121,8 +121,8 @@ class Persistence:
             except RequestRefusedError:
                 self._breaker.record_success()
                 raise
-            except OUTAGE:
-                self._breaker.record_failure()
+            except OUTAGE as error:
+                self._breaker.record_failure(error)
                 raise
             else:
                 self._breaker.record_success()
