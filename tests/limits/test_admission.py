@@ -20,7 +20,7 @@ from cloudscale.enrichment import Enriched, Origin, enrich
 from cloudscale.event_types import EventTypes
 from cloudscale.limits import admission as module
 from cloudscale.limits.admission import Admission
-from cloudscale.limits.keys import Keys
+from cloudscale.limits.keys import UNNAMED, Keys
 from cloudscale.limits.rates import LocalRates, Rates
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ async def redis(server: RedisServer) -> AsyncIterator[Redis]:
 KEYS = Keys(namespace="default", name="test")
 
 
-def admission_of(redis: Redis, rates: Rates = GENEROUS) -> Admission:
+def admission_of(redis: Redis, rates: Rates = GENEROUS, *, idempotency_ms: int = 60_000) -> Admission:
     breaker = CircuitBreaker(
         failure_ratio=0.5, window=timedelta(seconds=10), minimum_calls=1, open_for=timedelta(milliseconds=50)
     )
-    return Admission(redis, keys=KEYS, rates=rates, idempotency_ms=60_000, breaker=breaker)
+    return Admission(redis, keys=KEYS, rates=rates, idempotency_ms=idempotency_ms, breaker=breaker)
 
 
 def event(event_id: str = "e1", **fields: Any) -> Enriched:
@@ -165,10 +165,43 @@ async def test_without_redis_a_client_is_held_to_its_burst_and_nothing_of_a_refu
     assert [list(verdict.states) for verdict in verdicts] == [["new"], ["new"], []]
 
 
-async def test_a_key_is_forgotten_after_its_time(redis: Redis) -> None:
-    admission, first = admission_of(redis), event()
+async def test_a_key_is_known_for_its_whole_time_and_forgotten_then(redis: Redis) -> None:
+    milliseconds = 800
+    admission, first = admission_of(redis, idempotency_ms=milliseconds), event()
+    before = time.time()
     await states(admission, first)
-    assert await redis.pttl(KEYS.idempotency + first.key_in_tenant) in range(1, 60_001)
+    admission.commit([first])
+    told: list[tuple[float, str]] = []
+
+    async def is_new_again() -> bool:
+        asked = time.time()
+        (state,) = await states(admission, event())
+        told.append((time.time() if state == "new" else asked, state))
+        return state == "new"
+
+    await wait_until(is_new_again, within=timedelta(seconds=10))
+    assert told[-1][0] - before > milliseconds / 1000 - 0.002
+    assert all(moment - before < milliseconds / 1000 + 0.1 for moment, state in told if state == "copy")
+
+
+async def test_records_of_keys_leave_redis_by_themselves(redis: Redis) -> None:
+    admission = admission_of(redis, idempotency_ms=100)
+    await states(admission, event())
+
+    async def is_empty() -> bool:
+        return not await redis.keys(KEYS.idempotency + "*")
+
+    await wait_until(is_empty, within=timedelta(seconds=10))
+
+
+async def test_a_call_takes_more_events_than_one_command_can(redis: Redis) -> None:
+    admission = admission_of(redis)
+    many = [event(f"e{number}") for number in range(9000)]
+    assert set(await states(admission, *many)) == {"new"}
+    admission.commit(many)
+    await admission.flush()
+    assert set(await states(admission, *many)) == {"copy"}
+    assert await accepted(redis) == len(many)
 
 
 async def test_the_ledger_tells_reserved_from_acknowledged(redis: Redis) -> None:
@@ -254,6 +287,30 @@ async def test_without_redis_every_event_is_new_and_its_acknowledgement_waits(tm
             assert await accepted(client) == 1
 
 
+async def test_what_is_accepted_while_redis_is_away_is_counted_apart_for_the_ledger_has_no_name_for_it(
+    tmp_path: Path,
+) -> None:
+    with redis_server(tmp_path) as server:
+        async with Redis.from_url(server.url, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
+            admission, first, unnamed, refused = admission_of(client), event("e1"), event("e2"), event("e3")
+            await states(admission, first)
+            server.kill()
+            await states(admission, unnamed, refused)
+            admission.commit([first, unnamed])
+            await admission.release([refused])
+            server.start()
+
+            async def is_written_down() -> bool:
+                await admission.flush()
+                return not admission.has_commits
+
+            await wait_until(is_written_down, within=timedelta(seconds=10))
+            counters = {field.decode(): int(count) for field, count in (await client.hgetall(KEYS.accepted)).items()}  # type: ignore[union-attr]
+
+    counter = f"acme\n{first.received_hour}"
+    assert counters == {counter: 1, f"{counter}\n{UNNAMED}": 1}
+
+
 async def test_what_waits_for_redis_is_bounded(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "WAITING_ENTRIES", 2)
     admission = admission_of(redis)
@@ -306,7 +363,7 @@ async def test_the_script_limits_as_the_model_does(
         for pause, address in arrivals:
             now += pause
             expected = model.admit(address, now_milliseconds=now)
-            answers = await admission._call(now, [(address, [])])
+            answers = await admission._call(now, module._wire([(address, ())], now))
             assert answers is not None
             assert (None, "client", "global")[answers[0].limit] == expected.refused_by
             # A token that is whole but for its last bit is rounded differently by decimal text in between.

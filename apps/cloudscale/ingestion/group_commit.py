@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 GROUP_EVENTS = 1000
 GROUP_REQUESTS = 400
-PACE_SECONDS = 0.005
+PACE_SECONDS = 0.010
 """Groups start this far apart at the least. A group costs some 300 µs of CPU before its first event, so a server with a
 few thousand requests a second would spend more on groups than on events; a request that comes alone does not wait."""
 

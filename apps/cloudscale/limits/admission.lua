@@ -1,30 +1,51 @@
 -- Admission of one group: settle what earlier groups left to do, then limit, then reserve.
--- KEYS: 1 inflight hash, 2 accepted hash, 3 prefix of idempotency keys, 4 prefix of client buckets, 5 prefix of windows,
---   6 number of the caller's last applied entry
+-- KEYS: 1 inflight hash, 2 accepted hash, 3 prefix of idempotency hashes, 4 prefix of client buckets, 5 prefix of
+--   windows, 6 number of the caller's last applied entry
 -- ARGV is one MessagePack array: {now, burst, per_millisecond, window_limit, window_milliseconds, ttl_milliseconds,
---   number of this entry (0 for none), commits {field, ...}, accepted {counter, count, ...},
---   requests {{client, {key, hash, field, ...}}, ...}}
+--   number of this entry (0 for none), commits {field, ...}, accepted {counter, count, ...}, client of each request
+--   {...}, number of events of each request {...}, then for all events in order: keys {key, ...}, records {key, record,
+--   ...}, entries {field, mark, ...}}. A record is the time (13 digits), the hash (32), and the field.
 -- Answers MessagePack: for each request {0 admitted | 1 client | 2 global, remaining, wait in ms}, and unless all of its
 --   events are new {for each event 0 new, 1 copy, 2 other payload}, {first ids of copies}.
-local now, burst, per_millisecond, window_limit, window, ttl, number, commits, accepted, requests =
-  unpack(cmsgpack.unpack(ARGV[1]))
+-- Commands take many events at once, and no string is made for an event that is new: a command of its own for each
+-- event costs three times as much.
+local now, burst, per_millisecond, window_limit, window, ttl, number, commits, accepted,
+  clients, counts, keys, records, entries = unpack(cmsgpack.unpack(ARGV[1]))
 local call = redis.call
+
+-- What one command takes; Lua's stack holds 8,000.
+local MOST = 4000
+
+local function fetch(hash, fields)
+  if #fields == 0 then return {} end
+  if #fields <= MOST then return call('HMGET', hash, unpack(fields)) end
+  local found = {}
+  for first = 1, #fields, MOST do
+    for _, value in ipairs(call('HMGET', hash, unpack(fields, first, math.min(first + MOST - 1, #fields)))) do
+      found[#found + 1] = value
+    end
+  end
+  return found
+end
+
+local function enter(hash, pairs_of)
+  for first = 1, #pairs_of, MOST do
+    call('HSET', hash, unpack(pairs_of, first, math.min(first + MOST - 1, #pairs_of)))
+  end
+end
 
 -- An entry whose answer was lost comes again with the same number: counting it twice would look like a loss.
 if number > 0 and tonumber(call('GET', KEYS[6]) or 0) < number then
   call('SET', KEYS[6], string.format('%d', number), 'PX', 86400000)
-  for first = 1, #commits, 1000 do
-    local last = math.min(first + 999, #commits)
-    local entries = {}
-    for place, entry in ipairs(call('HMGET', KEYS[1], unpack(commits, first, last))) do
-      -- One that is gone has been settled by a worker already: entered again, it would stay for ever.
-      if entry then
-        entries[#entries + 1] = commits[first + place - 1]
-        entries[#entries + 1] = 'c' .. string.sub(entry, 2)
-      end
+  local committed = {}
+  for place, entry in ipairs(fetch(KEYS[1], commits)) do
+    -- One that is gone has been settled by a worker already: entered again, it would stay for ever.
+    if entry then
+      committed[#committed + 1] = commits[place]
+      committed[#committed + 1] = 'c' .. string.sub(entry, 2)
     end
-    if #entries > 0 then call('HSET', KEYS[1], unpack(entries)) end
   end
+  enter(KEYS[1], committed)
   for place = 1, #accepted, 2 do
     call('HINCRBY', KEYS[2], accepted[place], accepted[place + 1])
   end
@@ -32,10 +53,9 @@ end
 
 local turn = math.floor(now / window)
 local current_key = KEYS[5] .. string.format('%d', turn)
-local counts = call('MGET', current_key, KEYS[5] .. string.format('%d', turn - 1))
+local used = call('MGET', current_key, KEYS[5] .. string.format('%d', turn - 1))
 local elapsed = now - turn * window
-local used = tonumber(counts[1] or 0)
-local estimate = tonumber(counts[2] or 0) * (1 - elapsed / window) + used
+local estimate = tonumber(used[2] or 0) * (1 - elapsed / window) + tonumber(used[1] or 0)
 local taken = 0
 local buckets = {}
 
@@ -50,54 +70,9 @@ local function bucket_of(client)
   return bucket
 end
 
-local reserved = {}
-local mark = 'p' .. string.format('%d', now)
-
-local function enter_reserved()
-  for first = 1, #reserved, 1000 do
-    call('HSET', KEYS[1], unpack(reserved, first, math.min(first + 999, #reserved)))
-  end
-  reserved = {}
-end
-
--- Reserves the events of one request; the states and first ids of its answer, or nothing if all are new.
-local function reserve(events)
-  local states, firsts
-  for place = 1, #events, 3 do
-    local key, hash, field = KEYS[3] .. events[place], events[place + 1], events[place + 2]
-    local state, first = 0, ''
-    if not call('SET', key, hash .. field, 'NX', 'PX', ttl) then
-      enter_reserved()
-      local found = call('GET', key)
-      local entry = call('HGET', KEYS[1], string.sub(found, 33))
-      if string.sub(found, 1, 32) ~= hash then
-        state = 2
-      elseif entry and string.sub(entry, 1, 1) == 'p' then
-        -- Only reserved: nobody has been told that it was accepted, so this one is sent as well and takes the key.
-        call('SET', key, hash .. field, 'PX', ttl)
-      else
-        state, first = 1, string.match(found, '\n(.-)\n')
-      end
-    end
-    if state == 0 then
-      reserved[#reserved + 1] = field
-      reserved[#reserved + 1] = mark
-    elseif not states then
-      states, firsts = {}, {}
-      for earlier = 1, place - 1, 3 do
-        states[#states + 1], firsts[#firsts + 1] = 0, ''
-      end
-    end
-    if states then
-      states[#states + 1], firsts[#firsts + 1] = state, first
-    end
-  end
-  return states, firsts
-end
-
 local answers = {}
-for place, request in ipairs(requests) do
-  local bucket = bucket_of(request[1])
+for place, client in ipairs(clients) do
+  local bucket = bucket_of(client)
   if bucket[1] < 1 then
     answers[place] = {1, 0, math.ceil((1 - bucket[1]) / per_millisecond)}
   elseif estimate + taken + 1 > window_limit then
@@ -105,11 +80,65 @@ for place, request in ipairs(requests) do
   else
     bucket[1] = bucket[1] - 1
     taken = taken + 1
-    local states, firsts = reserve(request[2])
-    answers[place] = {0, math.floor(bucket[1]), 0, states, firsts}
+    answers[place] = {0, math.floor(bucket[1]), 0}
   end
 end
-enter_reserved()
+
+-- Redis drops a whole hash at once, so a record lies in the hash of the span of time in which it was made: two spans
+-- make up its life. The server's clock says which span it is, because callers' clocks differ.
+local clock = call('TIME')
+local span = math.floor((clock[1] * 1000 + clock[2] / 1000) / (ttl / 2))
+local function records_of(age) return KEYS[3] .. string.format('%d', span - age) end
+
+local found = fetch(records_of(0), keys)
+local earlier, oldest = fetch(records_of(1), keys), fetch(records_of(2), keys)
+local is_plain = taken == #clients
+for place = 1, #keys do
+  local record = found[place] or earlier[place] or oldest[place]
+  if record and now - tonumber(string.sub(record, 1, 13)) >= ttl then record = false end
+  found[place] = record
+  is_plain = is_plain and not record
+end
+
+-- The state of an event whose key has a record: 0 new after all, 1 copy, 2 other payload; and a copy's first id.
+local function state_of(place)
+  local record = found[place]
+  if string.sub(record, 14, 45) ~= string.sub(records[2 * place], 14, 45) then return 2, '' end
+  local entry = call('HGET', KEYS[1], string.sub(record, 46))
+  -- Only reserved: nobody has been told that it was accepted, so this one is sent as well and takes the key.
+  if entry and string.sub(entry, 1, 1) == 'p' then return 0, '' end
+  return 1, string.match(record, '\n(.-)\n')
+end
+
+if not is_plain then
+  local new_records, new_entries = {}, {}
+  local event = 0
+  for place, count in ipairs(counts) do
+    local answer, states, firsts, are_new = answers[place], {}, {}, true
+    for _ = 1, answer[1] == 0 and count or 0 do
+      event = event + 1
+      local state, first = 0, ''
+      if found[event] then state, first = state_of(event) end
+      states[#states + 1], firsts[#firsts + 1] = state, first
+      are_new = are_new and state == 0
+      if state == 0 then
+        new_records[#new_records + 1], new_records[#new_records + 2] = records[2 * event - 1], records[2 * event]
+        new_entries[#new_entries + 1], new_entries[#new_entries + 2] = entries[2 * event - 1], entries[2 * event]
+      end
+    end
+    if answer[1] ~= 0 then event = event + count end
+    if not are_new then answer[4], answer[5] = states, firsts end
+  end
+  records, entries = new_records, new_entries
+end
+
+if #records > 0 then
+  enter(records_of(0), records)
+  enter(KEYS[1], entries)
+  call('PEXPIRE', records_of(0), 2 * ttl)
+  -- Freed beside the other work, where an expiry of so many at once would hold it up.
+  call('UNLINK', records_of(3))
+end
 
 for client, bucket in pairs(buckets) do
   call('HSET', KEYS[4] .. client, 'tokens', bucket[1], 'at', now)

@@ -77,13 +77,33 @@ class _LedgerEntry(msgspec.Struct, frozen=True):
 
 _NOTHING = _LedgerEntry(0)
 
-# KEYS: inflight, prefix of idempotency keys. ARGV is one MessagePack array of {key, its value, field, ...}. A key that
-# a retry has taken over meanwhile is the retry's.
+
+class _Requests(msgspec.Struct, frozen=True, gc=False):
+    """Requests as the script wants them: flat lists, over all requests and over all their events."""
+
+    clients: list[str]
+    counts: list[int]
+    keys: list[str]
+    records: list[str]
+    entries: list[str]
+
+
+_NO_REQUESTS = _Requests([], [], [], [], [])
+
+# KEYS: inflight, prefix of idempotency hashes. ARGV is one MessagePack array: {milliseconds of a hash, key, its record
+# without the time, field, ...}. A key that a retry has taken over meanwhile is the retry's.
 _RELEASE = """
 local reservations = cmsgpack.unpack(ARGV[1])
-for place = 1, #reservations, 3 do
-  local key = KEYS[2] .. reservations[place]
-  if redis.call('GET', key) == reservations[place + 1] then redis.call('DEL', key) end
+local clock = redis.call('TIME')
+local span = math.floor((clock[1] * 1000 + clock[2] / 1000) / reservations[1])
+for place = 2, #reservations, 3 do
+  for age = 0, 1 do
+    local hash = KEYS[2] .. string.format('%d', span - age)
+    local record = redis.call('HGET', hash, reservations[place])
+    if record and string.sub(record, 14) == reservations[place + 1] then
+      redis.call('HDEL', hash, reservations[place])
+    end
+  end
   redis.call('HDEL', KEYS[1], reservations[place + 2])
 end
 """
@@ -126,13 +146,7 @@ class Admission:
         Redis being away is no error: the verdicts are then this process's own.
         """
         now = int(time.time() * 1000)
-        wire = []
-        for client, events in requests:
-            reservations: list[str] = []
-            for event in events:
-                reservations += (event.key_in_tenant, event.payload_hash, event.field)
-            wire.append((client, reservations))
-        answers = await self._call(now, wire)
+        answers = await self._call(now, _wire(requests, now))
         if answers is None:
             return [self._judge_alone(client, events, now) for client, events in requests]
         return [_verdict_of(answer, events) for answer, (_, events) in zip(answers, requests, strict=True)]
@@ -156,9 +170,9 @@ class Admission:
         """
         if not events or self._breaker.state == "open":
             return
-        reservations = [
-            part for event in events for part in (event.key_in_tenant, event.payload_hash + event.field, event.field)
-        ]
+        reservations: list[str | float] = [self._ttl / 2]
+        for event in events:
+            reservations += (event.key_in_tenant, event.payload_hash + event.field, event.field)
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._release(keys=[self._inflight, self._idempotency], args=[_encode(reservations)])
@@ -170,16 +184,16 @@ class Admission:
     async def flush(self) -> None:
         """Write down what the broker has acknowledged, when no group comes that would carry it."""
         while self.has_commits:
-            if await self._call(int(time.time() * 1000), []) is None:
+            if await self._call(int(time.time() * 1000), _NO_REQUESTS) is None:
                 return
 
-    async def _call(self, now: int, wire: Sequence[tuple[str, list[str]]]) -> list[_Answer] | None:
+    async def _call(self, now: int, wire: _Requests) -> list[_Answer] | None:
         # One call at a time: numbers tell entries apart only in their order, and a call that overtook the one that
         # writes an acknowledgement down would take a copy of that event for new.
         async with self._turn:
             return await self._call_in_turn(now, wire)
 
-    async def _call_in_turn(self, now: int, wire: Sequence[tuple[str, list[str]]]) -> list[_Answer] | None:
+    async def _call_in_turn(self, now: int, wire: _Requests) -> list[_Answer] | None:
         try:
             self._breaker.before_call()
         except CircuitOpenError:
@@ -190,7 +204,8 @@ class Admission:
         argument = _encode(
             (
                 *(now, rates.burst, rates.per_second / 1000, rates.window_limit, rates.window_milliseconds, self._ttl),
-                *(entry.number, entry.commits, entry.accepted, wire),
+                *(entry.number, entry.commits, entry.accepted),
+                *(wire.clients, wire.counts, wire.keys, wire.records, wire.entries),
             )
         )
         try:
@@ -231,6 +246,22 @@ class Admission:
     def _judge_alone(self, client: str, events: Sequence[Enriched], now: int) -> Verdict:
         allowance = self._local.admit(client, now_milliseconds=now)
         return Verdict(allowance) if allowance.refused_by is not None else _all_new(allowance, events)
+
+
+def _wire(requests: Sequence[tuple[str, Sequence[Enriched]]], now: int) -> _Requests:
+    keys: list[str] = []
+    records: list[str] = []
+    entries: list[str] = []
+    time_of_record, mark = f"{now:013d}", f"p{now}"
+    for _, events in requests:
+        for event in events:
+            key, field = event.key_in_tenant, event.field
+            keys.append(key)
+            records += (key, time_of_record + event.payload_hash + field)
+            entries += (field, mark)
+    return _Requests(
+        [client for client, _ in requests], [len(events) for _, events in requests], keys, records, entries
+    )
 
 
 def _verdict_of(answer: _Answer, events: Sequence[Enriched]) -> Verdict:
