@@ -17,7 +17,8 @@ from tests.servers.redis import redis_server
 from tests.servers.servicebus import servicebus_server
 
 from cloudscale import pipeline, verification
-from cloudscale.limits.keys import keys_of
+from cloudscale.commands.verify import render
+from cloudscale.limits.keys import UNNAMED, keys_of
 from cloudscale.queue.connection import open_client
 from cloudscale.settings import Settings
 from cloudscale.store.events import EventStore
@@ -44,6 +45,10 @@ class Place:
     async def accept(self, *event_ids: str, tenant: str = "contoso", at: float = LONG_AGO) -> None:
         """Count acceptances, as ingestion does after the broker's acknowledgement."""
         await self.redis.hincrby(keys_of(self.resource).accepted, f"{tenant}\n{hour(at)}", len(event_ids))
+
+    async def accept_unnamed(self, count: int, *, tenant: str = "contoso", at: float = LONG_AGO) -> None:
+        """Count acceptances, as ingestion does when Redis is back after an outage."""
+        await self.redis.hincrby(keys_of(self.resource).accepted, f"{tenant}\n{hour(at)}\n{UNNAMED}", count)
 
     async def hold(self, event_id: str, *, tenant: str = "contoso", at: float = LONG_AGO, state: str = "c") -> None:
         """Enter an acceptance in flight."""
@@ -161,6 +166,45 @@ async def test_an_event_that_the_ledger_has_lost_too_is_still_counted_as_lost(pl
     assert balance.missing == []
     assert balance.lost == 1
     assert [each.difference for each in balance.hours] == [1]
+
+
+async def test_what_was_accepted_while_redis_was_away_and_is_stored_is_proven_by_number(place: Place) -> None:
+    await place.accept("named")
+    await place.accept_unnamed(2)
+    await place.persist("named", "unnamed-1", "unnamed-2")
+
+    balance = await place.verify()
+
+    assert balance.is_proven
+    assert (balance.total("accepted"), balance.total("unnamed"), balance.lost, balance.unaccounted) == (3, 2, 0, 0)
+    assert render(balance).endswith(
+        "zero lost: also the 2 that were accepted while Redis was away, by number instead of by name"
+    )
+
+
+async def test_what_was_accepted_while_redis_was_away_and_is_not_stored_is_neither_proven_nor_called_lost(
+    place: Place,
+) -> None:
+    await place.accept_unnamed(3)
+    await place.persist("unnamed-1")
+
+    balance = await place.verify()
+
+    assert (balance.lost, balance.unaccounted, balance.missing) == (0, 2, [])
+    assert not balance.is_proven
+    assert "2 events that were accepted while Redis was away are not stored and have no names" in render(balance)
+
+
+async def test_an_outage_of_redis_hides_no_event_that_the_ledger_names_or_that_exceeds_it(place: Place) -> None:
+    await place.accept("gone", "gone-without-a-trace")
+    await place.accept_unnamed(1)
+    await place.hold("gone")
+
+    balance = await place.verify()
+
+    assert [each.event_id for each in balance.missing] == ["gone"]
+    assert (balance.lost, balance.unaccounted) == (2, 1)
+    assert "1 of them cannot be named" in render(balance)
 
 
 async def test_an_event_that_waits_in_the_queue_is_not_missing(place: Place) -> None:

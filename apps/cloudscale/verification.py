@@ -4,6 +4,10 @@ For each tenant and hour of ``receivedAt``, accepted = persisted + duplicates + 
 comes from queries on the store, the others from the ledger in Redis. An acceptance that stays in flight for long is
 looked up in the store and, if it is not there, in the queue; one that is in neither is missing, and is named. An event
 that was reserved but never acknowledged got no 202, so it is not lost, whatever became of it.
+
+What was accepted while Redis was away is in the ledger by number only. The store's count proves it stored like the
+rest; where it does not, these events cannot be named, and nobody can say whether they wait in the queue, became dead
+letters or duplicates, which the ledger counts for those it names, or are lost.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloudscale.limits.keys import keys_of
+from cloudscale.limits.keys import UNNAMED, keys_of
 from cloudscale.queue.connection import open_client, translated
 from cloudscale.units import parse_duration
 
@@ -70,6 +74,8 @@ class LedgerReading(msgspec.Struct, frozen=True):
     duplicates: dict[Hour, int]
     dead_letters: dict[Hour, int]
     in_flight: list[Acceptance]
+    unnamed: dict[Hour, int] = {}
+    """Those among the accepted that were accepted while Redis was away."""
 
 
 class HourBalance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -87,6 +93,10 @@ class HourBalance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
     While events move, the ledger before and after the store's answer gives a range; this is its value next to zero.
     """
+    unnamed: int = 0
+    """Accepted while Redis was away, so that the ledger has their number and not their names."""
+    unaccounted: int = 0
+    """The part of the difference that those without a name explain; whether it is a loss, nobody can say."""
 
 
 class Balance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -112,12 +122,17 @@ class Balance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     @property
     def lost(self) -> int:
         """Events that were answered 202 and are nowhere."""
-        return max(len(self.missing), sum(max(0, hour.difference) for hour in self.hours))
+        return max(len(self.missing), sum(max(0, hour.difference) - hour.unaccounted for hour in self.hours))
+
+    @property
+    def unaccounted(self) -> int:
+        """Events that were accepted while Redis was away and are not stored; more is not known of them."""
+        return self.total("unaccounted")
 
     @property
     def is_proven(self) -> bool:
         """Whether nothing is lost and nothing is open."""
-        return not self.lost and not self.unsearched and not self.moving
+        return not self.lost and not self.unaccounted and not self.unsearched and not self.moving
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,7 +186,13 @@ async def verify(
     young = len(before.in_flight) > len(stale)
     return Balance(
         at=datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        hours=_balances(_without(before, counted_elsewhere), _without(after, counted_elsewhere), persisted, hours),
+        hours=_balances(
+            _without(before, counted_elsewhere),
+            _without(after, counted_elsewhere),
+            persisted,
+            hours,
+            missing=Counter(each.hour for each in missing),
+        ),
         moving=young or before.accepted != after.accepted or _settlements(before) != _settlements(after),
         missing=missing,
         reserved=[each for each in stale if not each.acknowledged],
@@ -196,6 +217,9 @@ async def read_ledger(redis: Redis, keys: Keys) -> LedgerReading:
         duplicates=parse_counts(duplicates),
         dead_letters=parse_counts(dead_letters),
         in_flight=in_flight,
+        unnamed=parse_counts(
+            {field: count for field, count in accepted.items() if _text(field).endswith(f"\n{UNNAMED}")}
+        ),
     )
 
 
@@ -208,11 +232,12 @@ def restricted(ledger: LedgerReading, tenants: frozenset[str] | None) -> LedgerR
         duplicates={hour: count for hour, count in ledger.duplicates.items() if hour[0] in tenants},
         dead_letters={hour: count for hour, count in ledger.dead_letters.items() if hour[0] in tenants},
         in_flight=[each for each in ledger.in_flight if each.tenant_id in tenants],
+        unnamed={hour: count for hour, count in ledger.unnamed.items() if hour[0] in tenants},
     )
 
 
 def parse_counts(raw: Mapping[bytes | str, bytes | str]) -> dict[Hour, int]:
-    """Counters by tenant and hour; a third part of a field's name, a dead letter's reason, is summed over."""
+    """Counters by tenant and hour; a third part of a field's name, such as a dead letter's reason, is summed over."""
     counts: dict[Hour, int] = {}
     for field, count in raw.items():
         tenant_id, hour, *_ = _text(field).split("\n")
@@ -254,7 +279,12 @@ def _without(ledger: LedgerReading, entries: set[Acceptance]) -> LedgerReading:
 
 
 def _balances(
-    before: LedgerReading, after: LedgerReading, persisted: Mapping[Hour, int], hours: Iterable[Hour]
+    before: LedgerReading,
+    after: LedgerReading,
+    persisted: Mapping[Hour, int],
+    hours: Iterable[Hour],
+    *,
+    missing: Mapping[Hour, int],
 ) -> list[HourBalance]:
     """The balance of each hour, from the ledger before and after the store was asked.
 
@@ -272,6 +302,7 @@ def _balances(
         ]
         least = before.accepted.get(hour, 0) - in_flight_before[hour] - max(settled)
         most = after.accepted.get(hour, 0) - in_flight_after[hour] - min(settled)
+        difference, unnamed = max(least, min(0, most)), after.unnamed.get(hour, 0)
         balances.append(
             HourBalance(
                 tenant_id=hour[0],
@@ -281,7 +312,9 @@ def _balances(
                 duplicates=before.duplicates.get(hour, 0),
                 dead_letters=before.dead_letters.get(hour, 0),
                 in_flight=in_flight_before[hour],
-                difference=max(least, min(0, most)),
+                difference=difference,
+                unnamed=unnamed,
+                unaccounted=max(0, min(unnamed, difference - missing.get(hour, 0))),
             )
         )
     return balances

@@ -37,7 +37,8 @@ def verify(
 
     For each tenant and hour: accepted = persisted + duplicates + dead letters + in flight. Persisted is what the store
     says when asked, the rest is the ledger's. Exit code 1, and the ids, when an event was answered 202 and is nowhere;
-    exit code 3 when events were still moving, so that nothing is proven yet.
+    exit code 3 when nothing is proven yet: events were still moving, or some that were accepted while Redis was away,
+    and that the ledger cannot name, are not stored.
     """
     balance = asyncio.run(_verify(find_instance(data_dir), parse_duration(wait).total_seconds()))
     typer.echo(_as_json(balance) if as_json else render(balance))
@@ -64,8 +65,8 @@ async def _verify(instance: Instance, wait_seconds: float) -> Balance:
             except RedisError as error:
                 raise BackendUnavailableError(f"the ledger in Redis cannot be read: {error}") from None
             settled = balance.is_proven and not balance.total("in_flight")
-            # Only a named event is lost for sure: what was accepted while Redis was away is counted as accepted before
-            # the ledger knows it to be in flight, so a difference may vanish while the queue empties.
+            # Only a named event is lost for sure: what was accepted while Redis was away never is in flight for the
+            # ledger, so a difference may vanish while the queue empties.
             if settled or balance.missing or time.monotonic() >= deadline:
                 return balance
             await asyncio.sleep(_INTERVAL_SECONDS)
@@ -93,15 +94,26 @@ def _verdict(balance: Balance) -> list[str]:
         named = balance.missing[:_NAMED_IDS]
         ids = [f"missing: {each.tenant_id} {each.event_id} (received {each.hour[1]})" for each in named]
         more = len(balance.missing) - len(named)
+        unnamed = balance.lost - len(balance.missing)
         return [
             f"{balance.lost:,} events were accepted and are nowhere",
             *ids,
             *([f"and {more:,} more"] if more else []),
+            *([f"{unnamed:,} of them cannot be named: the ledger itself has lost them"] if unnamed > 0 else []),
         ]
     if balance.moving:
         return ["nothing is missing so far, but events are on their way: verify again, or with --wait 1m"]
     if balance.unsearched:
         return [f"the whereabouts of {balance.unsearched:,} events are open, the queue is too deep to look through"]
+    if balance.unaccounted:
+        return [
+            f"{balance.unaccounted:,} events that were accepted while Redis was away are not stored and have no names:",
+            "they wait in the queue or among the dead letters, were duplicates, or are lost (`cloudscale depth`)",
+        ]
+    if unnamed := balance.total("unnamed"):
+        return [
+            f"zero lost: also the {unnamed:,} that were accepted while Redis was away, by number instead of by name"
+        ]
     return ["zero lost"]
 
 
@@ -110,6 +122,7 @@ def _as_json(balance: Balance) -> str:
     document = msgspec.to_builtins(balance) | {
         "totals": totals,
         "lost": balance.lost,
+        "unaccounted": balance.unaccounted,
         "proven": balance.is_proven,
     }
     return msgspec.json.encode(document).decode()

@@ -63,6 +63,7 @@ def as_page(balance: Balance) -> dict[str, Any]:
     return content | {
         "totals": {key: balance.total(name) for key, name in zip(keys, names, strict=True)},
         "lost": balance.lost,
+        "unaccounted": balance.unaccounted,
         "proven": balance.is_proven,
         "missing": content["missing"][:LISTED],
         "missingCount": len(balance.missing),

@@ -22,6 +22,7 @@ from redis.exceptions import NoScriptError, RedisError
 
 from cloudscale import metrics
 from cloudscale.circuit_breaker import CircuitOpenError
+from cloudscale.limits.keys import UNNAMED
 from cloudscale.limits.rates import Allowance, LocalRates
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class Admission:
         self._digest = ""
         self._commits: deque[str] = deque()
         self._accepted: Counter[str] = Counter()
+        self._unnamed: set[str] = set()
         self._entry = _NOTHING
         self._entries = 0
         self._given_up = 0
@@ -148,14 +150,20 @@ class Admission:
         now = int(time.time() * 1000)
         answers = await self._call(now, _wire(requests, now))
         if answers is None:
+            self._unnamed.update(event.field for _, events in requests for event in events)
             return [self._judge_alone(client, events, now) for client, events in requests]
         return [_verdict_of(answer, events) for answer, (_, events) in zip(answers, requests, strict=True)]
 
     def commit(self, events: Sequence[Enriched]) -> None:
         """Note that the broker has acknowledged ``events``; the next call writes it down."""
+        unnamed = self._unnamed
         for event in events:
+            counter = f"{event.tenant_id}\n{event.received_hour}"
+            if unnamed and event.field in unnamed:
+                unnamed.discard(event.field)
+                counter += f"\n{UNNAMED}"
             self._commits.append(event.field)
-            self._accepted[f"{event.tenant_id}\n{event.received_hour}"] += 1
+            self._accepted[counter] += 1
         surplus = len(self._commits) - WAITING_ENTRIES
         if surplus > 0:
             for _ in range(surplus):
@@ -168,6 +176,7 @@ class Admission:
 
         Never raises and takes half a second at most: the requests that wait for it are refused anyway.
         """
+        self._unnamed.difference_update(event.field for event in events)
         if not events or self._breaker.state == "open":
             return
         reservations: list[str | float] = [self._ttl / 2]

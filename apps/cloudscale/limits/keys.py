@@ -8,6 +8,11 @@ if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline
 
 
+UNNAMED = "unnamed"
+"""Third part of the fields in ``accepted`` that count what was accepted while Redis was away, which ``inflight`` never
+named."""
+
+
 class Keys:
     """The Redis keys of one pipeline."""
 
