@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from azure.servicebus import ServiceBusMessage
+from azure.servicebus import ServiceBusMessage, ServiceBusSubQueue
 from azure.servicebus.aio import ServiceBusClient
 from tests.servers.servicebus import ServiceBusServer, servicebus_server
+from tests.waiting import wait_until
 
 from cloudscale.pipeline import Queue
 from cloudscale.queue.dead_letters import DeadLetter, DeadLetterReason, DeadLetters, acceptances_of
@@ -17,8 +19,11 @@ from cloudscale.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
 
+    from azure.servicebus import ServiceBusReceivedMessage
+
 QUEUE = "dead-letters-test"
 REASON = DeadLetterReason.VALIDATION_FAILED
+PATIENCE = timedelta(seconds=30)
 
 
 @pytest.fixture(scope="module")
@@ -57,14 +62,34 @@ async def letters(broker: ServiceBusServer) -> AsyncIterator[DeadLetters]:
 
 
 async def bury(client: ServiceBusClient, *messages: ServiceBusMessage) -> None:
-    """Send messages and dead-letter them, as a worker would."""
+    """Send messages and dead-letter them, as a worker would; they are all there to be peeked at then."""
     async with client.get_queue_sender(QUEUE) as sender:
         await sender.send_messages(list(messages))
     async with MessageReceiver(client, QUEUE) as receiver:
-        for message in await receiver.receive(len(messages)):
+        buried = await receive_all(receiver, len(messages))
+        for message in buried:
             judged = verdict(message)
             reason, description = (judged.reason, judged.description) if judged else ("Unreadable", "no JSON")
             await receiver.dead_letter(message, reason=reason, description=description)
+    numbers = {message.sequence_number for message in buried}
+    async with MessageReceiver(client, QUEUE, sub_queue=ServiceBusSubQueue.DEAD_LETTER) as dead:
+
+        async def are_there() -> bool:
+            return numbers <= {message.sequence_number for message in await dead.peek(250)}
+
+        await wait_until(are_there, within=PATIENCE)
+
+
+async def receive_all(receiver: MessageReceiver, count: int) -> list[ServiceBusReceivedMessage]:
+    """Receive so many messages, in as many turns as it takes."""
+    received: list[ServiceBusReceivedMessage] = []
+
+    async def are_received() -> bool:
+        received.extend(await receiver.receive(count - len(received)))
+        return len(received) == count
+
+    await wait_until(are_received, within=PATIENCE)
+    return received
 
 
 def poison(number: int) -> ServiceBusMessage:
@@ -106,7 +131,7 @@ async def test_the_chosen_are_replayed_and_the_others_stay(client: ServiceBusCli
     assert await letters.replay([numbers[1], numbers[3]]) == 2
     assert [letter.sequence_number for letter in await letters.list()] == [numbers[0], numbers[2]]
     async with MessageReceiver(client, QUEUE) as receiver:
-        replayed = await receiver.receive(10)
+        replayed = await receive_all(receiver, 2)
         assert [verdict(message) for message in replayed] == [None, None]
         await receiver.complete(replayed)
 
