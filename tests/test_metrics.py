@@ -17,6 +17,7 @@ COUNT = """
 from cloudscale import metrics
 metrics.count_ingested({("page_view", "contoso"): 5})
 metrics.count_response(202)
+metrics.publish_responses()
 metrics.observe_ingestion("page_view", [0.01, 0.3])
 metrics.set_breaker_state("store", "open")
 metrics.QUEUE_DEPTH.set(7)

@@ -90,7 +90,7 @@ INGESTION_DURATION = GroupedHistogram(
     buckets=INGESTION_BUCKETS_SECONDS,
 )
 RESPONSES = Counter("cloudscale_responses_total", "Answers of the event routes by HTTP status code.", ["code"])
-_RESPONSE_SERIES: dict[int, Counter] = {}
+_RESPONSES_SINCE: Tally[int] = Tally()
 EVENTS_PERSISTED = Counter(
     "cloudscale_events_persisted_total", "Events written to the store for the first time.", ["event_type", "tenant_id"]
 )
@@ -150,15 +150,19 @@ def count_persisted(counts: Mapping[tuple[str, str], int]) -> None:
 
 
 def count_response(status: int) -> None:
-    """Count an answer of the event routes; called for each request, so the series of a status is looked up once."""
-    series = _RESPONSE_SERIES.get(status)
-    if series is None:
-        series = _RESPONSE_SERIES[status] = RESPONSES.labels(str(status))
-    series.inc()
+    """Count an answer of the event routes, for :func:`publish_responses` to show: this is called for each request."""
+    _RESPONSES_SINCE[status] += 1
+
+
+def publish_responses() -> None:
+    """Show the answers counted so far to the scrapes of all processes."""
+    for status in list(_RESPONSES_SINCE):
+        RESPONSES.labels(str(status)).inc(_RESPONSES_SINCE.pop(status))
 
 
 def count_of_responses() -> float:
-    """How many requests of the event routes this process has answered so far."""
+    """How many requests of the event routes this process has answered so far; it publishes them."""
+    publish_responses()
     samples = [sample for family in RESPONSES.collect() for sample in family.samples]
     return sum(sample.value for sample in samples if sample.name.endswith("_total"))
 
@@ -178,6 +182,7 @@ def render() -> bytes:
 
     The content type to serve them with is ``CONTENT_TYPE``.
     """
+    publish_responses()
     directory = os.environ.get(MULTIPROCESS_VARIABLE)
     if not directory:
         return generate(REGISTRY)

@@ -21,6 +21,7 @@ from cloudscale.circuit_breaker import CircuitBreaker, CircuitOpenError
 from cloudscale.enrichment import Enriched, Origin, enrich
 from cloudscale.errors import BackendUnavailableError, CloudScaleError
 from cloudscale.event_types import EventTypes
+from cloudscale.ingestion import group_commit
 from cloudscale.ingestion.group_commit import GroupCommit, Outcome
 from cloudscale.limits import admission
 from cloudscale.limits.admission import Admission
@@ -119,6 +120,34 @@ async def test_requests_that_arrive_together_travel_together(
     messages = queue.drain_messages()
     assert [len(message) for message in messages] == [100, 50]
     assert {event["id"] for message in messages for event in message} == ids(events)
+
+
+async def test_requests_that_come_soon_after_a_group_wait_for_each_other(
+    queue: QueueContents, sender: EventSender, redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.drain()
+    monkeypatch.setattr(group_commit, "PACE_SECONDS", 1.0)
+    monkeypatch.setattr(group_commit, "PACE_SECONDS_PER_REQUEST", 1.0)
+    async with committing(redis, keys, sender) as groups:
+        await submit(groups, new_event())
+        earlier = asyncio.create_task(submit(groups, new_event()))
+        await asyncio.sleep(0)
+        await asyncio.gather(earlier, submit(groups, new_event()))
+
+    assert [len(message) for message in queue.drain_messages()] == [1, 2]
+
+
+async def test_a_full_group_does_not_wait(
+    sender: EventSender, redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for_ever = 3600.0
+    monkeypatch.setattr(group_commit, "PACE_SECONDS", for_ever)
+    monkeypatch.setattr(group_commit, "PACE_SECONDS_PER_REQUEST", for_ever)
+    async with committing(redis, keys, sender) as groups, asyncio.timeout(30):
+        await submit(groups, new_event())
+        outcomes = await asyncio.gather(*(submit(groups, new_event()) for _ in range(group_commit.FULL_GROUP_REQUESTS)))
+
+    assert {outcome.failure for outcome in outcomes} == {None}
 
 
 async def test_a_key_that_is_in_the_group_already_waits_for_the_next(

@@ -149,6 +149,7 @@ class IngestionService:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._resources.aclose()
+        metrics.publish_responses()
         log.info("ingestion stopped")
 
     def unready(self) -> list[str]:

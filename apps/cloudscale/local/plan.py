@@ -21,6 +21,10 @@ LOOPBACK = "127.0.0.1"
 BACKENDS, WORKERS, INGESTION = range(3)
 """Stages of the start. Ingestion comes last and is stopped first, so what it takes in, somebody works off."""
 
+BEHIND_THE_QUEUE = 5
+"""Niceness of what works behind the queue, a third of the others' share when all are busy: an event that comes in has
+somebody waiting for its answer, and what the workers cannot do now waits safely in the queue."""
+
 _ANY_ANSWER = 600
 
 
@@ -148,6 +152,7 @@ def _store(layout: Layout) -> ProcessPlan:
         ready=answering,
         alive=answering,
         stage=BACKENDS,
+        niceness=BEHIND_THE_QUEUE,
     )
 
 
@@ -171,6 +176,7 @@ def _worker(name: str, port: int, settings: Settings) -> ProcessPlan:
         ready=HttpProbe(LOOPBACK, port, "/ready"),
         alive=HttpProbe(LOOPBACK, port, "/health"),
         stage=WORKERS,
+        niceness=BEHIND_THE_QUEUE,
     )
 
 
@@ -183,6 +189,7 @@ def _dashboard(options: RunOptions, settings: Settings) -> ProcessPlan:
         ready=HttpProbe(address, options.dashboard_port, "/health"),
         alive=HttpProbe(address, options.dashboard_port, "/health"),
         stage=WORKERS,
+        niceness=BEHIND_THE_QUEUE,
     )
 
 

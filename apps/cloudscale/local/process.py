@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cloudscale.errors import BackendUnavailableError
@@ -32,7 +33,8 @@ class ProcessPlan:
     """How to run one process.
 
     ``stage`` orders the start: a stage begins when every process of the stages before is ready, and ends before they
-    do. A process gets ``stop_seconds`` to finish by itself.
+    do. A process gets ``stop_seconds`` to finish by itself. ``niceness`` above 0 gives way to the others where they
+    compete for a processor.
     """
 
     name: str
@@ -42,12 +44,19 @@ class ProcessPlan:
     alive: Probe
     stage: int
     stop_seconds: float = 30.0
+    niceness: int = 0
     scratch_directory: Path | None = None
     """Emptied before every start: files that mean nothing to the next process."""
 
 
-def _die_with_parent() -> None:
+def _before_exec(niceness: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if niceness:
+        os.nice(niceness)
+        # Linux may weigh whole sessions against each other (sched(7), autogroups), and each process leads its own.
+        with contextlib.suppress(OSError):
+            descriptor = os.open("/proc/self/autogroup", os.O_WRONLY)
+            os.write(descriptor, str(niceness).encode())
 
 
 class ChildProcess:
@@ -81,7 +90,7 @@ class ChildProcess:
                 stdout=descriptor,
                 stderr=descriptor,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=partial(_before_exec, plan.niceness),
             )
         except OSError as error:
             raise BackendUnavailableError(f"{plan.name}: cannot start {plan.command[0]} ({error.strerror})") from None
