@@ -13,7 +13,7 @@ $(VENV)/.installed: requirements/dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help install run test test-fast lint format lock coverage replay-all bench guard screenshots cluster cluster-down e2e crds clean
+.PHONY: help install run test test-fast lint format lock coverage replay-all bench bench-comparison guard screenshots cluster cluster-down e2e crds clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -58,6 +58,9 @@ replay-all: install  ## replay all 69,659 purchases of PURCHASES, twice, and com
 
 bench: install  ## run the load scenarios and record their results (SCENARIO=NAME for one; needs oha, see bench/README.md)
 	$(BIN)/python -m bench run $(SCENARIO)
+
+bench-comparison: install  ## the same load on CloudScale, on a bare handler and on Benthos (needs oha and go)
+	$(BIN)/python -m bench comparison
 
 guard: install  ## has the pipeline become slower, compared with a handler that only parses? (needs wrk)
 	$(BIN)/python -m bench.guard

@@ -1,4 +1,4 @@
-"""``python -m bench run [SCENARIO …]``, ``report``, ``list``: measure, write the tables, say what there is."""
+"""``python -m bench run [SCENARIO …]``, ``comparison``, ``report`` or ``list``: measure, and write the tables."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import json
 import sys
 from pathlib import Path
 
-from bench import machine, report
+from bench import comparison, comparison_report, machine, report
 from bench.measurement import measure
 from bench.scenarios import BY_NAME, SCENARIOS
 
 RESULTS = Path(__file__).resolve().parent / "results"
+COMPARISON = RESULTS / "comparison.json"
 
 
 def main() -> int:
@@ -22,19 +23,25 @@ def main() -> int:
     commands.add_parser("report", help="write the tables and plots from the recorded results")
     run = commands.add_parser("run", help="run scenarios and record their results")
     run.add_argument("scenarios", nargs="*", choices=[[], *BY_NAME], metavar="SCENARIO", help="all if none is named")
+    compare = commands.add_parser("comparison", help="the same load on a bare handler, on CloudScale and on Benthos")
+    compare.add_argument("--seconds", type=int, default=comparison.SECONDS, help="length of each load")
     arguments = parser.parse_args()
 
     if arguments.command == "list":
         for scenario in SCENARIOS:
             print(f"{scenario.name:16} {scenario.title}")
         return 0
+    RESULTS.mkdir(exist_ok=True)
     broken = _run(arguments.scenarios or list(BY_NAME)) if arguments.command == "run" else False
+    if arguments.command == "comparison":
+        result = comparison.measure(seconds=arguments.seconds)
+        COMPARISON.write_text(json.dumps(result, indent=2) + "\n")
     report.write(RESULTS)
+    comparison_report.write(COMPARISON, report.README)
     return int(broken)
 
 
 def _run(names: list[str]) -> bool:
-    RESULTS.mkdir(exist_ok=True)
     broken = False
     for name in names:
         print(f"{name}: {BY_NAME[name].title}", flush=True)
