@@ -81,6 +81,7 @@ async def test_a_flood_is_bounded_in_memory_and_what_is_older_than_it_is_part_of
     counts = await windows.count([seen(number / 1000) for number in range(3 * KEPT_MEMBERS)])
     assert counts[-1] == 3 * KEPT_MEMBERS
     assert (await windows.count([seen(0.5)]))[0] >= KEPT_MEMBERS
+    assert await windows.count([seen(4), seen(5)]) == [KEPT_MEMBERS, KEPT_MEMBERS]
 
 
 async def test_nothing_to_count_asks_nobody(make: Make) -> None:

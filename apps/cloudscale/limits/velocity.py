@@ -3,7 +3,7 @@
 A sorted set for each address has the event ids as members and the times of receipt as scores, so an event that is
 processed again is not counted again. An event is judged by the window that ends with it, and so is the event that
 arrives late. The sets are bounded: from an address that floods only the newest members are kept, and an event older
-than all that is kept is part of the flood.
+than all that is kept is part of the flood. Counts stop there: in a flood it is enough to know that it is one.
 """
 
 from __future__ import annotations
@@ -34,14 +34,17 @@ _SCRIPT = """
 local window, kept = tonumber(ARGV[1]), tonumber(ARGV[2])
 local counts = {}
 for place, events in ipairs(cjson.decode(ARGV[3])) do
-  local key, trimmed = KEYS[place], -1
-  if redis.call('ZCARD', key) >= kept then trimmed = tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]) end
+  local key, trimmed, newest = KEYS[place], -1, math.huge
+  if redis.call('ZCARD', key) >= kept then
+    trimmed = tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
+    newest = tonumber(redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2])
+  end
   for start = 1, #events, 2000 do
     redis.call('ZADD', key, unpack(events, start, math.min(start + 1999, #events)))
   end
   for at = 1, #events, 2 do
     local time = tonumber(events[at])
-    if time < trimmed then counts[#counts + 1] = kept
+    if time < trimmed or (time >= newest and time - window < trimmed) then counts[#counts + 1] = kept
     else counts[#counts + 1] = redis.call('ZCOUNT', key, string.format('(%.3f', time - window), events[at]) end
   end
   redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('(%.3f', tonumber(events[1]) - 2 * window))
