@@ -80,11 +80,13 @@ class Cluster:
         listing = {"apiVersion": "v1", "kind": "List", "items": list(documents)}
         self.kubectl("apply", "--filename=-", namespace=namespace, stdin=json.dumps(listing))
 
-    def pods(self, pipeline: str, component: str | None = None, *, namespace: str = NAMESPACE) -> list[dict[str, Any]]:
-        """The pods of a pipeline that are not on their way out."""
+    def pods(
+        self, pipeline: str, component: str | None = None, *, namespace: str = NAMESPACE, leaving: bool = False
+    ) -> list[dict[str, Any]]:
+        """The pods of a pipeline, those on their way out only if asked for."""
         selector = f"{PIPELINE_LABEL}={pipeline}" + (f",{COMPONENT_LABEL}={component}" if component else "")
         found = self.get("pods", f"--selector={selector}", namespace=namespace)["items"]
-        return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+        return [pod for pod in found if leaving or "deletionTimestamp" not in pod["metadata"]]
 
     def status(self, pipeline: str, *, namespace: str = NAMESPACE) -> dict[str, Any]:
         """The status of a pipeline, empty as long as the operator has written none."""

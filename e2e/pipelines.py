@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import yaml
 from e2e.cluster import ROOT
+
+RUN = uuid.uuid4().hex[:6]
+"""Part of names and ids, so that a run on a kept cluster finds nothing of an earlier one in its way."""
 
 # Many pipelines share the nodes of one machine.
 SMALL = {"requests": {"cpu": "25m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}

@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from e2e.cluster import NAMESPACE, OPERATOR_NAMESPACE, wait_until
+from e2e.cluster import OPERATOR_NAMESPACE
 from e2e.documents import wait_stored
+from e2e.pipelines import RUN
 from e2e.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from e2e.cluster import Cluster
+
+EVENTS_AROUND = 200
+"""Accepted before and after the disturbance."""
 
 
 def roll(cluster: Cluster) -> None:
@@ -63,10 +67,9 @@ def kill_operator(cluster: Cluster) -> None:
 def test_every_accepted_event_is_stored_once(
     cluster: Cluster, sample_address: str, name: str, disturb: Callable[[Cluster], None]
 ) -> None:
-    run = cluster.get(f"namespace/{NAMESPACE}")["metadata"]["resourceVersion"]
-    with Traffic(sample_address, prefix=f"{name}-{run}") as traffic:
+    with Traffic(sample_address, prefix=f"{name}-{RUN}") as traffic:
+        traffic.wait_accepted(EVENTS_AROUND)
         disturb(cluster)
-        before = len(traffic.accepted)
-        wait_until("events are accepted again", lambda: len(traffic.accepted) > before + 50, seconds=120)
+        traffic.wait_accepted(EVENTS_AROUND)
     wait_stored(cluster, "Events", traffic.accepted)
     cluster.wait_ready("sample")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from e2e.cluster import NAMESPACE
 from e2e.documents import stored, wait_stored
-from e2e.pipelines import pipeline
+from e2e.pipelines import RUN, pipeline
 from e2e.purchases import page_views
 from e2e.traffic import send_all
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ELSEWHERE = "cloudscale-elsewhere"
 SECRETS = ("cloudscale-servicebus", "cloudscale-cosmos", "cloudscale-redis", "cloudscale-backends-ca")
+FIRST, SECOND, THIRD = f"first-{RUN}", f"second-{RUN}", f"third-{RUN}"
 IDLE = {"processing": {"replicas": {"min": 1, "max": 1}}}
 
 
@@ -36,31 +37,29 @@ def elsewhere(cluster: Cluster) -> Iterator[str]:
 
 
 def test_pipelines_beside_each_other_keep_their_events_and_their_pods(cluster: Cluster, elsewhere: str) -> None:
-    cluster.apply(pipeline("first", **IDLE), pipeline("second", **IDLE))
-    cluster.apply(
-        pipeline("first", queue={"name": "elsewhere"}, store={"container": "elsewhere"}, **IDLE), namespace=elsewhere
-    )
-    places = [("first", NAMESPACE), ("second", NAMESPACE), ("first", elsewhere)]
+    cluster.apply(pipeline(FIRST, **IDLE), pipeline(SECOND, **IDLE))
+    cluster.apply(pipeline(FIRST, queue={"name": THIRD}, store={"container": THIRD}, **IDLE), namespace=elsewhere)
+    places = [(FIRST, NAMESPACE), (SECOND, NAMESPACE), (FIRST, elsewhere)]
     for name, namespace in places:
         cluster.wait_ready(name, namespace=namespace)
 
-    for name in ("first", "second"):
+    for name in (FIRST, SECOND):
         with cluster.ingestion(name) as address:
             accepted = send_all(address, page_views(50, prefix=name))
         wait_stored(cluster, name, accepted)
-    assert {document["id"].partition("-")[0] for document in stored(cluster, "first")} == {"first"}
-    assert {document["id"].partition("-")[0] for document in stored(cluster, "second")} == {"second"}
-    assert not stored(cluster, "elsewhere")
+    assert {document["id"].rpartition("-")[0] for document in stored(cluster, FIRST)} == {FIRST}
+    assert {document["id"].rpartition("-")[0] for document in stored(cluster, SECOND)} == {SECOND}
+    assert not stored(cluster, THIRD)
 
     def others() -> set[str]:
-        kept = [("second", NAMESPACE), ("first", elsewhere)]
+        kept = [(SECOND, NAMESPACE), (FIRST, elsewhere)]
         return {pod["metadata"]["uid"] for name, namespace in kept for pod in cluster.pods(name, namespace=namespace)}
 
     before = others()
-    cluster.kubectl("delete", "evp", "first", "--timeout=120s")
+    cluster.kubectl("delete", "evp", FIRST, "--timeout=120s")
     assert others() == before
-    assert cluster.is_true("second", "Ready")
-    assert cluster.is_true("first", "Ready", namespace=elsewhere)
+    assert cluster.is_true(SECOND, "Ready")
+    assert cluster.is_true(FIRST, "Ready", namespace=elsewhere)
 
-    cluster.kubectl("delete", "evp", "second", "--timeout=120s")
-    cluster.kubectl("delete", "evp", "first", "--timeout=120s", namespace=elsewhere)
+    cluster.kubectl("delete", "evp", SECOND, "--timeout=120s")
+    cluster.kubectl("delete", "evp", FIRST, "--timeout=120s", namespace=elsewhere)

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from e2e.cluster import PIPELINE_LABEL, wait_until
 from e2e.documents import stored, wait_stored
-from e2e.pipelines import pipeline
+from e2e.pipelines import RUN, pipeline
 from e2e.purchases import page_views
 from e2e.traffic import send_all, send_batches
 
 if TYPE_CHECKING:
     from e2e.cluster import Cluster
 
-NAME = "lifecycle"
+NAME = f"lifecycle-{RUN}"
 CHILDREN = "deployment,service,configmap,serviceaccount,scaledobject,hpa,pdb,networkpolicy,pod"
 
 
@@ -22,7 +22,7 @@ def test_a_paused_pipeline_takes_events_and_keeps_them_until_it_is_resumed(clust
     cluster.apply(pipeline(NAME))
     cluster.wait_ready(NAME)
     pause(cluster, paused=True)
-    wait_until("no worker runs", lambda: not cluster.pods(NAME, "worker"), seconds=120)
+    wait_until("no worker runs", lambda: not cluster.pods(NAME, "worker", leaving=True), seconds=120)
 
     with cluster.ingestion(NAME) as address:
         accepted = send_all(address, page_views(200, prefix="paused"))
@@ -39,7 +39,7 @@ def test_a_deleted_pipeline_empties_its_queue_first_and_leaves_nothing_but_its_d
     cluster.apply(pipeline(NAME))
     cluster.wait_ready(NAME)
     pause(cluster, paused=True)
-    wait_until("no worker runs", lambda: not cluster.pods(NAME, "worker"), seconds=120)
+    wait_until("no worker runs", lambda: not cluster.pods(NAME, "worker", leaving=True), seconds=120)
     with cluster.ingestion(NAME) as address:
         accepted = send_batches(address, page_views(5000, prefix="drained"))
 

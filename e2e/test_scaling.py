@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from e2e.cluster import wait_until
 from e2e.documents import wait_stored
 from e2e.faults import slow_store
-from e2e.pipelines import pipeline
+from e2e.pipelines import RUN, pipeline
 from e2e.purchases import page_views
 from e2e.traffic import send, send_batches
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
     from e2e.cluster import Cluster
 
 EVENTS = 20_000
-NAME = "scaling"
+SECOND_STEP = 8_000
+NAME = f"scaling-{RUN}"
 MOST_WORKERS = 4
 
 
@@ -40,18 +42,21 @@ def test_workers_and_concurrency_follow_the_queue(cluster: Cluster) -> None:
     cluster.wait_ready(NAME)
     wait_until("no worker runs", lambda: workers(cluster) == 0, seconds=120)
 
+    events = page_views(EVENTS, prefix=NAME)
     seen: list[int] = []
+    wait_until("the concurrency is 32", lambda: record(cluster, seen) == 32, seconds=30)
     with slow_store(cluster, milliseconds=2000):
         with cluster.ingestion(NAME) as address:
-            accepted = send_batches(address, page_views(EVENTS, prefix=NAME))
-        wait_until("KEDA has started every worker", lambda: workers(cluster) == MOST_WORKERS, seconds=120)
-        metric = cluster.get("hpa", "--selector=scaledobject.keda.sh/name=scaling-worker")["items"][0]
-        assert metric["status"]["currentMetrics"][0]["type"] == "External"
+            accepted = send_batches(address, events[:SECOND_STEP])
+            wait_until("the depth has cut the concurrency to 16", lambda: record(cluster, seen) == 16, seconds=60)
+            accepted += send_batches(address, events[SECOND_STEP:])
         wait_until("the depth has cut the concurrency to 4", lambda: record(cluster, seen) == 4, seconds=60)
+        wait_until("KEDA has started every worker", lambda: workers(cluster) == MOST_WORKERS, seconds=120)
+        metric = cluster.get("hpa", f"--selector=scaledobject.keda.sh/name={NAME}-worker")["items"][0]
+        assert metric["status"]["currentMetrics"][0]["type"] == "External"
     wait_until("the concurrency is 32 again", lambda: record(cluster, seen) == 32, seconds=300)
+    assert [step for step, _ in groupby(seen)] == [32, 16, 4, 16, 32]
     wait_stored(cluster, NAME, accepted)
-    steps = [step for step, before in zip(seen, [0, *seen], strict=False) if step != before]
-    assert [step for step in steps if step in (4, 16, 32)][-3:] == [4, 16, 32]
 
     wait_until("no worker runs, the queue being empty", lambda: workers(cluster) == 0, seconds=180)
     with cluster.ingestion(NAME) as address:
@@ -67,6 +72,6 @@ def workers(cluster: Cluster) -> int:
 
 def record(cluster: Cluster, seen: list[int]) -> int:
     """The concurrency in the status, kept in ``seen``."""
-    concurrency: int = cluster.status(NAME).get("concurrency", 0)
+    concurrency: int = cluster.status(NAME)["concurrency"]
     seen.append(concurrency)
     return concurrency

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from e2e.cluster import NAMESPACE, OPERATOR_NAMESPACE, ROOT, wait_until
 from e2e.documents import stored, wait_stored
-from e2e.pipelines import pipeline
+from e2e.pipelines import RUN, pipeline
 from e2e.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -74,8 +74,7 @@ def test_an_upgrade_loses_nothing_and_brings_the_new_resource_definition(
     old_columns = columns(cluster)
     cluster.wait_ready("sample")
     before = {pod["metadata"]["uid"] for pod in cluster.pods("sample", "ingestion")}
-    run = cluster.get(f"namespace/{NAMESPACE}")["metadata"]["resourceVersion"]
-    with Traffic(sample_address, prefix=f"upgrade-{run}") as traffic:
+    with Traffic(sample_address, prefix=f"upgrade-{RUN}") as traffic:
         install(cluster, CHART)
         cluster.wait_ready("sample")
     wait_stored(cluster, "Events", traffic.accepted)
@@ -104,11 +103,10 @@ def test_an_operator_that_is_killed_while_it_applies_converges(cluster: Cluster)
 def test_an_uninstall_leaves_pipelines_and_data(cluster: Cluster, sample_address: str) -> None:
     pods = {pod["metadata"]["uid"] for pod in cluster.pods("sample", "ingestion")}
     documents = len(stored(cluster, "Events"))
-    run = cluster.get(f"namespace/{NAMESPACE}")["metadata"]["resourceVersion"]
     cluster.run("helm", "uninstall", "cloudscale", "--namespace", OPERATOR_NAMESPACE, "--wait", "--timeout", "120s")
     assert cluster.exists("evp/sample")
-    with Traffic(sample_address, prefix=f"unattended-{run}") as traffic:
-        wait_until("some events are accepted without an operator", lambda: len(traffic.accepted) > 50, seconds=60)
+    with Traffic(sample_address, prefix=f"unattended-{RUN}") as traffic:
+        traffic.wait_accepted(200)
     wait_stored(cluster, "Events", traffic.accepted)
     assert pods == {pod["metadata"]["uid"] for pod in cluster.pods("sample", "ingestion")}
 

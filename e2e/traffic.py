@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
+from e2e.cluster import wait_until
 from e2e.purchases import page_views
 
 if TYPE_CHECKING:
@@ -103,6 +104,11 @@ class Traffic:
         if error is None:
             for client in self._running:
                 client.result()
+
+    def wait_accepted(self, count: int) -> None:
+        """Wait until so many more events are accepted."""
+        before = len(self.accepted)
+        wait_until(f"{count} events are accepted", lambda: len(self.accepted) >= before + count, seconds=120)
 
     def _send(self) -> None:
         while not self._stop.is_set():

@@ -23,3 +23,10 @@ node_image() {
 
 kubectl() { command kubectl --context "kind-$cluster" "$@"; }
 helm() { command helm --kube-context "kind-$cluster" "$@"; }
+
+# Gives the nodes that run pods an image that is here; any other they pull by themselves.
+load_into_workers() {
+	docker image inspect "$1" >/dev/null 2>&1 || return 0
+	workers=$(kind get nodes --name "$cluster" | grep --invert-match control-plane | paste -s -d ,)
+	kind load docker-image --name "$cluster" --nodes "$workers" "$1"
+}

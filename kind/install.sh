@@ -6,13 +6,7 @@
 say "Building $image"
 kind/image.sh >/dev/null
 say "Loading it into the nodes"
-nodes=$(kind get nodes --name "$cluster" | grep --invert-match control-plane | paste -s -d ,)
-for name in "$image" redis:7-bookworm; do
-	# What this machine does not have, the nodes pull by themselves.
-	if docker image inspect "$name" >/dev/null 2>&1; then
-		kind load docker-image --name "$cluster" --nodes "$nodes" "$name"
-	fi
-done
+for name in "$image" redis:7-bookworm; do load_into_workers "$name"; done
 # A tag that is built again does not change a Deployment: the image's own digest in the pods' annotations does.
 digest=$(docker image inspect --format '{{.Id}}' "$image" | cut -d : -f 2 | cut -c 1-16)
 

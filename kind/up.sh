@@ -3,12 +3,7 @@
 # Safe to run again.
 . "$(dirname "$0")/environment.sh"
 
-kind/tools.sh
-if ! kind get clusters 2>/dev/null | grep -qx "$cluster"; then
-	say "Creating cluster $cluster"
-	node=${CLOUDSCALE_NODE_IMAGE:-$(node_image)}
-	kind create cluster --name "$cluster" --config kind/cluster.yaml ${node:+--image "$node"} --wait 180s
-fi
+kind/create.sh
 kind/install.sh
 
 say "Applying the sample pipeline"

@@ -1,0 +1,11 @@
+#!/bin/sh
+# A cluster for measurements: backends and the pipeline of kind/bench.yaml, all on the node with the label
+# cloudscale.io/bench. Safe to run again.
+. "$(dirname "$0")/environment.sh"
+
+export CLOUDSCALE_PIN_BACKENDS_TO=cloudscale.io/bench
+kind/create.sh
+kind/install.sh
+say "Applying the pipeline"
+kubectl --namespace "$namespace" apply --filename kind/bench.yaml >/dev/null
+kubectl --namespace "$namespace" wait eventpipeline/bench --for condition=Ready --timeout 180s >/dev/null
