@@ -117,6 +117,15 @@ async def test_every_accepted_event_is_stored_once_whatever_is_killed(
     for event in stored:
         expected[event["userId"]] += POINTS[event["eventType"]]
     wait_until_sync(lambda: _scores(run) == expected, within=RECOVERY)
+    _assert_logs_can_be_read(run)
+
+
+def _assert_logs_can_be_read(run: BackgroundRun) -> None:
+    """The SDK's accidents with a broker that is gone are no business of whoever reads the logs."""
+    for service in ("worker", "ingestion"):
+        log = (run.data_directory / "logs" / f"{service}.log").read_text()
+        assert "NoneType" not in log
+        assert "Traceback" not in log
 
 
 def _scores(run: BackgroundRun) -> dict[str, int]:

@@ -91,6 +91,7 @@ class GroupCommit:
         self._in_flight = 0
         self._next_start = 0.0
         self._closing = False
+        self._is_failing = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -224,8 +225,14 @@ class GroupCommit:
         except BackendError as error:
             self._breaker.record_failure(error)
             metrics.set_breaker_state("servicebus", self._breaker.state)
-            log.warning("events were not sent", events=len(events), reason=str(error))
+            # Said once an outage; each request that it costs has a line of its own.
+            tell = log.debug if self._is_failing else log.warning
+            tell("events are not sent, their clients are to come again", events=len(events), reason=str(error))
+            self._is_failing = True
             return error
+        if self._is_failing:
+            self._is_failing = False
+            log.info("events are sent again", events=len(events))
         self._breaker.record_success()
         metrics.set_breaker_state("servicebus", self._breaker.state)
         self._admission.commit(events)

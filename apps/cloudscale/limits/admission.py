@@ -129,6 +129,7 @@ class Admission:
         self._script = files("cloudscale.limits").joinpath("admission.lua").read_text()
         self._release = redis.register_script(_RELEASE)
         self._digest = ""
+        self._is_away = False
         self._commits: deque[str] = deque()
         self._accepted: Counter[str] = Counter()
         self._unnamed: set[str] = set()
@@ -222,8 +223,13 @@ class Admission:
         except (RedisError, OSError, TimeoutError) as error:
             self._breaker.record_failure(error)
             metrics.CACHE_AVAILABLE.set(0)
-            log.warning("requests are limited by this process alone: Redis cannot be reached", reason=str(error))
+            tell = log.debug if self._is_away else log.warning
+            tell("requests are limited by this process alone: Redis cannot be reached", reason=str(error))
+            self._is_away = True
             return None
+        if self._is_away:
+            self._is_away = False
+            log.info("Redis is reached again")
         self._entry = _NOTHING
         self._breaker.record_success()
         metrics.CACHE_AVAILABLE.set(1)

@@ -16,6 +16,7 @@ from azure.servicebus.exceptions import (
 )
 
 from cloudscale.errors import BackendUnavailableError, ConfigurationError, CredentialError, OutcomeUnknownError
+from cloudscale.queue.sdk_logs import readable, speak_for_the_sdk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -34,6 +35,7 @@ async def open_client(spec: Queue, settings: Settings, *, retries: int = 3) -> A
     Raises:
         ConfigurationError: there is neither.
     """
+    speak_for_the_sdk()
     options: dict[str, Any] = {"socket_timeout": SOCKET_SECONDS, "retry_total": retries}
     if settings.certificate_authority_file:
         options["connection_verify"] = settings.certificate_authority_file
@@ -73,4 +75,4 @@ def translated(action: str) -> Iterator[None]:
     except (OperationTimeoutError, TimeoutError) as error:
         raise OutcomeUnknownError(f"cannot {action}: no answer from the broker in time: {error}") from error
     except (ServiceBusError, OSError) as error:
-        raise BackendUnavailableError(f"cannot {action}: the broker cannot be used: {error}") from error
+        raise BackendUnavailableError(f"cannot {action}: the broker cannot be used: {readable(str(error))}") from error

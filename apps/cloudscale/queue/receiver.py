@@ -18,6 +18,7 @@ from azure.servicebus.exceptions import ServiceBusError
 
 from cloudscale.cancellation import cancel_and_wait
 from cloudscale.queue.connection import translated
+from cloudscale.queue.sdk_logs import readable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Sequence
@@ -122,15 +123,19 @@ class MessageReceiver:
                 try:
                     await self._receiver.renew_message_lock(message)
                 except ServiceBusError as error:
-                    log.warning("lock lost", sequence_number=number, error=str(error))
+                    log.warning("lock lost", sequence_number=number, error=readable(str(error)))
                     del held[number]
 
     async def _settle(self, action: str, settlements: Sequence[Awaitable[None]]) -> None:
+        failures: list[str] = []
         for result in await asyncio.gather(*settlements, return_exceptions=True):
             if isinstance(result, ServiceBusError | ValueError):
-                log.warning("message not settled, it will be delivered again", action=action, error=str(result))
+                failures.append(readable(str(result)))
             elif isinstance(result, BaseException):
                 raise result
+        if failures:
+            count = len(failures)
+            log.warning("messages not settled: they come again", action=action, messages=count, error=failures[0])
 
 
 def body_of(message: ServiceBusReceivedMessage) -> bytes:

@@ -60,13 +60,20 @@ class Lane:
 
     async def run(self) -> None:
         """Work until the worker is to stop; what was fetched ahead goes back to the queue then."""
+        is_away = False
         while not self._stopping.is_set():
             try:
                 async with self._connect() as receiver:
                     self.connected = True
+                    if is_away:
+                        log.info("connected to the broker again")
+                        is_away = False
                     await self._work(receiver)
             except BackendError as error:
-                log.warning("the broker is away, connecting again", error=str(error))
+                # Said once an outage, not with each attempt.
+                tell = log.debug if is_away else log.warning
+                tell("the broker is away, connecting again until it is back", error=str(error))
+                is_away = True
                 await self._pause()
             finally:
                 self.connected = False
