@@ -12,6 +12,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import msgspec
+import structlog
 
 from cloudscale import metrics
 from cloudscale.circuit_breaker import CircuitOpenError
@@ -20,6 +21,7 @@ from cloudscale.ingestion import answers
 from cloudscale.ingestion.answers import Answer, BatchItem
 from cloudscale.ingestion.problems import Problem
 from cloudscale.ingestion.requests import Refused, correlation_id_of, origin_of, parse_batch, parse_event
+from cloudscale.logs import bind
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from cloudscale.tracing import RequestTrace, Tracing
 
     Take = Callable[[Request, bytes, Origin, RequestTrace | None], Awaitable[Answer]]
+
+log = structlog.get_logger(__name__)
 
 SINGLE_PATHS = frozenset({"/api/events", "/api/v1/events"})
 BATCH_PATHS = frozenset({"/api/events/batch", "/api/v1/events/batch"})
@@ -120,12 +124,16 @@ class Intake:
 
     async def _refused(self, request: Request, problem: Problem, correlation_id: str) -> Answer:
         """Refuse a request for its content; it still counts against the limits, and their answer comes first."""
+        correlation_id = correlation_id or token_hex(16)
         try:
             outcome = await self._groups.submit(request.client, (), arrived_at=request.arrived_at)
         except CloudScaleError:
             return self._refusal(problem, correlation_id, request)
         extra = answers.rate_headers(outcome.allowance, self._rates)
-        return self._refusal(self._limited(outcome) or problem, correlation_id, request, extra)
+        limited = self._limited(outcome)
+        if limited is None:
+            _note(problem, correlation_id=correlation_id)
+        return self._refusal(limited or problem, correlation_id, request, extra)
 
     def _refusal(self, problem: Problem, correlation_id: str, request: Request, extra: Headers | None = None) -> Answer:
         if problem.status not in (409, 429):
@@ -158,6 +166,8 @@ class Intake:
                     return answers.skipped(first_id, correlation_id=correlation_id, extra=extra)
         if problem is None:
             return answers.accepted(event, correlation_id=correlation_id, extra=extra)
+        if problem.status not in (409, 429):
+            _note(problem, correlation_id=correlation_id, event_id=event.event_id)
         return self._refusal(problem, correlation_id, request, extra)
 
     async def _take_batch(self, request: Request, body: bytes, origin: Origin, trace: RequestTrace | None) -> Answer:
@@ -169,14 +179,19 @@ class Intake:
         extra = answers.rate_headers(outcome.allowance, self._rates)
         problem = self._limited(outcome)
         if problem is None:
-            items = self._items(parsed, unique, outcome)
+            items = self._items(parsed, unique, outcome, correlation_id=origin.correlation_id)
             if outcome.failure is None or any(item.status in (200, 202, 409) for item in items):
                 return answers.batch_answer(items, correlation_id=origin.correlation_id, extra=extra)
             problem = answers.unavailable(f"no event was accepted: {outcome.failure}", "broker")
         return self._refusal(problem, origin.correlation_id, request, extra)
 
     def _items(
-        self, parsed: Sequence[Enriched | Problem], unique: Sequence[Enriched], outcome: Outcome
+        self,
+        parsed: Sequence[Enriched | Problem],
+        unique: Sequence[Enriched],
+        outcome: Outcome,
+        *,
+        correlation_id: str,
     ) -> list[BatchItem]:
         first_ids = outcome.first_ids or [""] * len(unique)
         results = {
@@ -206,6 +221,9 @@ class Intake:
             metrics.DUPLICATES.labels("ingestion").inc(copies)
         for reason, count in reasons.items():
             metrics.REJECTIONS.labels(reason).inc(count)
+        if reasons:
+            with bind(correlation_id=correlation_id):
+                log.info("events of a batch were refused", events=sum(reasons.values()), reasons=dict(reasons))
         return items
 
     def _item(self, index: int, event: Enriched, problem: Problem | None) -> BatchItem:
@@ -216,6 +234,12 @@ class Intake:
             return BatchItem(index, status, problem.event_id, event.correlation_id, duplicate=True, problem=document)
         document = problem.as_object(event.correlation_id)
         return BatchItem(index, problem.status, event.event_id, event.correlation_id, problem=document)
+
+
+def _note(problem: Problem, *, correlation_id: str, event_id: str = "") -> None:
+    """Say in the log what was refused; rate limits and copies are counted only, for they come in floods."""
+    with bind(correlation_id=correlation_id, event_id=event_id):
+        log.info("an event was refused", status=problem.status, reason=problem.reason)
 
 
 def _unique(parsed: Sequence[Enriched | Problem]) -> list[Enriched]:

@@ -114,9 +114,11 @@ class Server:
             # The client went away in the middle of its request.
             return
         except Exception:
-            log.exception("a request was not answered as it should", path=path)
+            correlation_id = token_hex(16)
+            with logs.bind(correlation_id=correlation_id):
+                log.exception("a request was not answered as it should", path=path)
             problem = Problem(500, "this is a mistake of the server: send the event again", "internal")
-            answer = refusal(problem, correlation_id=token_hex(16), instance=path)
+            answer = refusal(problem, correlation_id=correlation_id, instance=path)
         finally:
             self._bodies.release(held)
         _respond(protocol, answer)

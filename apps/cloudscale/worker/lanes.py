@@ -110,6 +110,8 @@ class Lane:
         await receiver.complete([message for place, message in enumerate(messages) if place not in unreadable])
         for place, description in unreadable.items():
             reason = DeadLetterReason.DESERIALIZATION_FAILED
+            number = messages[place].sequence_number
+            log.warning("dead letter: a message is no array of events", reason=str(reason), sequence_number=number)
             await receiver.dead_letter(messages[place], reason=reason, description=description)
 
     async def _isolate(

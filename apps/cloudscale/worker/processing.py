@@ -17,6 +17,7 @@ from cloudscale.queue.poison import poison_message
 from cloudscale.tracing import Span
 from cloudscale.worker.decoding import Decoded, UndecodableMessageError, decode
 from cloudscale.worker.ending import Ending, count, dead, ending
+from cloudscale.worker.notices import tell_alerts, tell_dead_letters
 from cloudscale.worker.traces import record_endings
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Processor:
         writing = Span(writing_began_at, time.time())
         await self._raise(list(alerts.values()))
         self.velocity.remember(alerts)
+        tell_alerts(alerts.values())
         endings = list(map(ending, accepted, documents, results))
         checks = self.carts.schedule([each.event for each in endings if each.event and fills_a_cart(each)])
         await self.outbox.send(checks)
@@ -126,6 +128,7 @@ class Processor:
                 for each in poison
             ]
         )
+        tell_dead_letters(poison)
         settled = iter(await self.ledger.settle([each.settlement for each in endings if each.settlement is not None]))
         count([each for each in endings if each.settlement is None or next(settled)], processed_at=processed_at)
 

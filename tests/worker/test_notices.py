@@ -1,0 +1,37 @@
+"""What a worker writes of single events into its log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.worker.place import end, page_view
+
+if TYPE_CHECKING:
+    from tests.worker.place import Place
+
+
+async def test_dead_letters_and_suspicious_events_are_found_by_their_ids_and_without_content(place: Place) -> None:
+    (unknown,) = await place.accept([page_view(url="https://shop.example/private")])
+    unknown["eventType"] = "click"
+    flood = await place.accept([page_view() for _ in range(12)], address="198.51.100.7")
+    worker = place.start_process()
+    try:
+        await place.send([unknown, *flood])
+        await place.send_body(b"no events")
+        await place.dead(2)
+    finally:
+        end(worker)
+
+    log = (place.directory / "worker.log").read_text()
+    lines = log.splitlines()
+    (dead,) = [line for line in lines if unknown["id"] in line]
+    assert "dead letter" in dead
+    assert f"correlation_id={unknown['correlationId']}" in dead
+    assert "reason=UnknownEventType" in dead
+    # Ten are within the limit; the two beyond it make one alert, which the eleventh raises.
+    (suspicious,) = [line for line in lines if "suspicious" in line]
+    assert f"event_id={flood[10]['id']}" in suspicious
+    assert f"correlation_id={flood[10]['correlationId']}" in suspicious
+    assert "client_address=198.51.100.7" in suspicious
+    assert any("a message is no array of events" in line for line in lines)
+    assert "private" not in log
