@@ -1,0 +1,145 @@
+"""Beyond its bounds ingestion refuses at once, without touching what is overloaded.
+
+"At once" is measured against ``/health`` of the same process at the same moment, so that a busy machine slows both.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import statistics
+import threading
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from tests.ingestion.client import Client, page_view
+from tests.ingestion.queue_contents import queue_contents
+from tests.servers.ingestion import UNLIMITED, ingestion_server
+from tests.servers.servicebus import servicebus_server
+from tests.waiting import wait_until_sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.servers.ingestion import IngestionServer
+    from tests.servers.redis import RedisServer
+    from tests.servers.servicebus import ServiceBusServer
+
+IN_FLIGHT = 4
+QUEUE_DEPTH = 3
+SAMPLES = 40
+AT_ONCE_SECONDS = 0.05
+PATIENCE = timedelta(seconds=60)
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceBusServer]:
+    with servicebus_server(tmp_path_factory.mktemp("overloaded-broker")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, broker: ServiceBusServer, cache: RedisServer
+) -> Iterator[IngestionServer]:
+    shed_above = {"inFlight": IN_FLIGHT, "queueDepth": QUEUE_DEPTH}
+    spec = {"ingestion": {"rateLimits": UNLIMITED, "shedAbove": shed_above}, "queue": {"eventsPerMessage": 1}}
+    directory = tmp_path_factory.mktemp("overloaded")
+    with ingestion_server(directory, broker=broker, cache=cache, spec=spec, name="overloaded") as server:
+        yield server
+
+
+class Timed:
+    """Times refusals and health checks on one connection that stays open."""
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), PATIENCE.total_seconds())
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def refusal_seconds(self, because: str) -> float | None:
+        """How long a 503 took that has ``because`` in its problem; None when the answer was another one."""
+        seconds, answer, content = self._exchange("POST", "/api/events", msgspec.json.encode(page_view()))
+        if answer.status != 503 or because not in msgspec.json.decode(content)["detail"]:
+            return None
+        assert int(answer.headers["Retry-After"]) >= 1
+        return seconds
+
+    def health_seconds(self) -> float:
+        """How long a health check took."""
+        seconds, answer, _ = self._exchange("GET", "/health", b"")
+        assert answer.status == 200
+        return seconds
+
+    def _exchange(self, method: str, path: str, body: bytes) -> tuple[float, http.client.HTTPResponse, bytes]:
+        head = f"{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {len(body)}\r\n\r\n"
+        began = time.perf_counter()
+        self._socket.sendall(head.encode() + body)
+        answer = http.client.HTTPResponse(self._socket, method=method)
+        answer.begin()
+        content = answer.read()
+        return time.perf_counter() - began, answer, content
+
+
+@pytest.fixture
+def timed(server: IngestionServer) -> Iterator[Timed]:
+    timed = Timed(server.port)
+    yield timed
+    timed.close()
+
+
+def assert_refused_at_once(timed: Timed, because: str) -> None:
+    """Refusals take no longer than health checks, and one that nothing else on the machine held up is at once."""
+    refusals: list[float] = []
+    checks: list[float] = []
+
+    def measured() -> bool:
+        seconds = timed.refusal_seconds(because)
+        if seconds is not None:
+            refusals.append(seconds)
+            checks.append(timed.health_seconds())
+        return len(refusals) == SAMPLES
+
+    wait_until_sync(measured, within=PATIENCE)
+    assert statistics.median(refusals) < 3 * statistics.median(checks)
+    assert min(refusals) < AT_ONCE_SECONDS
+
+
+def test_beyond_the_requests_in_flight_a_request_is_refused_at_once(
+    server: IngestionServer, broker: ServiceBusServer, timed: Timed
+) -> None:
+    stopping = threading.Event()
+
+    def keep_sending() -> None:
+        while not stopping.is_set():
+            Client(server.port).post(page_view())
+
+    senders = [threading.Thread(target=keep_sending) for _ in range(2 * IN_FLIGHT)]
+    broker.set_faults(stall=True)
+    try:
+        for sender in senders:
+            sender.start()
+        assert_refused_at_once(timed, f"{IN_FLIGHT} requests are waiting already")
+    finally:
+        stopping.set()
+        broker.set_faults()
+        for sender in senders:
+            sender.join(PATIENCE.total_seconds())
+
+    wait_until_sync(lambda: Client(server.port).post(page_view()).status == 202, within=PATIENCE)
+
+
+def test_beyond_the_queues_depth_a_request_is_refused_at_once_until_the_queue_is_shorter(
+    server: IngestionServer, broker: ServiceBusServer, timed: Timed
+) -> None:
+    because = "the queue holds"
+    wait_until_sync(lambda: timed.refusal_seconds(because) is not None, within=PATIENCE)
+    assert_refused_at_once(timed, because)
+
+    with queue_contents(broker) as queue:
+        queue.drain()
+        wait_until_sync(lambda: Client(server.port).post(page_view()).status == 202, within=PATIENCE)
