@@ -71,3 +71,30 @@ async def test_a_merged_key_stays_unique_and_can_be_used_again_after_a_delete(tm
             await storage.write(lambda number=number: documents.delete(f"item-{number}", (f"p{number % 3}",)))  # type: ignore[misc]
             await create(storage, documents, number)
         expect(documents, set(range(200)), set())
+
+
+@pytest.mark.usefixtures("small_steps")
+async def test_keys_that_are_looked_up_together_are_those_that_are_found_one_by_one(tmp_path: Path) -> None:
+    async with open_documents(tmp_path) as (storage, documents):
+        for number in range(150):
+            await create(storage, documents, number)
+        ids = [f"item-{number}" for number in range(0, 300, 3)]
+
+        def delete_and_create_again() -> list[bool]:
+            documents.look_ahead(("p0",), ids)
+            documents.delete("item-3", ("p0",))
+            missing = []
+            for number in (0, 3, 147, 297):
+                try:
+                    documents.create(msgspec.json.encode({"id": f"item-{number}", "pk": "p0"}), None)
+                except CosmosError:
+                    missing.append(False)
+                else:
+                    missing.append(True)
+            return missing
+
+        assert await storage.write(delete_and_create_again) == [False, True, False, True]
+        expect(documents, {0, 3, 147, 297}, {300})
+        for number in (0, 3, 147, 297):
+            with pytest.raises(CosmosError, match="already exists"):
+                await create(storage, documents, number)

@@ -5,6 +5,7 @@ own status, 424 for all others, and nothing is stored.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -32,7 +33,14 @@ class BatchOperation(msgspec.Struct, rename="camel"):
     partition_key: str | None = None
 
 
+class _Named(msgspec.Struct):
+    """What a document is called."""
+
+    id: str
+
+
 _decoder: Final = msgspec.json.Decoder(list[BatchOperation])
+_name_decoder: Final = msgspec.json.Decoder(_Named)
 
 
 class BatchFailedError(Exception):
@@ -62,6 +70,7 @@ def run_batch(
     """Run the operations inside a write; returns the 200's body and the charge, or raises BatchFailedError."""
     results: list[bytes] = []
     total = 0.0
+    documents.look_ahead(partition_key, _ids(operations))
     for position, operation in enumerate(operations):
         try:
             result, charge = run_operation(documents, operation, partition_key, minimal=minimal)
@@ -70,6 +79,18 @@ def run_batch(
         total += charge
         results.append(result)
     return b"[" + b",".join(results) + b"]", round(total, 2)
+
+
+def _ids(operations: Sequence[BatchOperation]) -> list[str]:
+    """The ids that the operations name, as far as they can be read: what is wrong with the others comes out later."""
+    ids = []
+    for operation in operations:
+        if operation.id is not None:
+            ids.append(operation.id)
+            continue
+        with suppress(msgspec.DecodeError, RecursionError):
+            ids.append(_name_decoder.decode(operation.resource_body).id)
+    return ids
 
 
 def run_operation(

@@ -153,6 +153,13 @@ class Documents:
 
     # writing
 
+    def look_ahead(self, partition_key: Sequence[Component], ids: Sequence[str]) -> None:
+        """Prepare a write that touches many documents of one partition: their keys are looked up together."""
+        partition = self.partitions.find(partition_key)
+        if partition is not None:
+            self._enlist()
+            self.keys.look_up([key_digest(partition, document_id) for document_id in ids])
+
     def create(self, body: bytes, partition_key: Sequence[Component] | None) -> Item:
         """Store a new document; raises CosmosError 409 when its id is taken in its partition."""
         head = self.heads.read(body)

@@ -11,6 +11,7 @@ keys after it are read from the documents at the start.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -36,6 +37,7 @@ class KeyIndex:
         self._container = container
         self._table = f"keys_{container}"
         self._pending: dict[bytes, int | None] = {}
+        self._looked_up: dict[bytes, int | None] = {}
         self._young: dict[bytes, int] = {}
         self._sealed: dict[bytes, int] = {}
         self._merge_order: list[bytes] = []
@@ -54,7 +56,20 @@ class KeyIndex:
             (merged,),
         )
         self._young = {key_digest(partition, name.decode()): number for partition, name, number in rows}
-        self._pending, self._sealed, self._merge_order = {}, {}, []
+        self._pending, self._looked_up, self._sealed, self._merge_order = {}, {}, {}, []
+
+    def look_up(self, digests: Sequence[bytes]) -> None:
+        """Get the answers for many keys from the table at once, for ``find`` to give them during this write.
+
+        A statement for each key costs several times as much as its share of one statement for a hundred.
+        """
+        if not self._has_merged:
+            return
+        unknown = [digest for digest in digests if digest not in self._young and digest not in self._sealed]
+        places = ",".join("?" * len(unknown))
+        rows = self._connection.execute(f"SELECT digest, number FROM {self._table} WHERE digest IN ({places})", unknown)
+        self._looked_up = dict.fromkeys(unknown)
+        self._looked_up.update(rows)
 
     def find(self, digest: bytes) -> int | None:
         """The number of the document with this key."""
@@ -65,6 +80,8 @@ class KeyIndex:
             return number
         if not self._has_merged:
             return None
+        if digest in self._looked_up:
+            return self._looked_up[digest]
         row = self._connection.execute(f"SELECT number FROM {self._table} WHERE digest = ?", (digest,)).fetchone()
         return None if row is None else int(row[0])
 
@@ -86,10 +103,12 @@ class KeyIndex:
             else:
                 self._young[digest] = number
         self._pending.clear()
+        self._looked_up.clear()
 
     def discard(self) -> None:
         """The write was rolled back."""
         self._pending.clear()
+        self._looked_up.clear()
 
     @property
     def wants_merge(self) -> bool:
