@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SINGLE = PartitionKey("/a")
 HIERARCHY = PartitionKey(["/a", "/b"], kind="MultiHash")
 components = (
-    st.text(max_size=60) | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False) | st.booleans() | st.none()
+    st.text(max_size=60) | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.booleans() | st.none()
 )
 
 
