@@ -109,6 +109,18 @@ def assert_refused_at_once(timed: Timed, because: str) -> None:
     assert min(refusals) < AT_ONCE_SECONDS
 
 
+def assert_a_large_request_is_refused_with_its_connection(server: IngestionServer) -> None:
+    """Nobody reads its body, so the client is told not to send its next request behind it."""
+    body = msgspec.json.encode(page_view(referrer="x" * 500_000))
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE.total_seconds())
+    for _ in range(10):
+        connection.request("POST", "/api/events", body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        assert (answer.status, answer.headers["Connection"]) == (503, "close")
+        answer.read()
+    connection.close()
+
+
 def test_beyond_the_requests_in_flight_a_request_is_refused_at_once(
     server: IngestionServer, broker: ServiceBusServer, timed: Timed
 ) -> None:
@@ -140,6 +152,7 @@ def test_beyond_the_queues_depth_a_request_is_refused_at_once_until_the_queue_is
     wait_until_sync(lambda: timed.refusal_seconds(because) is not None, within=PATIENCE)
     assert_refused_at_once(timed, because)
 
+    assert_a_large_request_is_refused_with_its_connection(server)
     with queue_contents(broker) as queue:
         queue.drain()
         wait_until_sync(lambda: Client(server.port).post(page_view()).status == 202, within=PATIENCE)

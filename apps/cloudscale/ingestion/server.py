@@ -10,6 +10,7 @@ from functools import partial
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
+import msgspec
 import structlog
 from granian._granian import RSGIProtocolClosed as ProtocolClosed
 
@@ -39,6 +40,10 @@ log = structlog.get_logger(__name__)
 
 COLLECT_AFTER_ALLOCATIONS = 50_000
 """A request leaves no cycles behind, so the collector may look far less often than after Python's 700 allocations."""
+
+DISCARDED_BYTES = 8 * 1024
+"""A body up to this size that nobody reads is there already, as a rule, and thrown away; for more the server closes the
+connection."""
 
 NOTICE_SECONDS = 1.0
 """Between turning unready and taking no more connections, for those who route requests here to notice."""
@@ -92,7 +97,7 @@ class Server:
         intake = self._service.intake
         busy = intake.overloaded(path)
         if busy is not None:
-            _respond(protocol, busy)
+            _respond(protocol, _without_reading(busy, scope))
             return
         headers = scope.headers
         # A proxy may add a line of its own below one that the client sent.
@@ -105,7 +110,7 @@ class Server:
         held = self._bodies.reserve(None if "content-encoding" in headers else length, limit)
         if held is None:
             problem = unavailable("too many large requests are being read: send the event again later", "memory")
-            _respond(protocol, intake.shed(problem, path))
+            _respond(protocol, _without_reading(intake.shed(problem, path), scope))
             return
         read = partial(self._bodies.read, protocol, length, limit)
         try:
@@ -132,6 +137,14 @@ def _joined(headers: RSGIHeaders, name: str) -> str:
 def _method_not_allowed(scope: Scope) -> Answer:
     problem = Problem(405, f"{scope.method} is not for {scope.path}: POST events there", "route")
     return refusal(problem, correlation_id=token_hex(16), instance=scope.path, extra=[("allow", "POST")])
+
+
+def _without_reading(answer: Answer, scope: Scope) -> Answer:
+    """An answer whose request's body is left where it is: after a long one the connection cannot be used again."""
+    length = scope.headers.get("content-length")
+    if length is not None and length.isdecimal() and int(length) <= DISCARDED_BYTES:
+        return answer
+    return msgspec.structs.replace(answer, headers=[*answer.headers, ("connection", "close")])
 
 
 def _respond(protocol: HTTPProtocol, answer: Answer) -> None:
