@@ -68,6 +68,7 @@ class Place:
         self.name = f"p{uuid.uuid4().hex[:12]}"
         self.processing: Document = {"retries": RETRIES, "circuitBreaker": BREAKER, "concurrency": {"interval": "1s"}}
         self.queue: Document = {}
+        self.event_types: list[Document] = []
         self._exits = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -125,6 +126,7 @@ class Place:
                 "queue": self.queue,
                 "store": {"database": self.name, "container": "Events"},
                 "processing": self.processing,
+                "eventTypes": self.event_types,
             },
         }
 
@@ -140,9 +142,13 @@ class Place:
             async with asyncio.timeout(PATIENCE.total_seconds()):
                 await running
 
+    def write_resource(self) -> None:
+        """Write the resource as it is configured now where ``settings`` say that it is."""
+        (self.directory / "pipeline.json").write_bytes(msgspec.json.encode(self._document))
+
     def start_process(self) -> subprocess.Popen[bytes]:
         """A worker as a process of its own."""
-        (self.directory / "pipeline.json").write_bytes(msgspec.json.encode(self._document))
+        self.write_resource()
         with (self.directory / "worker.log").open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "cloudscale.worker"],

@@ -1,0 +1,104 @@
+"""``cloudscale dlq`` on dead letters that a worker has made."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from tests.servers.cosmos import cosmos_server
+from tests.servers.redis import redis_server
+from tests.servers.servicebus import servicebus_server
+from tests.worker.place import Backends, Place, page_view
+
+from cloudscale.settings import as_environment
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+UNKNOWN_TYPE = "order_shipped"
+SCHEMA = {"required": ["orderId"], "properties": {"orderId": {"type": "string"}}}
+
+
+@pytest.fixture(scope="module")
+def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
+    with (
+        servicebus_server(tmp_path_factory.mktemp("broker")) as broker,
+        cosmos_server(tmp_path_factory.mktemp("cosmos")) as cosmos,
+        redis_server(tmp_path_factory.mktemp("redis")) as redis,
+    ):
+        yield Backends(broker, cosmos, redis)
+
+
+@pytest.fixture
+async def place(backends: Backends, tmp_path: Path) -> AsyncIterator[Place]:
+    async with Place(backends, tmp_path) as opened:
+        yield opened
+
+
+async def dlq(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the command for this pipeline, as a user does for one that runs elsewhere."""
+    place.write_resource()
+    return await asyncio.to_thread(
+        subprocess.run,
+        (sys.executable, "-m", "cloudscale.cli", "dlq", *arguments),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+        env={**os.environ, **as_environment(place.settings)},
+    )
+
+
+async def bury(place: Place, count: int) -> list[int]:
+    """Have a worker dead-letter events of a type that the pipeline does not have yet; their sequence numbers."""
+    events = await place.accept([page_view(orderId=f"o-{number}") for number in range(count)])
+    for event in events:
+        event["eventType"] = UNKNOWN_TYPE
+    async with place.worker():
+        await place.send(events)
+        letters = await place.dead(count)
+        await place.settled()
+    return [letter.sequence_number for letter in letters]
+
+
+async def test_dead_letters_are_listed_shown_replayed_and_discarded(place: Place) -> None:
+    numbers = await bury(place, 3)
+
+    listed = (await dlq(place, "list")).stdout.splitlines()
+    assert [line.split("\t")[:3] for line in listed] == [[str(number), "UnknownEventType", "1"] for number in numbers]
+    (second,) = msgspec.json.decode(
+        (await dlq(place, "list", "--json", "--after", str(numbers[0]), "--limit", "1")).stdout
+    )
+    shown = msgspec.json.decode((await dlq(place, "show", str(numbers[1]))).stdout)
+    assert shown == second
+    (event,) = shown["body"]
+    assert event["orderId"] in {"o-0", "o-1", "o-2"}
+    assert event["eventId"] in listed[1]
+
+    # What was wrong is mended: the pipeline learns the type, and its worker is rolled.
+    place.event_types = [{"name": UNKNOWN_TYPE, "schema": SCHEMA}]
+    async with place.worker():
+        assert (await dlq(place, "replay", str(numbers[1]))).stdout == "1 replayed\n"
+        (stored,) = await place.stored(1)
+        await place.settled()
+    assert (stored["id"], stored["orderId"]) == (event["id"], event["orderId"])
+    assert await place.counter("deadletters") == 2
+
+    assert (await dlq(place, "replay", str(numbers[1]))).stdout == "0 replayed\n"
+    assert (await dlq(place, "discard", str(numbers[0]))).stdout == "1 discarded\n"
+    assert [line.split("\t")[0] for line in (await dlq(place, "list")).stdout.splitlines()] == [str(numbers[2])]
+    assert (await dlq(place, "discard", "--all")).stdout == "1 discarded\n"
+    assert (await dlq(place, "list")).stdout == "no dead letters\n"
+
+
+async def test_a_number_that_is_not_there_is_an_error_with_what_to_do(place: Place) -> None:
+    result = await dlq(place, "show", "17")
+
+    assert result.returncode == 1
+    assert result.stderr == "error: there is no dead letter 17: `cloudscale dlq list` names those that are there\n"
