@@ -132,6 +132,8 @@ def test_data_of_another_pipeline_is_not_mixed_with_this_one(
 def test_the_addresses_that_are_printed_answer(pipeline: BackgroundRun) -> None:
     record = pipeline.record
     assert record.ingestion_url in pipeline.output
+    assert f"{record.dashboard_url} (the token to sign in is in " in pipeline.output
+    assert Path(record.settings.dashboard_token_file).read_text().strip() not in pipeline.output
     for url in (f"{record.ingestion_url}/ready", f"{record.ingestion_url}/docs", f"{record.dashboard_url}/health"):
         with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 (an address of ours)
             assert answer.status == 200

@@ -39,6 +39,15 @@ def text_of(renderable: object) -> str:
     return captured.get()
 
 
+def test_a_link_stays_in_one_piece_in_a_narrow_terminal() -> None:
+    output = io.StringIO()
+    link = "http://127.0.0.1:8081/sign-in#token=" + "x" * 40
+    with LiveDisplay(Console(file=output, width=40, force_terminal=True)) as display:
+        display.announce(link)
+
+    assert link in output.getvalue()
+
+
 def test_figures_are_told_as_people_read_them() -> None:
     told = describe(READING)
 

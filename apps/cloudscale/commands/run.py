@@ -50,4 +50,6 @@ def run(  # noqa: PLR0913 (one parameter for each option)
         redis_url=redis_url,
         drain_seconds=drain_seconds,
     )
-    run_pipeline(options, LiveDisplay() if sys.stdout.isatty() and not quiet else PlainDisplay(quiet=quiet))
+    is_terminal = sys.stdout.isatty()
+    live = is_terminal and not quiet
+    run_pipeline(options, LiveDisplay() if live else PlainDisplay(quiet=quiet, is_private=is_terminal))

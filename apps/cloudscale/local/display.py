@@ -28,6 +28,8 @@ class Display(Protocol):
     """Where a run says what happens, entered while it runs. It is shown a new reading every ``interval_seconds``."""
 
     interval_seconds: float
+    is_private: bool
+    """Whether only the person who runs it sees it, rather than a log that is kept."""
 
     def __enter__(self) -> Display: ...
 
@@ -47,7 +49,8 @@ class PlainDisplay:
 
     interval_seconds = PLAIN_INTERVAL_SECONDS
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, is_private: bool = False) -> None:
+        self.is_private = is_private
         self._quiet = quiet
         self._shown = (0, 0)
 
@@ -73,6 +76,7 @@ class LiveDisplay:
     """A table that is redrawn in place, with announcements scrolling above it."""
 
     interval_seconds = LIVE_INTERVAL_SECONDS
+    is_private = True
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
@@ -87,7 +91,8 @@ class LiveDisplay:
 
     def announce(self, text: str) -> None:
         """Print the text above the table."""
-        self._console.print(Text(text))
+        # Wrapped by the terminal alone, which keeps an address whole.
+        self._console.print(Text(text), soft_wrap=True)
 
     def update(self, processes: Mapping[str, Supervised], reading: Reading | None) -> None:
         """Redraw the table."""

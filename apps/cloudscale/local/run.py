@@ -6,9 +6,11 @@ import asyncio
 import base64
 import dataclasses
 import os
+import re
 import secrets
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 _DRAIN_INTERVAL_SECONDS = 0.2
 _STANDSTILL_SECONDS = 3.0
+_TOKEN = re.compile(r"[\w-]+")
+"""One token and nothing else; a file that its owner has changed may hold a list."""
 
 
 def run(options: RunOptions, display: Display) -> None:
@@ -192,10 +196,19 @@ def _record(pipeline: EventPipeline, layout: Layout, settings: Settings) -> RunR
 def _announce_addresses(record: RunRecord, directory: DataDirectory, display: Display) -> None:
     display.announce(f"events     {record.ingestion_url}/api/events (docs: {record.ingestion_url}/docs)")
     if record.dashboard_url is not None:
-        token_file = record.settings.dashboard_token_file
-        display.announce(f"dashboard  {record.dashboard_url} (the token to sign in is in {token_file})")
+        token_file = Path(record.settings.dashboard_token_file)
+        display.announce(f"dashboard  {dashboard_link(record.dashboard_url, token_file, private=display.is_private)}")
     display.announce(f"data       {directory.path} (logs: {directory.path / 'logs'})")
     display.announce("ready: Ctrl-C drains and stops")
+
+
+def dashboard_link(url: str, token_file: Path, *, private: bool) -> str:
+    """Where to look at the run: a link that signs in, or the address and the token's file where others may read it."""
+    token = token_file.read_text().strip()
+    if private and _TOKEN.fullmatch(token):
+        # What is behind the # stays in the browser: no server and no proxy sees it.
+        return f"{url}/sign-in#token={token}"
+    return f"{url} (the token to sign in is in {token_file})"
 
 
 def _require_same_pipeline(directory: DataDirectory, pipeline: EventPipeline) -> None:
