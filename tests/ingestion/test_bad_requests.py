@@ -241,6 +241,18 @@ def test_a_header_cannot_be_injected_through_the_correlation_id(server: Ingestio
     assert b"set-cookie" not in answer.lower()
 
 
+def test_what_is_malformed_as_http_gets_an_empty_400_as_the_description_says(
+    client: Client, server: IngestionServer
+) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(b"POST /api/events HTTP/1.1\r\nno header\r\n\r\n")
+        head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
+
+    assert (head[:12], body) == (b"HTTP/1.1 400", b"")
+    description = client.request("GET", "/openapi.json").json()["info"]["description"]
+    assert "malformed as HTTP gets an empty 400" in description
+
+
 @pytest.mark.parametrize("length", [b"-1", b"ten", b"99999999999999999999"])
 def test_a_wrong_content_length_is_refused(server: IngestionServer, length: bytes) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:

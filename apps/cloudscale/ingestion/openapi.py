@@ -55,7 +55,10 @@ def describe(pipeline: EventPipeline) -> dict[str, Any]:
         "info": {
             "title": f"Events of {pipeline.metadata.name}",
             "version": "1",
-            "description": "Send events; a 202 means that the broker keeps them.",
+            "description": (
+                "Send events; a 202 means that the broker keeps them. Refusals are problem documents (RFC 9457), but a "
+                "request that is malformed as HTTP gets an empty 400 from the server's own parser."
+            ),
         },
         "paths": {
             "/api/v1/events": {
