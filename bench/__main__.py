@@ -1,4 +1,4 @@
-"""``python -m bench run [SCENARIO …]``, ``comparison``, ``report`` or ``list``: measure, and write the tables."""
+"""``python -m bench run [SCENARIO …]``, ``comparison``, ``profile SERVICE``, ``report`` or ``list``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from bench import comparison, comparison_report, machine, report
+from bench import comparison, comparison_report, flames, machine, report
 from bench.measurement import measure
 from bench.scenarios import BY_NAME, SCENARIOS
 
@@ -25,11 +25,19 @@ def main() -> int:
     run.add_argument("scenarios", nargs="*", choices=[[], *BY_NAME], metavar="SCENARIO", help="all if none is named")
     compare = commands.add_parser("comparison", help="the same load on a bare handler, on CloudScale and on Benthos")
     compare.add_argument("--seconds", type=int, default=comparison.SECONDS, help="length of each load")
+    profile = commands.add_parser("profile", help="where a service's CPU time goes under the sustained load")
+    profile.add_argument("service", choices=flames.SERVICES)
+    profile.add_argument("--seconds", type=int, default=flames.SECONDS, help="how long it is sampled")
+    profile.add_argument("--rate", type=int, default=flames.SCENARIO.rate, help="events a second")
     arguments = parser.parse_args()
 
     if arguments.command == "list":
         for scenario in SCENARIOS:
             print(f"{scenario.name:16} {scenario.title}")
+        return 0
+    if arguments.command == "profile":
+        folder = RESULTS / "scratch"
+        print(flames.profile(arguments.service, seconds=arguments.seconds, rate=arguments.rate, folder=folder))
         return 0
     RESULTS.mkdir(exist_ok=True)
     broken = _run(arguments.scenarios or list(BY_NAME)) if arguments.command == "run" else False
