@@ -127,7 +127,8 @@ def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         with contextlib.suppress(requests.RequestException):
-            if requests.get(url + "/ready", timeout=CALL_SECONDS).ok:
+            # Ingestion is ready a moment before the run has written down its settings.
+            if requests.get(url + "/ready", timeout=CALL_SECONDS).ok and (log.parent / "data" / "run.json").exists():
                 return
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"the pipeline did not become ready: {log.read_text()}")
