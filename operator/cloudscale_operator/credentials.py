@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 AGE_SECONDS = 60.0
 """How late a changed Secret is noticed."""
+MISSING_AGE_SECONDS = 5.0
+"""The same for one that was not there: pipeline and Secrets are often applied together."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Credentials:
 
 
 class CredentialCache:
-    """One pipeline's credentials, read anew when its specification changes, when something was missing, or by age."""
+    """One pipeline's credentials, read anew when its specification changes, or by age."""
 
     def __init__(self) -> None:
         self._credentials: Credentials | None = None
@@ -41,8 +43,10 @@ class CredentialCache:
         """The credentials; raises as :func:`read_credentials`."""
         now = time.monotonic()
         known, generation = self._credentials, pipeline.metadata.generation
-        if known and not known.missing and self._generation == generation and now - self._read_at < AGE_SECONDS:
-            return known
+        if known and self._generation == generation:
+            age = MISSING_AGE_SECONDS if known.missing else AGE_SECONDS
+            if now - self._read_at < age:
+                return known
         self._credentials = await read_credentials(api, pipeline, authority_secret=authority_secret)
         self._generation, self._read_at = generation, now
         return self._credentials
@@ -59,6 +63,7 @@ async def read_credentials(api: KubernetesApi, pipeline: EventPipeline, *, autho
         "the queue": spec.queue.connection,
         "the store": spec.store.connection,
         "the cache": spec.cache.url_secret_ref,
+        "Application Insights": spec.telemetry.tracing.application_insights_secret_ref,
     }
     wanted = {what: reference for what, reference in named.items() if reference is not None}
     names = {reference.name for reference in wanted.values()} | {authority_secret} - {""}

@@ -44,6 +44,8 @@ DRAIN_SECONDS = 2.0
 """The same during a deletion."""
 REFUSED_SECONDS = 30.0
 """Until what the API server refused is tried again: an administrator may have mended a quota or a role."""
+MISSING_SECONDS = 10.0
+"""Until it is looked again for a Secret that was not there."""
 KINDS_SECONDS = 60.0
 """How late it is noticed that the cluster has got KEDA, or another extension."""
 
@@ -136,6 +138,8 @@ class Reconciler:
         context = await self._context_of(credentials, draining=False)
         refusals = await self._apply(key, pipeline, memory, context)
         await self._report(key, body, self._observation(key, pipeline, credentials, context, refusals), memory)
+        if credentials.missing:
+            return MISSING_SECONDS
         return REFUSED_SECONDS if refusals else RESYNC_SECONDS
 
     async def _drain(self, key: PipelineKey, body: Manifest, pipeline: EventPipeline, memory: Memory) -> float:

@@ -36,6 +36,13 @@ def test_credentials_come_from_the_secrets_that_the_resource_names() -> None:
     assert variables["CLOUDSCALE_COSMOS_CONNECTION_STRING"] == {"secretKeyRef": {"name": "database", "key": "text"}}
 
 
+@pytest.mark.parametrize("role", ["ingestion", "worker"])
+def test_traces_go_to_azure_monitor_by_a_secret(role: str) -> None:
+    secret = {"name": "insights", "key": "connectionString"}
+    variables = environment(role, {"telemetry": {"tracing": {"applicationInsightsSecretRef": secret}}})
+    assert variables["APPLICATIONINSIGHTS_CONNECTION_STRING"] == {"secretKeyRef": secret}
+
+
 def test_workload_identity_needs_no_connection_string() -> None:
     objects = build(SPECS["workload-identity"])
     assert "CLOUDSCALE_COSMOS_CONNECTION_STRING" not in environment("worker", SPECS["workload-identity"])

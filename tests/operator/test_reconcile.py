@@ -20,7 +20,7 @@ from cloudscale_operator.children import PipelineKey
 from cloudscale_operator.context import Context
 from cloudscale_operator.depth import DepthReaders
 from cloudscale_operator.names import FINALIZER
-from cloudscale_operator.reconcile import Reconciler
+from cloudscale_operator.reconcile import MISSING_SECONDS, Reconciler
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -218,6 +218,14 @@ async def test_a_missing_secret_is_named(bench: Bench) -> None:
     await bench.visit()
     assert bench.status["phase"] == "Pending"
     assert "the Secret cloudscale-redis, which does not exist" in bench.condition("Ready")["message"]
+
+
+async def test_a_missing_secret_is_looked_for_before_long_but_not_at_every_visit(bench: Bench) -> None:
+    del bench.server.objects["/api/v1/namespaces/shop/secrets/cloudscale-redis"]
+    bench.server.add_pipeline(spec={})
+    assert await bench.visit() == MISSING_SECONDS
+    await bench.visit()
+    assert not [path for _, path in bench.server.requests if "/secrets/" in path]
 
 
 async def test_a_secret_without_the_key_is_named(bench: Bench) -> None:

@@ -149,6 +149,9 @@ def _container(pipeline: EventPipeline, context: Context, workload: Workload) ->
             *secret_variable("CLOUDSCALE_REDIS_URL", spec.cache.url_secret_ref),
             *secret_variable("CLOUDSCALE_SERVICEBUS_CONNECTION_STRING", spec.queue.connection),
             *secret_variable("CLOUDSCALE_COSMOS_CONNECTION_STRING", spec.store.connection),
+            *secret_variable(
+                "APPLICATIONINSIGHTS_CONNECTION_STRING", spec.telemetry.tracing.application_insights_secret_ref
+            ),
             *workload.environment,
         ],
         "ports": [{"name": workload.port_name, "containerPort": workload.port, "protocol": "TCP"}],
