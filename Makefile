@@ -4,6 +4,7 @@ BIN := $(VENV)/bin
 PIPELINE ?= examples/clickstream.yaml
 PURCHASES ?= ../shared/data/cdnow-purchases.jsonl.gz
 SCENARIO ?=
+RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
 .DEFAULT_GOAL := help
 
@@ -49,9 +50,9 @@ crds: install  ## write crds/ and the chart's copy anew from the models
 	cp crds/eventpipelines.yaml charts/cloudscale/files/
 
 lock:  ## resolve the dependencies of pyproject.toml anew (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev pyproject.toml -o requirements/dev.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra apps --extra operator --extra tracing pyproject.toml -o requirements/runtime.lock
-	echo 'hatchling>=1.27' | uv pip compile --quiet --universal --python-version 3.11 --generate-hashes - -o requirements/build.lock
+	$(RESOLVE) --extra dev pyproject.toml -o requirements/dev.lock
+	$(RESOLVE) --extra apps --extra operator --extra tracing pyproject.toml -o requirements/runtime.lock
+	echo 'hatchling>=1.27' | $(RESOLVE) - -o requirements/build.lock
 
 replay-all: install  ## replay all 69,659 purchases of PURCHASES, twice, and compare what is stored with the file
 	$(BIN)/python -m bench.replay $(PURCHASES)

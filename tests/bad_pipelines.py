@@ -244,6 +244,12 @@ BAD_PIPELINES = [
         "exclude each other",
     ),
     BadPipeline(
+        "two ways for traces",
+        {"telemetry": {"tracing": {"applicationInsightsSecretRef": _SECRET, "endpoint": "http://collector:4318"}}},
+        "spec.telemetry.tracing.endpoint",
+        "exclude each other",
+    ),
+    BadPipeline(
         "workload identity without an identity",
         {"queue": {"namespace": "example.servicebus.windows.net"}},
         "spec.identity",

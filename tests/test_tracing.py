@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from tests.servers.pipeline import RunningPipeline, running_pipeline
 from tests.waiting import wait_until_sync
 
 from cloudscale import pipeline, tracing
+from cloudscale.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,23 +25,24 @@ if TYPE_CHECKING:
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
-class Collector:
-    """An OTLP collector over HTTP: keeps the spans that it is sent, with the service they came from."""
+GZIP = b"\x1f\x8b"
+
+
+class Receiver:
+    """An HTTP server that hands the bodies of what is posted to ``take`` and answers what that answers."""
 
     def __init__(self) -> None:
-        self.spans: list[tuple[str, Span]] = []
-        collector = self
+        receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                    attributes = {each.key: each.value.string_value for each in resource.resource.attributes}
-                    for scope in resource.scope_spans:
-                        collector.spans += [(attributes["service.name"], span) for span in scope.spans]
+                answer = receiver.take(gzip.decompress(body) if body.startswith(GZIP) else body)
                 self.send_response(200)
-                self.send_header("Content-Length", "0")
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(answer)))
                 self.end_headers()
+                self.wfile.write(answer)
 
             def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that http.server calls
                 pass
@@ -54,9 +57,45 @@ class Collector:
         self._thread.join()
         self._server.server_close()
 
+    def take(self, body: bytes) -> bytes:
+        raise NotImplementedError
+
+
+class Collector(Receiver):
+    """An OTLP collector over HTTP: keeps the spans that it is sent, with the service they came from."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[str, Span]] = []
+        super().__init__()
+
+    def take(self, body: bytes) -> bytes:
+        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
+            attributes = {each.key: each.value.string_value for each in resource.resource.attributes}
+            for scope in resource.scope_spans:
+                self.spans += [(attributes["service.name"], span) for span in scope.spans]
+        return b""
+
     def trace(self, trace_id: str) -> dict[str, Span]:
         """The spans of one trace by service and name."""
         return {f"{service}: {span.name}": span for service, span in self.spans if span.trace_id.hex() == trace_id}
+
+
+class ApplicationInsights(Receiver):
+    """Where Azure Monitor takes telemetry in: keeps the operation and the role of each item."""
+
+    def __init__(self) -> None:
+        self.items: list[tuple[str, str]] = []
+        super().__init__()
+
+    @property
+    def connection_string(self) -> str:
+        """What a client is configured with."""
+        return f"InstrumentationKey=00000000-0000-0000-0000-000000000001;IngestionEndpoint={self.url}/"
+
+    def take(self, body: bytes) -> bytes:
+        items = msgspec.json.decode(body)
+        self.items += [(item["tags"].get("ai.operation.id", ""), item["tags"]["ai.cloud.role"]) for item in items]
+        return msgspec.json.encode({"itemsReceived": len(items), "itemsAccepted": len(items), "errors": []})
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +115,7 @@ def traced(collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> It
 EXPORT_TIMEOUT = timedelta(seconds=30)
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT_ID = "00f067aa0ba902b7"
+MINIMAL = {"apiVersion": "cloudscale.io/v1alpha1", "kind": "EventPipeline", "metadata": {"name": "x"}}
 EVENT = {"eventType": "page_view", "tenantId": "contoso", "url": "https://contoso.example/"}
 
 
@@ -137,10 +177,35 @@ def test_an_event_that_is_not_sampled_leaves_no_span(traced: RunningPipeline, co
     assert not collector.trace(unsampled)
 
 
+def test_spans_go_to_azure_monitor_where_a_connection_string_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monitor = ApplicationInsights()
+    monkeypatch.setenv(tracing.AZURE_MONITOR_VARIABLE, monitor.connection_string)
+    try:
+        with running_pipeline(tmp_path) as running:
+            post(running, EVENT, traceparent=f"00-{TRACE_ID}-{PARENT_ID}-01")
+
+            def roles() -> set[str]:
+                return {role for operation, role in monitor.items if operation == TRACE_ID}
+
+            wait_until_sync(lambda: len(roles()) == 2, within=EXPORT_TIMEOUT)
+            assert roles() == {"default/shops.cloudscale-ingestion", "default/shops.cloudscale-worker"}
+    finally:
+        monitor.close()
+
+
+def test_a_connection_string_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(tracing.AZURE_MONITOR_VARIABLE, "nonsense")
+    with pytest.raises(ConfigurationError, match=tracing.AZURE_MONITOR_VARIABLE):
+        tracing.start(pipeline.load(MINIMAL), "worker")
+
+
 def test_without_an_endpoint_nothing_is_traced_and_no_sdk_is_loaded() -> None:
     program = """
 import sys
 from cloudscale import pipeline, tracing
+from cloudscale.errors import ConfigurationError
 resource = pipeline.load({"apiVersion": "cloudscale.io/v1alpha1", "kind": "EventPipeline", "metadata": {"name": "x"}})
 assert tracing.start(resource, "worker") is None
 assert "opentelemetry.sdk.trace" not in sys.modules
@@ -164,14 +229,8 @@ def test_the_flags_say_whether_a_span_is_sampled(traceparent: str | None, sample
 
 
 def test_about_the_configured_share_of_requests_is_sampled(tmp_path: Path) -> None:
-    resource = pipeline.load(
-        {
-            "apiVersion": "cloudscale.io/v1alpha1",
-            "kind": "EventPipeline",
-            "metadata": {"name": "x"},
-            "spec": {"telemetry": {"tracing": {"endpoint": "http://127.0.0.1:1", "sampleRatio": 0.25}}},
-        }
-    )
+    tracing_spec = {"endpoint": "http://127.0.0.1:1", "sampleRatio": 0.25}
+    resource = pipeline.load({**MINIMAL, "spec": {"telemetry": {"tracing": tracing_spec}}})
     started = tracing.start(resource, "ingestion")
     assert started is not None
     sampled = sum(started.begin_request("/api/events", None) is not None for _ in range(2000))

@@ -11,7 +11,6 @@ The head decides: an event is sampled by the share configured in the resource, o
 from __future__ import annotations
 
 import os
-from importlib import import_module
 from random import random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -179,10 +178,10 @@ def start(resource: pipeline.EventPipeline, service: str) -> Tracing | None:
     """Begin tracing as the resource says, or answer None when it names no endpoint.
 
     ``service`` is ``ingestion`` or ``worker``. With ``APPLICATIONINSIGHTS_CONNECTION_STRING`` set the spans go to
-    Azure Monitor instead of the OTLP endpoint, if the package ``azure-monitor-opentelemetry-exporter`` is there.
+    Azure Monitor instead of the OTLP endpoint.
 
     Raises:
-        ConfigurationError: tracing is on and a package it needs is not installed.
+        ConfigurationError: tracing is on and a package it needs is not installed, or the connection string is wrong.
     """
     configuration = resource.spec.telemetry.tracing
     azure_monitor = os.environ.get(AZURE_MONITOR_VARIABLE)
@@ -195,7 +194,7 @@ def start(resource: pipeline.EventPipeline, service: str) -> Tracing | None:
         from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased  # noqa: PLC0415
     except ImportError as error:
         raise ConfigurationError(
-            f"tracing is on (spec.telemetry.tracing.endpoint) but {error.name} is missing: "
+            f"tracing is on (spec.telemetry.tracing) but {error.name} is missing: "
             "install cloudscale[tracing] or take the endpoint out"
         ) from None
 
@@ -211,7 +210,11 @@ def start(resource: pipeline.EventPipeline, service: str) -> Tracing | None:
         sampler=ParentBased(ALWAYS_ON),
         shutdown_on_exit=False,
     )
-    exporter = _azure_monitor_exporter(azure_monitor) if azure_monitor else _otlp_exporter(str(configuration.endpoint))
+    exporter = (
+        _azure_monitor_exporter(azure_monitor, provider)
+        if azure_monitor
+        else _otlp_exporter(str(configuration.endpoint))
+    )
     provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=1000))
     return Tracing(
         provider,
@@ -234,13 +237,21 @@ def _otlp_exporter(endpoint: str) -> SpanExporter:
     return OTLPSpanExporter(endpoint=endpoint.rstrip("/") + path, timeout=5)
 
 
-def _azure_monitor_exporter(connection_string: str) -> SpanExporter:
+def _azure_monitor_exporter(connection_string: str, provider: TracerProvider) -> SpanExporter:
+    # The exporter would report on itself to its makers and fetch its settings from them.
+    for switch in ("STATSBEAT_DISABLED_ALL", "CONTROLPLANE_DISABLED"):
+        os.environ.setdefault(f"APPLICATIONINSIGHTS_{switch}", "true")
     try:
-        module = import_module("azure.monitor.opentelemetry.exporter")
+        from azure.monitor.opentelemetry.exporter import AzureMonitorTraceExporter  # noqa: PLC0415
     except ImportError:
         raise ConfigurationError(
-            f"{AZURE_MONITOR_VARIABLE} is set but azure-monitor-opentelemetry-exporter is not installed: "
-            "install it or unset the variable"
+            f"{AZURE_MONITOR_VARIABLE} is set but azure-monitor-opentelemetry-exporter is missing: "
+            "install cloudscale[tracing] or unset the variable"
         ) from None
-    exporter: SpanExporter = module.AzureMonitorTraceExporter(connection_string=connection_string)
-    return exporter
+    try:
+        # Pods have no disk to keep spans on while Azure Monitor is away.
+        return AzureMonitorTraceExporter(
+            connection_string=connection_string, tracer_provider=provider, disable_offline_storage=True
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"{AZURE_MONITOR_VARIABLE} cannot be used: {error}") from None

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from cloudscale.pipeline.fields import RESOURCES_RULES, HostName, Model, ObjectName, Resources, SecretKey
+from cloudscale.pipeline.rules import excludes, rules
 
 
 class Dashboard(Model, frozen=True):
@@ -56,7 +57,11 @@ class Tracing(Model, frozen=True):
 
     endpoint: Annotated[
         Annotated[str, Meta(pattern=r"^https?://\S+$", max_length=512)] | None,
-        Meta(description="OTLP over HTTP endpoint; none turns tracing off."),
+        Meta(description="OTLP over HTTP endpoint; without this and applicationInsightsSecretRef nothing is traced."),
+    ] = None
+    application_insights_secret_ref: Annotated[
+        SecretKey | None,
+        Meta(description="Where the connection string of Application Insights is; the traces go to Azure Monitor."),
     ] = None
     sample_ratio: Annotated[float, Meta(description="Share of events that are traced.", ge=0, le=1)] = 0.01
 
@@ -65,7 +70,13 @@ class Telemetry(Model, frozen=True):
     """Metrics, traces and logs."""
 
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Meta(description="Least level logged.")] = "info"
-    tracing: Annotated[Tracing, Meta(description="OpenTelemetry traces from the request to the store.")] = Tracing()
+    tracing: Annotated[
+        Tracing,
+        Meta(
+            description="OpenTelemetry traces from the request to the store.",
+            extra_json_schema=rules(excludes("applicationInsightsSecretRef", "endpoint")),
+        ),
+    ] = Tracing()
     service_monitor: Annotated[
         bool, Meta(description="Make a ServiceMonitor and a PrometheusRule where those kinds exist.")
     ] = True
