@@ -16,10 +16,8 @@ from __future__ import annotations
 
 import secrets
 from bisect import bisect_left
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from heapq import heappop, heappush
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from cloudscale.emulators.servicebus.conditions import (
     MessageLockLostError,
@@ -30,6 +28,7 @@ from cloudscale.emulators.servicebus.conditions import (
 from cloudscale.emulators.servicebus.deadlines import Deadlines
 from cloudscale.emulators.servicebus.description import FOREVER_MILLISECONDS, QueueDescription
 from cloudscale.emulators.servicebus.message import IncomingMessage, with_application_properties
+from cloudscale.emulators.servicebus.places import Consumer, Place, Places, place_for, place_of
 from cloudscale.emulators.servicebus.sessions import Acceptance, Session, Sessions
 from cloudscale.emulators.servicebus.stored import State, StoredMessage
 
@@ -37,19 +36,6 @@ if TYPE_CHECKING:
     from cloudscale.emulators.servicebus.storage import QueueStorage
 
 Clock = Callable[[], int]
-Place = tuple[bool, str | None]
-"""Where a message waits: in the dead-letter sub-queue or not, and in which session."""
-
-
-class Consumer(Protocol):
-    """The end of a link that takes messages. ``deletes`` is the receive-and-delete mode."""
-
-    credit: int
-    deletes: bool
-    session: Session | None
-
-    def deliver(self, message: StoredMessage, token: bytes) -> None:
-        """Send a message; ``token`` is its lock, and its delivery tag."""
 
 
 class Queue:
@@ -64,8 +50,7 @@ class Queue:
         self.counts = {"dead": 0, State.DEFERRED: 0, State.SCHEDULED: 0}
         self.completed = self.sent = 0
         self._clock = clock
-        self._ready: dict[Place, list[int]] = {}
-        self._consumers: dict[Place, deque[Consumer]] = {}
+        self._places = Places(self.messages)
         self._locks: Deadlines[bytes] = Deadlines(self._lock_due)
         self._expiries: Deadlines[int] = Deadlines(self._expiry_due)
         self._schedule: Deadlines[int] = Deadlines(self._schedule_due)
@@ -101,43 +86,32 @@ class Queue:
                 f"queue {self.description.name!r} requires sessions: set the session id of every message"
             )
         numbers = [self._enter(message) for message in incoming]
-        for place in {self._place(self.messages[number]) for number in numbers if number in self.messages}:
+        for place in {place_of(self.messages[number]) for number in numbers if number in self.messages}:
             self._wake(place)
         return numbers
 
     def subscribe(self, consumer: Consumer, *, dead: bool) -> None:
         """Let a consumer take messages as far as its credit goes."""
-        self._consumers.setdefault(self._consumer_place(consumer, dead=dead), deque()).append(consumer)
+        self._places.join(consumer, dead=dead)
 
     def unsubscribe(self, consumer: Consumer, *, dead: bool, counted: bool) -> None:
         """Let a consumer go; a session it holds becomes free (``counted``: as a failed delivery)."""
-        place = self._consumer_place(consumer, dead=dead)
-        consumers = self._consumers.get(place)
-        if consumers is not None and consumer in consumers:
-            consumers.remove(consumer)
-            if not consumers:
-                del self._consumers[place]
+        self._places.leave(consumer, dead=dead)
         if consumer.session is not None:
             self._release_session(consumer.session, counted=counted)
 
     def pump(self, place: Place) -> None:
         """Hand the messages that wait at a place to its consumers in turn."""
-        ready, consumers = self._ready.get(place), self._consumers.get(place)
-        while ready and consumers:
-            for _ in range(len(consumers)):
-                consumer = consumers[0]
-                consumers.rotate(-1)
-                if consumer.credit > 0:
-                    break
+        while (match := self._places.match(place)) is not None:
+            message, consumer = match
+            if message.expires is not None and message.expires <= self._clock():
+                self._expire(message)
             else:
-                return
-            message = self._next(place, ready)
-            if message is not None:
                 self._hand_out(message, consumer)
 
     def pump_for(self, consumer: Consumer, *, dead: bool) -> None:
         """Hand out what a consumer with new credit can take."""
-        self.pump(self._consumer_place(consumer, dead=dead))
+        self.pump(place_for(consumer, dead=dead))
 
     def complete(self, token: bytes) -> None:
         """Settle a message for good.
@@ -311,16 +285,7 @@ class Queue:
         if message.expires is not None:
             self._expiries.push(message.expires, message.sequence)
         if message.state is State.ACTIVE:
-            self._make_ready(message)
-
-    def _make_ready(self, message: StoredMessage) -> None:
-        heappush(self._ready.setdefault(self._place(message), []), message.sequence)
-
-    def _place(self, message: StoredMessage) -> Place:
-        return message.dead, None if message.dead else message.session_id
-
-    def _consumer_place(self, consumer: Consumer, *, dead: bool) -> Place:
-        return dead, None if consumer.session is None else consumer.session.identifier
+            self._places.add(message)
 
     def _wake(self, place: Place) -> None:
         """Something waits at a place: hand it out, or find a receiver for its session."""
@@ -329,32 +294,7 @@ class Queue:
             self.sessions.offer(self._open_sessions())
 
     def _open_sessions(self) -> list[str]:
-        return [
-            session
-            for (_, session), ready in list(self._ready.items())
-            if session is not None and session not in self.sessions.held and self._drop_stale(ready)
-        ]
-
-    def _drop_stale(self, ready: list[int]) -> bool:
-        """Drop numbers of messages that are gone from the front; say whether a message is left."""
-        while ready and not self._is_ready(self.messages.get(ready[0])):
-            heappop(ready)
-        return bool(ready)
-
-    def _is_ready(self, message: StoredMessage | None) -> bool:
-        return message is not None and message.state is State.ACTIVE and message.lock_token is None
-
-    def _next(self, place: Place, ready: list[int]) -> StoredMessage | None:
-        message = self.messages.get(heappop(ready))
-        if not ready:
-            # Sessions come and go: an empty place must not stay for ever.
-            self._ready.pop(place, None)
-        if message is None or not self._is_ready(message) or self._place(message) != place:
-            return None
-        if message.expires is not None and message.expires <= self._clock():
-            self._expire(message)
-            return None
-        return message
+        return self._places.open_sessions(self.sessions.held)
 
     def _hand_out(self, message: StoredMessage, consumer: Consumer) -> None:
         token = secrets.token_bytes(16)
@@ -420,15 +360,15 @@ class Queue:
         if message.expires is not None and message.expires <= self._clock():
             self._expire(message)
         elif message.state is State.ACTIVE:
-            self._make_ready(message)
-            self._wake(self._place(message))
+            self._places.add(message)
+            self._wake(place_of(message))
 
     def _bury(self, message: StoredMessage, properties: dict[str, Any]) -> None:
         self._set_state(message, State.ACTIVE)
         self.counts["dead"] += not message.dead
         message.dead, message.expires = True, None
         self._rewrite(message, properties)
-        self._make_ready(message)
+        self._places.add(message)
         self.pump((True, None))
 
     def _rewrite(self, message: StoredMessage, properties: dict[str, Any]) -> None:
@@ -456,8 +396,8 @@ class Queue:
         self.storage.renumbered(previous, message)
         if message.expires is not None:
             self._expiries.push(message.expires, message.sequence)
-        self._make_ready(message)
-        self._wake(self._place(message))
+        self._places.add(message)
+        self._wake(place_of(message))
 
     def _set_state(self, message: StoredMessage, state: State) -> None:
         for value, change in ((message.state, -1), (state, 1)):
