@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import benthos_program, load, machine
 from bench.comparison_contenders import CONTENDERS
-from bench.processes import Watch
+from bench.processes import TICKS_A_SECOND, Watch
 from bench.scenarios import Scenario
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ DRAIN_WAIT_SECONDS = 60
 POLL_SECONDS = 0.25
 SETTLE_SECONDS = 1
 MICROSECONDS = 1_000_000
+PROCESSOR_TIMES = Path("/proc/stat")
 WARM_UP = Scenario(name="warm-up", title="1,000/s", rate=1000, seconds=WARM_UP_SECONDS, connections=16)
 LOADS = (
     Scenario(name="open-3000", title="3,000/s, open loop", rate=3000, seconds=SECONDS),
@@ -81,6 +82,7 @@ async def _measure_contender(name: str, loads: list[Scenario]) -> dict[str, dict
 async def _measure_load(contender: Contender, scenario: Scenario, bodies: Path) -> dict[str, Any]:
     roles = contender.process_ids()
     before = await contender.store.count() if contender.store is not None else 0
+    began, busy = time.monotonic(), _busy_seconds_so_far()
     with Watch(roles) as watch:
         seen = await asyncio.to_thread(load.run, scenario, contender.url, bodies, seconds=scenario.seconds)
         ended = time.monotonic()
@@ -88,12 +90,14 @@ async def _measure_load(contender: Contender, scenario: Scenario, bodies: Path) 
         if contender.store is not None:
             persisted = await _count_drained(contender, expected=before + seen.accepted) - before
         drained = time.monotonic()
+    others = _busy_seconds_so_far() - busy - seen.cpu_seconds - sum(watch.cpu_seconds.values())
     return {
         **summary(seen, offered=(scenario.rate or 0) * scenario.seconds),
         "persisted": persisted,
         "drainSeconds": None if persisted is None else round(drained - ended, 1),
         "cpuMicrosecondsPerEvent": per_event(watch.cpu_seconds, seen.accepted),
         "peakMegabytes": {role: round(size) for role, size in watch.peak_megabytes.items()},
+        "othersCores": round(others / (drained - began), 2),
         "survived": roles == contender.process_ids(),
     }
 
@@ -134,6 +138,12 @@ def per_event(cpu_seconds: dict[str, float], events: int) -> dict[str, float]:
     return {role: round(cost, 1) for role, cost in {**costs, "total": sum(costs.values())}.items()}
 
 
+def busy_seconds(processor_times: str) -> float:
+    """CPU time that all cores together have worked, or that a neighbour on the host took: from ``/proc/stat``."""
+    user, nice, system, _idle, _waiting, *interrupts_and_stolen = map(int, processor_times.splitlines()[0].split()[1:9])
+    return (user + nice + system + sum(interrupts_and_stolen)) / TICKS_A_SECOND
+
+
 def ratios(by_contender: dict[str, dict[str, Any]]) -> dict[str, dict[str, float | None]]:
     """CloudScale's figures divided by those of each of the others; None where one of them is missing or zero."""
     subject = by_contender[SUBJECT]
@@ -149,6 +159,10 @@ def ratios(by_contender: dict[str, dict[str, Any]]) -> dict[str, dict[str, float
         for name, other in by_contender.items()
         if name != SUBJECT
     }
+
+
+def _busy_seconds_so_far() -> float:
+    return busy_seconds(PROCESSOR_TIMES.read_text())
 
 
 def _cost(figures: dict[str, Any], role: str) -> float | None:

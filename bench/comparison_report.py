@@ -47,7 +47,19 @@ def tables(result: dict[str, Any]) -> str:
 
 
 def _seen(result: dict[str, Any]) -> str:
-    head = ("load", "", "offered", "202", "accepted/s", "p50 ms", "p99 ms", "persisted", "drained s", "generator µs")
+    head = (
+        "load",
+        "",
+        "offered",
+        "202",
+        "accepted/s",
+        "p50 ms",
+        "p99 ms",
+        "persisted",
+        "drained s",
+        "generator µs",
+        "others' cores",
+    )
     rows = (
         (
             load["title"],
@@ -60,6 +72,7 @@ def _seen(result: dict[str, Any]) -> str:
             _persisted(figures),
             _figure(figures["drainSeconds"]),
             _figure(figures["generatorCpuMicrosecondsPerRequest"]),
+            f"{figures['othersCores']:.2f}",
         )
         for load, name, figures in _each(result)
     )

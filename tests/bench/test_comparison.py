@@ -3,8 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from bench.comparison import per_event, ratios, summary
+from bench.comparison import busy_seconds, per_event, ratios, summary
 from bench.load import Load
+from bench.processes import TICKS_A_SECOND
 
 
 def figures(*, rate: float, p99: float, **costs: float) -> dict[str, Any]:
@@ -42,6 +43,12 @@ def test_the_share_counts_requests_that_were_due_and_never_sent_as_refused() -> 
 
 def test_the_total_cost_is_the_sum_of_all_processes() -> None:
     assert per_event({"ingestion": 0.5, "store": 0.25}, 10_000) == {"ingestion": 50, "store": 25, "total": 75}
+
+
+def test_waiting_is_no_work_and_stolen_time_is() -> None:
+    idle = "cpu  100 10 50 100000 9000 5 15 20 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n"
+
+    assert busy_seconds(idle) == 200 / TICKS_A_SECOND
 
 
 def test_a_ratio_is_ours_divided_by_theirs() -> None:

@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from bench import report
 from bench.comparison_report import BEGIN, END, replaced, tables, write
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ def figures(**changes: Any) -> dict[str, Any]:
         "acceptedPerSecond": 2999.6,
         "latencyMilliseconds": {"p50": 4.56, "p99": 21.04},
         "generatorCpuMicrosecondsPerRequest": 41.5,
+        "othersCores": 0.05,
         "persisted": 60_000,
         "drainSeconds": 1.2,
         "cpuMicrosecondsPerEvent": {"ingestion": 80.0, "worker": 35.0, "total": 115.0},
@@ -68,8 +70,8 @@ def test_a_text_without_both_markers_is_refused(text: str) -> None:
 def test_each_contender_has_a_row_of_what_was_seen() -> None:
     shown = tables(RESULT)
 
-    assert "| 3,000/s | bare handler | 60,000 | 100.0% | 3,000 | 4.6 | 21.0 | - | - | 41.5 |" in shown
-    assert "| 3,000/s | CloudScale | 60,000 | 100.0% | 3,000 | 4.6 | 21.0 | 60,000 | 1.2 | 41.5 |" in shown
+    assert "| 3,000/s | bare handler | 60,000 | 100.0% | 3,000 | 4.6 | 21.0 | - | - | 41.5 | 0.05 |" in shown
+    assert "| 3,000/s | CloudScale | 60,000 | 100.0% | 3,000 | 4.6 | 21.0 | 60,000 | 1.2 | 41.5 | 0.05 |" in shown
 
 
 def test_accepted_events_that_are_not_stored_are_shown() -> None:
@@ -107,3 +109,7 @@ def test_a_recorded_result_is_written_into_the_text(tmp_path: Path) -> None:
     write(result, readme)
 
     assert "with Benthos v4.27.0" in readme.read_text()
+
+
+def test_the_readme_has_a_place_for_the_tables() -> None:
+    assert "\n\nthe tables\n\n" in replaced(report.README.read_text(), "the tables")
