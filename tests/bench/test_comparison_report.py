@@ -4,8 +4,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bench import report
 from bench.comparison_report import BEGIN, END, replaced, tables, write
+from bench.report import README
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,4 +112,4 @@ def test_a_recorded_result_is_written_into_the_text(tmp_path: Path) -> None:
 
 
 def test_the_readme_has_a_place_for_the_tables() -> None:
-    assert "\n\nthe tables\n\n" in replaced(report.README.read_text(), "the tables")
+    assert "\n\nthe tables\n\n" in replaced(README.read_text(), "the tables")
