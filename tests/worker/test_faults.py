@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 from tests.worker.place import Place, end, page_view, purchase
 
 from cloudscale.store.events import EventFilter
@@ -80,23 +81,30 @@ async def test_events_wait_for_a_store_that_is_away(place: Place) -> None:
     # A single message that is given up would be dead-lettered.
     await place.use_queue(maxDeliveryCount=1)
     events = await send_many(place, 5)
-    async with place.worker() as worker:
-        await place.stored(events)
-        place.backends.cosmos.kill()
-        try:
-            events += await send_many(place, 5)
+    with capture_logs() as lines:
+        async with place.worker() as worker:
+            await place.stored(events)
+            place.backends.cosmos.kill()
+            try:
+                events += await send_many(place, 5)
 
-            async def noticed() -> bool:
-                return any("store" in problem for problem in worker.unready())
+                async def noticed() -> bool:
+                    return any("store" in problem for problem in worker.unready())
 
-            await place.until(noticed)
-        finally:
-            place.backends.cosmos.start()
-        await place.stored(events)
-        await place.settled()
-        await place.emptied()
-        await assert_profiles_are_the_sums(place, events)
+                await place.until(noticed)
+            finally:
+                place.backends.cosmos.start()
+            await place.stored(events)
+            await place.settled()
+            await place.emptied()
+            await assert_profiles_are_the_sums(place, events)
     assert (await place.administration.depth()).dead_letters == 0
+    breaker = [line for line in lines if line["event"].startswith("circuit breaker") and line["backend"] == "store"]
+    # Probes that fail in between say nothing.
+    assert [(line["event"].split(":")[0], line["log_level"]) for line in breaker[:2]] == [
+        ("circuit breaker opened", "warning"),
+        ("circuit breaker closed", "info"),
+    ]
 
 
 @pytest.mark.fault
