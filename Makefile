@@ -14,7 +14,7 @@ $(VENV)/.installed: requirements/dev.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-.PHONY: help install run test test-fast lint format lock coverage replay-all bench bench-comparison guard screenshots cluster cluster-down e2e crds clean
+.PHONY: help install run test test-fast lint format lock coverage replay-all bench bench-comparison guard screenshots cluster cluster-down bench-kind e2e crds clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -74,6 +74,9 @@ cluster: install  ## a kind cluster with KEDA, the backends, the operator and a 
 
 cluster-down:  ## delete that cluster
 	kind/down.sh
+
+bench-kind: install  ## the sustained load against a pipeline pinned to one node of a kind cluster, which stays afterwards
+	$(BIN)/python -m bench.kind
 
 e2e: install  ## the tests on a kind cluster of their own
 	$(BIN)/pytest e2e --log-cli-level=INFO --timeout=900

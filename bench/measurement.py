@@ -10,7 +10,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from bench import load
@@ -18,10 +18,9 @@ from bench.pipeline import running
 from bench.processes import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
-    from bench.load import Load
-    from bench.pipeline import RunningPipeline
     from bench.scenarios import Scenario
 
 WARM_UP_SECONDS = 5
@@ -31,29 +30,50 @@ DRAIN_WAIT_SECONDS = 300
 MICROSECONDS = 1_000_000
 
 
-def measure(scenario: Scenario) -> dict[str, Any]:
+class MeasuredPipeline(Protocol):
+    """What a measurement asks of a pipeline: see :class:`bench.pipeline.RunningPipeline`."""
+
+    @property
+    def url(self) -> str:
+        """Where it takes events."""
+
+    def process_ids(self) -> dict[str, list[int]]:
+        """Process ids by role."""
+
+    def verify(self, *, wait_seconds: int) -> dict[str, Any]:
+        """The balance, once nothing is in flight any more."""
+
+    def set_faults(self, *, broker: dict[str, float], store: dict[str, float]) -> None:
+        """Make the emulators fail as told."""
+
+
+if TYPE_CHECKING:
+    Start = Callable[[Scenario, Path], AbstractContextManager[MeasuredPipeline]]
+
+
+def measure(scenario: Scenario, start: Start = running) -> dict[str, Any]:
     """Run the scenario as often as it says; the median of each figure, and every run."""
-    runs = [measure_once(scenario) for _ in range(scenario.runs)]
+    runs = [measure_once(scenario, start) for _ in range(scenario.runs)]
     return {"scenario": scenario.name, "title": scenario.title, "median": _median(runs), "runs": runs}
 
 
-def measure_once(scenario: Scenario) -> dict[str, Any]:
-    """Run the scenario once against a fresh pipeline."""
+def measure_once(scenario: Scenario, start: Start = running) -> dict[str, Any]:
+    """Run the scenario once against the pipeline that ``start`` gives."""
     with tempfile.TemporaryDirectory(prefix="cloudscale-bench-", ignore_cleanup_errors=True) as folder:
         bodies = Path(folder) / "bodies"
         load.write_bodies(bodies, events_per_request=scenario.events_per_request)
-        with running(scenario, Path(folder)) as pipeline:
+        with start(scenario, Path(folder)) as pipeline:
             if scenario.rate == 0:
                 return _watch_idle(scenario, pipeline)
-            warm_up = load.run(
+            load.run(
                 replace(scenario, rate=WARM_UP_RATE if scenario.events_per_request == 1 else 20, connections=16),
                 pipeline.url, bodies, seconds=WARM_UP_SECONDS,
             )  # fmt: skip
-            pipeline.verify(wait_seconds=DRAIN_WAIT_SECONDS)
-            return _run(scenario, pipeline, bodies, warm_up)
+            before = pipeline.verify(wait_seconds=DRAIN_WAIT_SECONDS)
+            return _run(scenario, pipeline, bodies, before)
 
 
-def _run(scenario: Scenario, pipeline: RunningPipeline, bodies: Path, warm_up: Load) -> dict[str, Any]:
+def _run(scenario: Scenario, pipeline: MeasuredPipeline, bodies: Path, before: dict[str, Any]) -> dict[str, Any]:
     roles = pipeline.process_ids()
     with Watch(roles) as watch:
         pipeline.set_faults(broker=scenario.broker_faults, store=scenario.store_faults)
@@ -65,7 +85,7 @@ def _run(scenario: Scenario, pipeline: RunningPipeline, bodies: Path, warm_up: L
         drained = time.monotonic()
         pipeline.set_faults(broker={}, store={})
     events = seen.accepted * scenario.events_per_request
-    accepted_by_server = balance["totals"]["accepted"] - warm_up.accepted * scenario.events_per_request
+    accepted_by_server = balance["totals"]["accepted"] - before["totals"]["accepted"]
     figures: dict[str, Any] = {
         "sent": seen.sent,
         "accepted": seen.accepted,
@@ -114,7 +134,7 @@ def failures(scenario: Scenario, figures: dict[str, Any], events: int) -> list[s
     return found
 
 
-def _watch_idle(scenario: Scenario, pipeline: RunningPipeline) -> dict[str, Any]:
+def _watch_idle(scenario: Scenario, pipeline: MeasuredPipeline) -> dict[str, Any]:
     time.sleep(SETTLE_SECONDS)
     with Watch(pipeline.process_ids()) as watch:
         time.sleep(scenario.seconds)

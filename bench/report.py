@@ -11,14 +11,15 @@ from bench.scenarios import SCENARIOS
 
 README = Path(__file__).resolve().parent / "README.md"
 BEGIN, END = "<!-- results -->", "<!-- end of results -->"
-PROCESSES = ("ingestion", "worker", "broker", "store", "redis", "dashboard")
+PROCESSES = ("ingestion", "worker", "broker", "store", "redis", "dashboard", "cluster")
+ON_KIND = "sustained-kind"
+"""The scenario that `python -m bench.kind` measures."""
 
 
 def write(results: Path) -> None:
     """Rewrite the results' part of the README and the plot beside it."""
-    recorded = [
-        json.loads(path.read_text()) for scenario in SCENARIOS if (path := results / f"{scenario.name}.json").exists()
-    ]
+    names = [*(scenario.name for scenario in SCENARIOS), ON_KIND]
+    recorded = [json.loads(path.read_text()) for name in names if (path := results / f"{name}.json").exists()]
     loaded = [each for each in recorded if "sent" in each["median"]]
     parts = [_latencies(loaded), _peak(loaded), _costs(loaded), _idle(recorded), _machines(recorded)]
     text = "\n\n".join(filter(None, parts))

@@ -1,0 +1,172 @@
+"""``python -m bench.kind``: a scenario against a pipeline on one node of a kind cluster, driven from this machine.
+
+The pipeline and its backends are pinned to one node (``placement.pinTo``), so the figures differ from those of
+``cloudscale run`` by the cluster alone: its network, and what its own processes take, which is recorded as the role
+``cluster``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import machine, report
+from bench.measurement import measure
+from bench.scenarios import BY_NAME, Scenario
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "bench" / "results"
+CLUSTER = "cloudscale-bench"
+NAMESPACE = "cloudscale-bench"
+URL = "http://127.0.0.1:8090"
+"""Where ``kind/cluster.yaml`` maps the node port of ``kind/bench.yaml``."""
+SETUP_SECONDS = 1200
+BACKENDS = {"servicebus": "broker", "cosmos": "store"}
+"""Containers that the local measurements call otherwise."""
+LARGE_MEGABYTES = 20
+"""Processes of the cluster that hold less, such as shims, are not watched: they are many and do next to nothing."""
+
+
+@dataclass(frozen=True)
+class PinnedPipeline:
+    """The pipeline in the cluster, with what a measurement asks of one; ``cluster`` are the cluster's own processes."""
+
+    environment: dict[str, str]
+    cluster: list[int]
+    url: str = URL
+
+    def process_ids(self) -> dict[str, list[int]]:
+        """Process ids by role, as this machine numbers them."""
+        pods = json.loads(_kubectl(self.environment, "get", "pods", "--output=json"))["items"]
+        found = {"cluster": self.cluster}
+        for pod in pods:
+            for container in pod["status"].get("containerStatuses", ()):
+                inside = _processes_of(container["containerID"].rpartition("/")[2])
+                # What a probe starts in the container is younger than the service, and not its child.
+                service = min(inside)
+                role = BACKENDS.get(container["name"], container["name"])
+                found[role] = [service, *(each for each in inside if _parent(each) == service)]
+        return found
+
+    def verify(self, *, wait_seconds: int) -> dict[str, Any]:
+        """The balance, as ``cloudscale verify --json`` says it in a pod of the pipeline."""
+        command = ["cloudscale", "verify", "--json", "--wait", f"{wait_seconds}s"]
+        run = subprocess.run(
+            ["kubectl", *_context(), "exec", "deployment/bench-worker", "--", *command],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=wait_seconds + 60,
+            check=False,
+        )
+        if not run.stdout:
+            raise RuntimeError(f"cloudscale verify failed: {run.stderr}")
+        balance: dict[str, Any] = json.loads(run.stdout)
+        balance["exitCode"] = run.returncode
+        return balance
+
+    def set_faults(self, *, broker: dict[str, float], store: dict[str, float]) -> None:
+        """Nothing, for the scenarios without faults; the others are measured without a cluster."""
+        if broker or store:
+            raise NotImplementedError("scenarios with faults are measured with `python -m bench run`")
+
+
+@contextmanager
+def pinned(_scenario: Scenario, _directory: Path) -> Iterator[PinnedPipeline]:
+    """The pipeline of ``kind/bench.yaml``, in a cluster that is made when it is not there and stays afterwards."""
+    environment = os.environ | {"CLOUDSCALE_CLUSTER": CLUSTER, "CLOUDSCALE_NAMESPACE": NAMESPACE}
+    subprocess.run(["kind/bench.sh"], cwd=ROOT, env=environment, check=True, timeout=SETUP_SECONDS)
+    pipeline = PinnedPipeline(environment, [])
+    services = {each for ids in pipeline.process_ids().values() for each in ids}
+    yield replace(pipeline, cluster=[each for each in _cluster_processes() if each not in services])
+
+
+def main() -> int:
+    """Measure and record; 1 if a bound was broken."""
+    parser = argparse.ArgumentParser(prog="python -m bench.kind", description="Measure the pipeline on a kind cluster.")
+    parser.add_argument("--rate", type=int, help="requests a second instead of the scenario's, to try; not recorded")
+    parser.add_argument("--seconds", type=int, help="how long instead of the scenario's; not recorded")
+    arguments = parser.parse_args()
+
+    tried = {name: value for name, value in vars(arguments).items() if value is not None}
+    scenario = replace(BY_NAME["sustained"], **tried, runs=1)
+    result = {**measure(scenario, pinned), "machine": machine.describe()}
+    result |= {"scenario": report.ON_KIND, "title": f"{scenario.title}, on one node of a kind cluster"}
+    print(json.dumps(result["median"], indent=2))
+    failures = result["median"]["failures"]
+    for failure in failures:
+        print(failure)
+    if not tried:
+        (RESULTS / f"{report.ON_KIND}.json").write_text(json.dumps(result, indent=2) + "\n")
+        report.write(RESULTS)
+    return int(bool(failures))
+
+
+def _context() -> list[str]:
+    return ["--context", f"kind-{CLUSTER}", "--namespace", NAMESPACE]
+
+
+def _kubectl(environment: dict[str, str], *arguments: str) -> str:
+    return subprocess.run(
+        ["kubectl", *_context(), *arguments], env=environment, capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+
+
+def _processes_of(container: str) -> list[int]:
+    """The processes of a container or node, by its id in their control group."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdigit() and container in (folder / "cgroup").read_text():
+                found.append(int(folder.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    return sorted(found)
+
+
+def _cluster_processes() -> list[int]:
+    """The large processes of all nodes, and the proxy through which this machine reaches the node port."""
+    nodes = subprocess.run(
+        ["docker", "ps", "--quiet", "--no-trunc", "--filter", f"label=io.x-k8s.kind.cluster={CLUSTER}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout.split()
+    inside = [each for node in nodes for each in _processes_of(node) if _megabytes(each) >= LARGE_MEGABYTES]
+    port = URL.rpartition(":")[2]
+    return inside + [
+        int(path.parent.name)
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if b"docker-proxy" in (line := _content(path)) and f"\0{port}\0".encode() in line
+    ]
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
+def _parent(process_id: int) -> int:
+    return int(_content(Path(f"/proc/{process_id}/stat")).rpartition(b")")[2].split()[1])
+
+
+def _megabytes(process_id: int) -> float:
+    fields = _content(Path(f"/proc/{process_id}/statm")).split()
+    return int(fields[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20 if fields else 0.0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
