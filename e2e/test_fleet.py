@@ -55,7 +55,7 @@ def test_two_hundred_pipelines_are_reconciled_in_a_minute(cluster: Cluster, name
         f"all of {PIPELINES} pipelines are reconciled",
         lambda: reconciled(cluster, namespace) == PIPELINES,
         seconds=SECONDS * 3,
-        every_seconds=1,
+        every_seconds=2,
     )
     seconds = time.monotonic() - started
     after = measure(cluster)
