@@ -6,6 +6,10 @@ PURCHASES ?= ../shared/data/cdnow-purchases.jsonl.gz
 SCENARIO ?=
 RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
+# Files of few but long tests come first, so that no process is left alone with one of them at the end.
+LONGEST_TESTS := tests/worker tests/commands tests/integration tests/test_readme.py tests/ingestion tests/queue tests/dashboard
+IN_PARALLEL := $(LONGEST_TESTS) tests --numprocesses 5 --dist loadfile --no-loadscope-reorder
+
 .DEFAULT_GOAL := help
 
 $(VENV)/.installed: requirements/dev.lock pyproject.toml
@@ -26,10 +30,10 @@ run: install  ## run the pipeline of examples/clickstream.yaml on this machine (
 
 test: install  ## every test that needs no cluster, with coverage
 	rm -f .coverage .coverage.*
-	$(BIN)/pytest tests --numprocesses 4 --dist loadfile --cov --cov-report=term --cov-fail-under=90
+	$(BIN)/pytest $(IN_PARALLEL) --cov --cov-report=term --cov-fail-under=90
 
 test-fast: install  ## the tests without the integration tests and without coverage
-	$(BIN)/pytest tests --numprocesses 4 --dist loadfile --ignore tests/integration
+	$(BIN)/pytest $(IN_PARALLEL) --ignore tests/integration
 
 coverage: test  ## the coverage of the last test run, line by line, in htmlcov/
 	$(BIN)/coverage html
