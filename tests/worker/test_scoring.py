@@ -48,6 +48,14 @@ def test_events_read_any_number_of_times_in_order_count_once(reads: list[tuple[i
     assert user.score == user.events == reached
 
 
+def test_events_that_were_stored_in_one_transaction_share_a_number_and_all_count() -> None:
+    user = profile()
+    changes = [change_of(event(7)), change_of(event(7)), change_of(event(7, "user_action"))]
+    assert apply(user, changes, of=WHOLE, scoring=SCORING)
+    assert not apply(user, changes, of=WHOLE, scoring=SCORING)
+    assert (user.events, user.score) == (3, 12)
+
+
 def test_nothing_new_changes_nothing() -> None:
     user = profile()
     changes = [change_of(event(5))]

@@ -19,7 +19,8 @@ AMOUNT_DIGITS = 6
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
-    """What a profile needs of an event. ``lsn`` is its number in the range; amount and currency are a purchase's."""
+    """What a profile needs of an event. ``lsn`` is its transaction's number in the range; amount and currency are a
+    purchase's."""
 
     lsn: int
     event_type: str
@@ -36,14 +37,15 @@ def change_of(event: Document) -> Change:
 
 
 def apply(profile: Profile, changes: Iterable[Change], *, of: FeedRange, scoring: Mapping[str, int]) -> bool:
-    """Add changes of one range to a profile, in their order; whether any was new to it.
+    """Add changes of one range to a profile; whether any was new to it.
 
-    Changes up to the profile's position are in its sums, so the same ones can be applied any number of times.
+    Changes up to the profile's position are in its sums, so the same ones can be applied any number of times. Changes
+    of one transaction share a number, and the feed gives them together, so all of them have to be in ``changes``.
     """
     before = reached = position(profile, of)
     for change in changes:
-        if change.lsn > reached:
-            reached = change.lsn
+        if change.lsn > before:
+            reached = max(reached, change.lsn)
             _add(profile, change, scoring)
     if reached == before:
         return False
