@@ -222,6 +222,16 @@ def test_a_gzip_body_that_ends_too_early_is_refused(client: Client) -> None:
     assert_problem(client.post(body[:-12], {"Content-Encoding": "gzip"}), 400)
 
 
+def test_a_gzip_body_of_several_members_is_refused_rather_than_cut_after_the_first(client: Client) -> None:
+    lines = [msgspec.json.encode(page_view(eventId=f"member-{number}")) + b"\n" for number in range(2)]
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/x-ndjson"}
+
+    response = client.post_batch(b"".join(map(gzip.compress, lines)), headers)
+
+    assert_problem(response, 400)
+    assert "one member" in response.json()["detail"]
+
+
 def test_every_wrong_field_is_named(client: Client) -> None:
     response = client.post({"eventType": "purchase", "tenantId": "", "amount": -1, "currency": "x", "userId": 5})
 

@@ -136,6 +136,9 @@ def content_of(request: Request, body: bytes, limit: int) -> bytes:
         raise too_large(limit)
     if not decompressor.eof:
         raise refuse(400, "the gzip body ends too early", "content-encoding")
+    if decompressor.unused_data:
+        # Further members may hold events (RFC 1952, section 2.2): ignored, they would be lost without a word.
+        raise refuse(400, "the gzip body goes on after its first member: compress it as one member", "content-encoding")
     return content
 
 
