@@ -104,6 +104,16 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
         list(read_lines(path))
 
 
+def test_a_file_whose_compressed_data_is_broken_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl.gz"
+    content = bytearray(gzip.compress(b'{"eventId":"a"}\n'))
+    content[10:14] = b"\xff" * 4
+    path.write_bytes(content)
+
+    with pytest.raises(ConfigurationError, match=r"events\.jsonl\.gz cannot be read to its end"):
+        list(read_lines(path))
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import sys
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -68,7 +69,7 @@ def read_lines(path: Path) -> Iterator[Line]:
             for number, content in enumerate(lines, start=1):
                 if stripped := content.strip():
                     yield Line(number, stripped, raw.tell() if seekable else 0)
-        except (EOFError, gzip.BadGzipFile, OSError) as error:
+        except (EOFError, zlib.error, OSError) as error:
             raise ConfigurationError(f"{path} cannot be read to its end: {error}") from None
 
 
