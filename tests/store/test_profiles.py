@@ -62,3 +62,14 @@ async def test_profiles_are_counted_and_the_best_come_first(store: EventStore) -
     assert await profiles.count() == 5
     assert [found.score for found in await profiles.top(limit=2)] == [4, 3]
     assert await profiles.top(tenant_id="t2") == []
+
+
+async def test_a_user_is_found_whatever_the_score(store: EventStore) -> None:
+    profiles = ProfileStore(store)
+    for number in range(5):
+        assert await profiles.write([profile(f"u{number}", score=number)])
+
+    found = await profiles.top(user_id="u0", limit=2)
+
+    assert [each.user_id for each in found] == ["u0"]
+    assert await profiles.top(user_id="u0", tenant_id="another") == []

@@ -70,9 +70,7 @@ async def users(request: Request) -> Response:
             profile = await profiles.get(tenant, user_id)
             found += [profile] if profile else []
         else:
-            found += await profiles.top(tenant_id=tenant, limit=PROFILES_SHOWN)
-    if user_id:
-        found = [profile for profile in found if profile.user_id == user_id]
+            found += await profiles.top(tenant_id=tenant, user_id=user_id, limit=PROFILES_SHOWN)
     found.sort(key=lambda profile: profile.score, reverse=True)
     count = await profiles.count() if viewer.tenants is None else None
     hidden = {"id", "partitionKey", "position", "_etag"}

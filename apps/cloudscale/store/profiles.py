@@ -87,10 +87,14 @@ class ProfileStore:
             rows = self._container.query_items("SELECT VALUE COUNT(1) FROM c")
             return sum([cast("int", count) async for count in rows])
 
-    async def top(self, *, tenant_id: str | None = None, limit: int = 20) -> list[Profile]:
-        """The profiles with the highest scores."""
-        where = "" if tenant_id is None else " WHERE c.tenantId = @tenant"
-        parameters: list[dict[str, object]] = [] if tenant_id is None else [{"name": "@tenant", "value": tenant_id}]
+    async def top(self, *, tenant_id: str | None = None, user_id: str | None = None, limit: int = 20) -> list[Profile]:
+        """The profiles with the highest scores, of one tenant or user if they are named."""
+        conditions = {"c.tenantId = @tenant": tenant_id, "c.userId = @user": user_id}
+        given = {condition: value for condition, value in conditions.items() if value is not None}
+        where = f" WHERE {' AND '.join(given)}" if given else ""
+        parameters: list[dict[str, object]] = [
+            {"name": condition.split()[-1], "value": value} for condition, value in given.items()
+        ]
         query = f"SELECT TOP {int(limit)} * FROM c{where} ORDER BY c.score DESC"  # noqa: S608 - names only
         with translated("query profiles"):
             rows = self._container.query_items(query, parameters=parameters)
