@@ -89,7 +89,7 @@ def test_a_session_is_its_viewer_s_and_does_not_hold_the_token(tmp_path: Path) -
     assert TOKEN not in session
 
 
-@pytest.mark.parametrize("forged", ["", ".", "a.b.c", "zz"])
+@pytest.mark.parametrize("forged", ["", ".", "a.b.c", "zz", "a.b.é"])
 def test_a_forged_session_is_nobody_s(forged: str, tmp_path: Path) -> None:
     known = read_access(written(tmp_path, f"- {{token: {TOKEN}, name: ann}}"))
     session = known.open_session(TOKEN)

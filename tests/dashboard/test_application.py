@@ -176,12 +176,19 @@ def test_users_are_ordered_by_score(dashboard: DashboardServer) -> None:
     assert scores() == sorted(scores(), reverse=True)
 
 
-def test_a_user_is_found_by_id(dashboard: DashboardServer) -> None:
-    [first, *_] = dashboard.call("/api/users", token=OWNER).json["users"]
+@pytest.mark.parametrize("tenant", ["&tenant={tenantId}", ""], ids=["in one tenant", "in all"])
+def test_a_user_is_found_by_id(dashboard: DashboardServer, tenant: str) -> None:
+    [*_, last] = dashboard.call("/api/users", token=OWNER).json["users"]
 
-    found = dashboard.call(f"/api/users?user={first['userId']}&tenant={first['tenantId']}", token=OWNER).json["users"]
+    found = dashboard.call(f"/api/users?user={last['userId']}" + tenant.format(**last), token=OWNER).json["users"]
 
-    assert [user["userId"] for user in found] == [first["userId"]]
+    assert {user["userId"] for user in found} == {last["userId"]}
+
+
+def test_a_sign_in_that_is_no_json_is_refused(dashboard: DashboardServer) -> None:
+    answer = dashboard.call("/api/session", method="POST", content=b"{", headers=OWN_PAGE)
+
+    assert answer.status == 400
 
 
 def test_suspicious_events_come_with_their_evidence(dashboard: DashboardServer) -> None:

@@ -60,11 +60,11 @@ class DashboardServer:
         content: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """Send a request; every answer is returned, whatever its status."""
+        """Send a request, ``content`` as JSON unless it is bytes; every answer is returned, whatever its status."""
         given = dict(headers or {})
         if token is not None:
             given["Authorization"] = f"Bearer {token}"
-        data = None if content is None else msgspec.json.encode(content)
+        data = content if content is None or isinstance(content, bytes) else msgspec.json.encode(content)
         request = Request(self.url + path, data=data, headers=given, method=method)  # noqa: S310 - our own
         try:
             with urlopen(request, timeout=60) as response:  # noqa: S310 - our own

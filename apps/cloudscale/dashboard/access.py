@@ -76,7 +76,8 @@ class Access:
     def viewer_of_session(self, cookie: str) -> Viewer | None:
         """Whose session this is, or None when it is forged, over, or its token was withdrawn."""
         content, _, signature = cookie.rpartition(".")
-        if not hmac.compare_digest(self._sign(content), signature):
+        # As bytes, because texts beyond ASCII cannot be compared and a forged cookie may hold any.
+        if not hmac.compare_digest(self._sign(content).encode(), signature.encode()):
             return None
         digest, _, expires = content.partition(".")
         return self._viewers.get(bytes.fromhex(digest)) if int(expires) > time.time() else None

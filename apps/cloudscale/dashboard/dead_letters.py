@@ -61,7 +61,7 @@ async def _act(request: Request, act: Act) -> Response:
     viewer = actor_of(request)
     try:
         choice = msgspec.json.decode(await request.body(), type=Choice)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise RefusedError(400, f"Name the dead letters as sequenceNumbers, or say all: {error}") from None
     if choice.all == (choice.sequence_numbers is not None):
         raise RefusedError(400, "Name the dead letters as sequenceNumbers, or say all, and not both.")

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import msgspec
 import structlog
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
@@ -24,6 +25,12 @@ log = structlog.get_logger(__name__)
 COOKIE = "cloudscale-session"
 REFUSAL_SECONDS = 0.5
 """A wrong token is answered this late, which nobody with the right one notices and guessing does."""
+
+
+class SignIn(msgspec.Struct, frozen=True):
+    """The body of a sign-in."""
+
+    token: str
 
 
 def viewer_of(request: Request) -> Viewer:
@@ -84,8 +91,10 @@ async def sign_in(request: Request) -> Response:
     """Exchange a token for a session cookie."""
     refuse_other_sites(request)
     access: Access = request.app.state.tokens.current()
-    content = await request.json()
-    token = str(content.get("token", "")).strip() if isinstance(content, dict) else ""
+    try:
+        token = msgspec.json.decode(await request.body(), type=SignIn).token.strip()
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise RefusedError(400, f'Send the access token as JSON, {{"token": …}}: {error}') from None
     viewer = access.viewer_of_token(token)
     if viewer is None:
         await asyncio.sleep(REFUSAL_SECONDS)
