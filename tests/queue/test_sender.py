@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from cloudscale.errors import (
 )
 from cloudscale.pipeline import Queue
 from cloudscale.queue import sender as module
+from cloudscale.queue.connection import open_client
 from cloudscale.queue.sender import EventSender
 from cloudscale.settings import Settings
 
@@ -95,6 +97,21 @@ async def test_bodies_beyond_one_transfer_are_all_sent(broker: ServiceBusServer,
     async with sender_for(broker) as sender:
         await sender.send(bodies)
     assert bodies_of(take(receiver, len(bodies))) == bodies
+
+
+async def test_two_that_connect_at_the_same_time_open_one_link(
+    broker: ServiceBusServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Queue] = []
+
+    def counted(spec: Queue, settings: Settings, *, retries: int) -> Any:
+        opened.append(spec)
+        return open_client(spec, settings, retries=retries)
+
+    monkeypatch.setattr(module, "open_client", counted)
+    async with sender_for(broker) as sender:
+        await asyncio.gather(sender.connect(), sender.connect())
+    assert len(opened) == 1
 
 
 async def test_a_refused_key_is_a_credential_error(broker: ServiceBusServer) -> None:

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudscale.store.batches import BATCH_BYTES, ITEMS, cut, gather_all
+from cloudscale.store.batches import BATCH_BYTES, ITEMS, cut
 
 keys = st.sampled_from(["a:1", "a:2", "b:1"])
 
@@ -29,20 +27,3 @@ def test_a_batch_stays_below_the_size_of_a_request() -> None:
     ]
     for batch in cut(documents):
         assert len(batch.documents) * 150_000 < BATCH_BYTES
-
-
-async def test_gathering_waits_for_all_calls_before_it_raises_the_first_error() -> None:
-    done: list[int] = []
-
-    async def call(number: int) -> int:
-        await asyncio.sleep(0)
-        if number == 1:
-            raise ValueError(number)
-        await asyncio.sleep(0.01)
-        done.append(number)
-        return number
-
-    with pytest.raises(ValueError, match="1"):
-        await gather_all(map(call, range(3)))
-    assert done == [0, 2]
-    assert await gather_all([call(0), call(2)]) == [0, 2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from cloudscale.dashboard.collector import Collector
 from cloudscale.dashboard.responses import EXCEPTION_HANDLERS, JsonResponse, SecurityHeaders
 from cloudscale.dashboard.static_files import assets
 from cloudscale.limits.keys import keys_of
+from cloudscale.tasks import cancel_and_wait, start_task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -57,14 +58,12 @@ def build_application(resource: EventPipeline, settings: Settings) -> Starlette:
             state.answers = Remembered(ANSWER_SECONDS)
             state.stopping = asyncio.Event()
             state.collector = Collector(backends.redis, keys, depth=backends.depth, name=socket.gethostname())
-            collecting = asyncio.create_task(state.collector.run(), name="collector")
+            collecting = start_task(state.collector.run(), name="collector")
             try:
                 yield
             finally:
                 state.stopping.set()
-                collecting.cancel()
-                with suppress(asyncio.CancelledError):
-                    await collecting
+                await cancel_and_wait(collecting)
 
     return Starlette(
         routes=[

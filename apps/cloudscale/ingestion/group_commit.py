@@ -23,6 +23,7 @@ from cloudscale.errors import BackendError, CloudScaleError
 from cloudscale.limits.admission import State
 from cloudscale.limits.rates import Allowance
 from cloudscale.queue.packing import pack
+from cloudscale.tasks import cancel_and_wait, start_task
 
 if TYPE_CHECKING:
     from cloudscale.circuit_breaker import CircuitBreaker
@@ -96,10 +97,10 @@ class GroupCommit:
 
     async def __aenter__(self) -> Self:
         self._tasks = [
-            asyncio.create_task(self._commit_groups(sender), name=f"group-commit-{number}")
+            start_task(self._commit_groups(sender), name=f"group-commit-{number}")
             for number, sender in enumerate(self._senders)
         ]
-        self._tasks.append(asyncio.create_task(self._flush_when_idle(), name="ledger-flush"))
+        self._tasks.append(start_task(self._flush_when_idle(), name="ledger-flush"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -109,8 +110,7 @@ class GroupCommit:
         self._full.set()
         *committers, flusher = self._tasks
         await asyncio.gather(*committers)
-        flusher.cancel()
-        await asyncio.gather(flusher, return_exceptions=True)
+        await cancel_and_wait(flusher)
         await self._admission.flush()
 
     @property

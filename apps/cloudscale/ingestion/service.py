@@ -26,6 +26,7 @@ from cloudscale.limits.keys import keys_of
 from cloudscale.limits.rates import Rates
 from cloudscale.queue.administration import QueueAdministration
 from cloudscale.queue.sender import EventSender
+from cloudscale.tasks import cancel_and_wait, gather_all, start_task
 from cloudscale.units import parse_duration
 
 if TYPE_CHECKING:
@@ -129,13 +130,11 @@ class IngestionService:
             tracing=traces,
         )
         self._tasks = [
-            asyncio.create_task(self._connect(), name="connect"),
-            asyncio.create_task(self._watch_depth(), name="queue-depth"),
-            asyncio.create_task(self._watch_cache(), name="cache"),
-            asyncio.create_task(self.request_rate.sample_every_second(), name="request-rate"),
-            asyncio.create_task(
-                figures.publish_every_second(self._redis, "ingestion", prefix=keys.prefix), name="figures"
-            ),
+            start_task(self._connect(), name="connect"),
+            start_task(self._watch_depth(), name="queue-depth"),
+            start_task(self._watch_cache(), name="cache"),
+            start_task(self.request_rate.sample_every_second(), name="request-rate"),
+            start_task(figures.publish_every_second(self._redis, "ingestion", prefix=keys.prefix), name="figures"),
         ]
 
     def announce_stop(self) -> None:
@@ -145,9 +144,7 @@ class IngestionService:
     async def stop(self) -> None:
         """Refuse new requests, commit what waits, close the connections."""
         self.intake.draining = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await cancel_and_wait(*self._tasks)
         await self._resources.aclose()
         metrics.publish_responses()
         log.info("ingestion stopped")
@@ -179,7 +176,7 @@ class IngestionService:
             except BackendError as error:
                 log.warning("the queue cannot be looked up or created", reason=str(error))
             try:
-                await asyncio.gather(*(sender.connect() for sender in self._senders))
+                await gather_all(sender.connect() for sender in self._senders)
             except BackendError as error:
                 log.warning("the broker cannot be reached yet", reason=str(error))
                 await asyncio.sleep(CONNECT_INTERVAL_SECONDS)

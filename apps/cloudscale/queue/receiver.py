@@ -16,9 +16,9 @@ import structlog
 from azure.servicebus import ServiceBusReceiveMode, ServiceBusSubQueue
 from azure.servicebus.exceptions import ServiceBusError
 
-from cloudscale.cancellation import cancel_and_wait
 from cloudscale.queue.connection import translated
 from cloudscale.queue.sdk_logs import readable
+from cloudscale.tasks import cancel_and_wait, start_task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Sequence
@@ -106,7 +106,7 @@ class MessageReceiver:
     @asynccontextmanager
     async def locked(self, messages: Sequence[ServiceBusReceivedMessage]) -> AsyncIterator[None]:
         """Renew the locks of ``messages`` in time for as long as the block runs."""
-        renewal = asyncio.create_task(self._keep_locked(messages))
+        renewal = start_task(self._keep_locked(messages), name="lock-renewal")
         try:
             yield
         finally:

@@ -52,6 +52,7 @@ class EventSender:
         self._resources = AsyncExitStack()
         self._sender: ServiceBusSender | None = None
         self._used_at = 0.0
+        self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,6 +68,12 @@ class EventSender:
         """
         if self._sender is not None:
             return
+        # The service connects when it starts, and so does its first group if it comes before that is done.
+        async with self._opening:
+            if self._sender is None:
+                await self._open()
+
+    async def _open(self) -> None:
         try:
             with translated(f"open the queue {self._spec.name}"):
                 async with asyncio.timeout(OPEN_SECONDS):

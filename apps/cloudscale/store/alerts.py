@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from cloudscale.store.batches import cut, gather_all
+from cloudscale.store.batches import cut
 from cloudscale.store.errors import translated
+from cloudscale.tasks import gather_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,15 +6,12 @@ The limits are Cosmos DB's: 100 operations and 2 MB a transactional batch, all i
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable, Iterator, Sequence
-
-T = TypeVar("T")
+    from collections.abc import Iterator, Sequence
 
 Document = dict[str, Any]
 
@@ -65,15 +62,3 @@ def _below_the_size(batch: Batch) -> Iterator[Batch]:
     middle = len(batch.documents) // 2
     yield from _below_the_size(batch.part(range(middle)))
     yield from _below_the_size(batch.part(range(middle, len(batch.documents))))
-
-
-async def gather_all(calls: Iterable[Awaitable[T]]) -> list[T]:
-    """The results of all calls, in their order. It waits for all of them, then raises the first error as it is.
-
-    A task group would cancel the other writes half-way and wrap the error; ``gather`` would leave them without owner.
-    """
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return cast("list[T]", results)

@@ -18,10 +18,11 @@ from azure.cosmos.exceptions import CosmosResourceNotFoundError
 
 from cloudscale import metrics
 from cloudscale.errors import BackendUnavailableError, CredentialError
-from cloudscale.store.batches import Batch, Document, cut, gather_all
+from cloudscale.store.batches import Batch, Document, cut
 from cloudscale.store.client import open_client
 from cloudscale.store.containers import ContainerNames, ensure_containers
 from cloudscale.store.errors import RESPONSES, translated
+from cloudscale.tasks import gather_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -128,8 +129,8 @@ class EventStore:
     async def _write(self, batch: Batch) -> bool:
         """Create all documents of the batch in one transaction; False when one of the ids is there."""
         operations = [("create", (document,)) for document in batch.documents]
-        started = perf_counter()
         async with self._in_flight:
+            started = perf_counter()
             with translated(f"write {len(operations)} events to partition {batch.partition_key}"):
                 try:
                     result = await self._container.execute_item_batch(operations, batch.partition_key)

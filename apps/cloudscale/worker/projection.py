@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from cloudscale.errors import BackendError, BackendUnavailableError
-from cloudscale.store.batches import ITEMS, gather_all
+from cloudscale.store.batches import ITEMS
 from cloudscale.store.profiles import Profile, partition_of, profile_id
+from cloudscale.tasks import gather_all
 from cloudscale.worker.scoring import Change, apply, change_of
 
 if TYPE_CHECKING:

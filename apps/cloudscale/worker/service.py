@@ -12,7 +12,6 @@ import structlog
 from redis.asyncio import Redis
 
 from cloudscale import figures, metrics, tracing
-from cloudscale.cancellation import cancel_and_wait
 from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.errors import BackendUnavailableError
 from cloudscale.event_types import EventTypes
@@ -28,6 +27,7 @@ from cloudscale.store.events import EventStore
 from cloudscale.store.feed import EventFeed
 from cloudscale.store.leases import LeaseStore
 from cloudscale.store.profiles import ProfileStore
+from cloudscale.tasks import cancel_and_wait
 from cloudscale.units import parse_duration
 from cloudscale.worker.carts import CartWatch
 from cloudscale.worker.http import serve

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloudscale.store.batches import cut, gather_all
+from cloudscale.store.batches import cut
 from cloudscale.store.errors import RequestRefusedError
+from cloudscale.tasks import gather_all
 from cloudscale.worker.persistence import LOOK_SECONDS, OUTAGE
 
 if TYPE_CHECKING:
