@@ -150,6 +150,18 @@ async def test_a_release_leaves_a_key_alone_that_a_retry_has_taken_over(redis: R
     assert await states(admission, event()) == ["copy"]
 
 
+async def test_a_release_finds_a_record_whatever_its_age(redis: Redis) -> None:
+    admission, first = admission_of(redis), event()
+    await states(admission, first)
+    (name,) = await redis.keys(KEYS.idempotency + "*")
+    span = int(name.decode().removeprefix(KEYS.idempotency))  # type: ignore[union-attr]
+    await redis.rename(name, f"{KEYS.idempotency}{span - 2}")
+
+    await admission.release([first])
+
+    assert await states(admission, event()) == ["new"]
+
+
 async def test_without_redis_a_client_is_held_to_its_burst_and_nothing_of_a_refused_request_is_new(
     tmp_path: Path,
 ) -> None:
@@ -163,6 +175,7 @@ async def test_without_redis_a_client_is_held_to_its_burst_and_nothing_of_a_refu
 
     assert [verdict.allowance.refused_by for verdict in verdicts] == [None, None, "client"]
     assert [list(verdict.states) for verdict in verdicts] == [["new"], ["new"], []]
+    assert len(admission._unnamed) == 2, "a flood of refused requests must not be remembered"
 
 
 async def test_a_key_is_known_for_its_whole_time_and_forgotten_then(redis: Redis) -> None:

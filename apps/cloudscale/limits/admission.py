@@ -98,7 +98,7 @@ local reservations = cmsgpack.unpack(ARGV[1])
 local clock = redis.call('TIME')
 local span = math.floor((clock[1] * 1000 + clock[2] / 1000) / reservations[1])
 for place = 2, #reservations, 3 do
-  for age = 0, 1 do
+  for age = 0, 2 do
     local hash = KEYS[2] .. string.format('%d', span - age)
     local record = redis.call('HGET', hash, reservations[place])
     if record and string.sub(record, 14) == reservations[place + 1] then
@@ -151,8 +151,7 @@ class Admission:
         now = int(time.time() * 1000)
         answers = await self._call(now, _wire(requests, now))
         if answers is None:
-            self._unnamed.update(event.field for _, events in requests for event in events)
-            return [self._judge_alone(client, events, now) for client, events in requests]
+            return [self._judge_alone(client, events, now=now) for client, events in requests]
         return [_verdict_of(answer, events) for answer, (_, events) in zip(answers, requests, strict=True)]
 
     def commit(self, events: Sequence[Enriched]) -> None:
@@ -169,8 +168,10 @@ class Admission:
         if surplus > 0:
             for _ in range(surplus):
                 self._commits.popleft()
+            if not self._given_up:
+                # Said once an outage: from here on every group gives some up.
+                log.error("ledger entries are given up: Redis has been away for too long", kept=WAITING_ENTRIES)
             self._given_up += surplus
-            log.error("ledger entries are given up: Redis has been away for too long", entries=self._given_up)
 
     async def release(self, events: Sequence[Enriched]) -> None:
         """Take back the reservations of events that were not sent, so that a retry is not mistaken for a copy.
@@ -229,7 +230,8 @@ class Admission:
             return None
         if self._is_away:
             self._is_away = False
-            log.info("Redis is reached again")
+            log.info("Redis is reached again", ledger_entries_given_up=self._given_up)
+            self._given_up = 0
         self._entry = _NOTHING
         self._breaker.record_success()
         metrics.CACHE_AVAILABLE.set(1)
@@ -258,9 +260,13 @@ class Admission:
             answer = await self._redis.evalsha(self._digest, len(self._keys), *self._keys, argument)
         return answer
 
-    def _judge_alone(self, client: str, events: Sequence[Enriched], now: int) -> Verdict:
+    def _judge_alone(self, client: str, events: Sequence[Enriched], *, now: int) -> Verdict:
         allowance = self._local.admit(client, now_milliseconds=now)
-        return Verdict(allowance) if allowance.refused_by is not None else _all_new(allowance, events)
+        if allowance.refused_by is not None:
+            return Verdict(allowance)
+        # Until they are committed or released.
+        self._unnamed.update(event.field for event in events)
+        return _all_new(allowance, events)
 
 
 def _wire(requests: Sequence[tuple[str, Sequence[Enriched]]], now: int) -> _Requests:
