@@ -10,6 +10,7 @@ from azure.servicebus.aio import ServiceBusClient
 from tests.servers.servicebus import ServiceBusServer, servicebus_server
 from tests.waiting import wait_until
 
+from cloudscale.errors import BackendUnavailableError
 from cloudscale.pipeline import Queue
 from cloudscale.queue.dead_letters import DeadLetter, DeadLetterReason, DeadLetters, acceptances_of
 from cloudscale.queue.poison import poison_message, verdict
@@ -155,3 +156,19 @@ async def test_a_number_that_is_not_there_takes_nothing(client: ServiceBusClient
     await bury(client, poison(1))
     assert await letters.discard([10**6]) == 0
     assert len(await letters.list()) == 1
+
+
+async def test_letters_that_could_not_be_discarded_can_be_discarded_at_once(
+    client: ServiceBusClient, letters: DeadLetters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bury(client, poison(1), poison(2))
+
+    async def is_away(_self: Notes, acceptances: Sequence[tuple[str, str, str]]) -> None:
+        raise BackendUnavailableError(f"cannot forget {len(acceptances)} dead letters")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Notes, "forget_dead", is_away)
+        with pytest.raises(BackendUnavailableError):
+            await letters.discard()
+
+    assert await letters.discard() == 2

@@ -67,7 +67,7 @@ class DeadLetters:
     """The dead-letter sub-queue of a pipeline, as an async context manager.
 
     A replayed or discarded message is found by receiving: the broker has no way to take one by its number. The others
-    that are received on the way go back untouched, without raising their delivery count.
+    that are received on the way go back; that raises their delivery counts, which nothing limits among dead letters.
 
     Args:
         spec: the queue.
@@ -120,24 +120,29 @@ class DeadLetters:
         sequence_numbers: Collection[int] | None,
         handle: Callable[[Sequence[ServiceBusReceivedMessage]], Awaitable[None]],
     ) -> int:
-        """Have the wanted messages handled, then complete them; all others stay."""
+        """Have the wanted messages handled, then complete them; all others stay, and all if that fails."""
+        wanted = None if sequence_numbers is None else frozenset(sequence_numbers)
         taken = 0
-        others: list[ServiceBusReceivedMessage] = []
+        held: list[ServiceBusReceivedMessage] = []
         async with self._receiver() as receiver:
             newest = await _newest(receiver)
-            while sequence_numbers is None or taken < len(sequence_numbers):
-                messages = await receiver.receive(MESSAGES_AT_ONCE)
-                # What has been dead-lettered since, perhaps what was replayed just now, is left for another time.
-                chosen = [message for message in messages if _is_chosen(message, sequence_numbers, newest)]
-                others += [message for message in messages if message not in chosen]
-                if not messages or len(others) > HELD_MESSAGES:
-                    break
-                if chosen:
-                    async with receiver.locked(chosen):
-                        await handle(chosen)
-                    await receiver.complete(chosen)
-                    taken += len(chosen)
-            await receiver.abandon(others)
+            try:
+                while (wanted is None or taken < len(wanted)) and len(held) <= HELD_MESSAGES:
+                    messages = await receiver.receive(MESSAGES_AT_ONCE)
+                    if not messages:
+                        break
+                    # What was dead-lettered since, perhaps what was replayed just now, is left for another time.
+                    chosen = [message for message in messages if _is_chosen(message, wanted, newest=newest)]
+                    held += messages
+                    if chosen:
+                        async with receiver.locked(chosen):
+                            await handle(chosen)
+                        await receiver.complete(chosen)
+                        taken += len(chosen)
+                        held = [message for message in held if message not in chosen]
+            finally:
+                # Otherwise nobody could act on them before their locks expire.
+                await receiver.abandon(held)
         return taken
 
     async def _send_again(self, messages: Sequence[ServiceBusReceivedMessage]) -> None:
@@ -193,6 +198,6 @@ async def _newest(receiver: MessageReceiver) -> int:
     return newest
 
 
-def _is_chosen(message: ServiceBusReceivedMessage, sequence_numbers: Collection[int] | None, newest: int) -> bool:
+def _is_chosen(message: ServiceBusReceivedMessage, wanted: Collection[int] | None, *, newest: int) -> bool:
     number = message.sequence_number or 0
-    return number <= newest and (sequence_numbers is None or number in sequence_numbers)
+    return number <= newest and (wanted is None or number in wanted)
