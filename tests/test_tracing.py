@@ -7,6 +7,7 @@ import threading
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import msgspec
@@ -165,6 +166,24 @@ def test_each_event_of_a_sampled_batch_has_its_own_span_in_the_batch_s_trace(
         }
 
     wait_until_sync(lambda: processed() == {"traced-0", "traced-1", "traced-2"}, within=EXPORT_TIMEOUT)
+
+
+def test_a_copy_is_not_traced_as_published(traced: RunningPipeline, collector: Collector) -> None:
+    first, second = "d" * 32, "e" * 32
+    event = {**EVENT, "eventId": "sent-twice"}
+    post(traced, event, traceparent=f"00-{first}-{PARENT_ID}-01")
+    with pytest.raises(HTTPError, match="409"):
+        post(traced, event, traceparent=f"00-{second}-{PARENT_ID}-01")
+
+    wait_until_sync(lambda: len(collector.trace(second)) == 2, within=EXPORT_TIMEOUT)
+
+    published, refused = (
+        {each.key for each in collector.trace(trace_id)["cloudscale-ingestion: send events-ingestion"].attributes}
+        for trace_id in (first, second)
+    )
+    assert "messaging.batch.message_count" in published
+    assert "messaging.batch.message_count" not in refused
+    assert "error.type" in refused
 
 
 def test_an_event_that_is_not_sampled_leaves_no_span(traced: RunningPipeline, collector: Collector) -> None:

@@ -58,9 +58,10 @@ class RequestTrace:
         self._publication.end()
 
     def end(self, *, status_code: int) -> None:
-        """The request has been answered; what was not acknowledged until now never was."""
+        """The request has been answered; what was not published until now never was."""
         if self._publication.is_recording():
-            self._publication.set_attribute("error.type", str(status_code))
+            if status_code >= 400:
+                self._publication.set_attribute("error.type", str(status_code))
             self._publication.end()
         self._request.set_attribute("http.response.status_code", status_code)
         if status_code >= 500:

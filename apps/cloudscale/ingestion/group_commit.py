@@ -60,6 +60,11 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     first_ids: Sequence[str]
     failure: BackendError | None = None
 
+    @property
+    def published(self) -> int:
+        """How many of the events this request has put in the queue."""
+        return 0 if self.failure is not None else sum(state == "new" for state in self.states)
+
 
 class _Entry:
     __slots__ = ("arrived_at", "client", "events", "future")

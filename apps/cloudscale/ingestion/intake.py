@@ -153,7 +153,7 @@ class Intake:
         # The event's own id stands in for a header that was not sent, so that client and log speak of the same thing.
         correlation_id = origin.correlation_id if request.has("x-correlation-id") else event.correlation_id
         outcome = await self._groups.submit(request.client, (event,), arrived_at=request.arrived_at)
-        if trace is not None and outcome.failure is None:
+        if trace is not None and outcome.published:
             trace.published(events=1)
         extra = answers.rate_headers(outcome.allowance, self._rates)
         problem = self._limited(outcome)
@@ -174,8 +174,8 @@ class Intake:
         parsed = parse_batch(request, body, origin, self._types, buckets=self._buckets)
         unique = _unique(parsed)
         outcome = await self._groups.submit(request.client, unique, arrived_at=request.arrived_at)
-        if trace is not None and outcome.failure is None:
-            trace.published(events=len(unique))
+        if trace is not None and outcome.published:
+            trace.published(events=outcome.published)
         extra = answers.rate_headers(outcome.allowance, self._rates)
         problem = self._limited(outcome)
         if problem is None:
