@@ -12,7 +12,6 @@ from tests.servers.redis import RedisServer, redis_server
 from tests.waiting import wait_until
 
 from cloudscale.circuit_breaker import CircuitBreaker
-from cloudscale.errors import BackendUnavailableError
 from cloudscale.limits.keys import Keys
 from cloudscale.limits.ledger import Ledger, Settlement
 
@@ -87,28 +86,14 @@ async def test_thousands_are_settled_in_one_call(book: Book) -> None:
     assert await book.in_flight() == 0
 
 
-async def test_a_replay_is_entered_again_once_however_often_it_is_tried(book: Book) -> None:
+async def test_a_dead_letter_is_remembered_with_what_counts_it(book: Book) -> None:
     ending = ended("1", "dead", "ValidationFailed")
     await book.accept(ending)
-    await book.ledger.settle([ending])
-    acceptance = ("t1", "1", "a1")
-    assert await book.ledger.reenter([acceptance]) == 1
-    assert await book.ledger.reenter([acceptance]) == 0
-    assert await book.in_flight() == 1
-    assert await book.counts(book.keys.dead_letters) == {"t1\n2024-05-01T10\nValidationFailed": 0}
-    await book.ledger.settle([ended("1")])
-    assert await book.ledger.reenter([acceptance]) == 0
-    assert await book.in_flight() == 0
 
-
-async def test_a_discarded_dead_letter_cannot_be_entered_again(book: Book) -> None:
-    ending = ended("1", "dead", "ValidationFailed")
-    await book.accept(ending)
     await book.ledger.settle([ending])
-    await book.ledger.forget_dead([])
-    await book.ledger.forget_dead([("t1", "1", "a1")])
-    assert await book.ledger.reenter([("t1", "1", "a1")]) == 0
-    assert await book.counts(book.keys.dead_letters) == {"t1\n2024-05-01T10\nValidationFailed": 1}
+
+    remembered = await book.redis.hgetall(book.keys.dead)
+    assert remembered == {ending.field.encode(): ending.counter.encode()}
 
 
 @pytest.mark.fault
@@ -121,10 +106,6 @@ async def test_settlements_wait_while_redis_is_away(server: RedisServer, book: B
         assert await book.ledger.settle([ended("3")]) == [True]
         await book.ledger.flush()
         assert book.ledger.waiting == 3
-        with pytest.raises(BackendUnavailableError, match="enter 1 dead letters"):
-            await book.ledger.reenter([("t1", "1", "a1")])
-        with pytest.raises(BackendUnavailableError, match="forget 1 dead letters"):
-            await book.ledger.forget_dead([("t1", "1", "a1")])
     finally:
         server.start()
 

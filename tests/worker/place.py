@@ -21,11 +21,10 @@ from redis.backoff import ConstantBackoff
 from tests.waiting import wait_until
 
 from cloudscale import pipeline
-from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.enrichment import Origin, enrich
 from cloudscale.event_types import EventTypes
+from cloudscale.limits.dead_letter_ledger import DeadLetterLedger
 from cloudscale.limits.keys import keys_of
-from cloudscale.limits.ledger import Ledger
 from cloudscale.queue.administration import QueueAdministration
 from cloudscale.queue.connection import open_client
 from cloudscale.queue.dead_letters import DeadLetter, DeadLetters
@@ -227,7 +226,7 @@ class Place:
     @asynccontextmanager
     async def dead_letters(self) -> AsyncIterator[DeadLetters]:
         """The dead letters, with the ledger they are entered in again."""
-        ledger = Ledger(self.cache, keys=keys_of(self.resource), breaker=forgiving_breaker())
+        ledger = DeadLetterLedger(self.cache, keys=keys_of(self.resource))
         async with DeadLetters(self.resource.spec.queue, self.settings, ledger=ledger) as letters:
             yield letters
 
@@ -250,13 +249,6 @@ class Place:
 
         await self.until(enough)
         return await alerts.find_alerts()
-
-
-def forgiving_breaker() -> CircuitBreaker:
-    """A breaker that does not open."""
-    return CircuitBreaker(
-        failure_ratio=1, window=timedelta(seconds=1), minimum_calls=100_000, open_for=timedelta(seconds=1)
-    )
 
 
 def page_view(user: str = "u1", **fields: Any) -> Document:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,9 +24,6 @@ app = typer.Typer(help="Look at dead letters, send them again, or drop them.", n
 
 Numbers = Annotated[list[int] | None, typer.Argument(help="Sequence numbers, as `dlq list` prints them.")]
 All = Annotated[bool, typer.Option("--all", help="All dead letters that are there now.")]
-
-# The commands make few calls, so the breaker that the ledger wants only has to be there.
-_BREAKER_WINDOW = timedelta(seconds=30)
 
 
 @app.command("list")
@@ -104,21 +100,13 @@ async def _discard(numbers: list[int] | None, data_directory: Path) -> int:
 
 @asynccontextmanager
 async def _open(data_directory: Path) -> AsyncIterator[DeadLetters]:
-    from redis.asyncio import Redis
-    from redis.exceptions import RedisError
-
-    from cloudscale.circuit_breaker import CircuitBreaker
-    from cloudscale.errors import BackendUnavailableError
+    from cloudscale.limits.connection import open_redis
+    from cloudscale.limits.dead_letter_ledger import DeadLetterLedger
     from cloudscale.limits.keys import keys_of
-    from cloudscale.limits.ledger import Ledger
     from cloudscale.queue.dead_letters import DeadLetters
 
     instance = find_instance(data_directory)
-    breaker = CircuitBreaker(failure_ratio=1, window=_BREAKER_WINDOW, minimum_calls=100, open_for=_BREAKER_WINDOW)
-    async with Redis.from_url(instance.settings.redis_url) as redis:
-        ledger = Ledger(redis, keys=keys_of(instance.pipeline), breaker=breaker)
+    async with open_redis(instance.settings.redis_url) as redis:
+        ledger = DeadLetterLedger(redis, keys=keys_of(instance.pipeline))
         async with DeadLetters(instance.pipeline.spec.queue, instance.settings, ledger=ledger) as letters:
-            try:
-                yield letters
-            except RedisError as error:
-                raise BackendUnavailableError(f"the ledger in Redis cannot be changed: {error}") from None
+            yield letters

@@ -50,15 +50,15 @@ def verify(
 
 async def _verify(instance: Instance, wait_seconds: float) -> Balance:
     """Verify, and again while events are in flight and there is time left."""
-    from redis.asyncio import Redis
     from redis.exceptions import RedisError
 
     from cloudscale import verification
+    from cloudscale.limits.connection import open_redis
     from cloudscale.store.events import EventStore
 
     pipeline, settings = instance.pipeline, instance.settings
     deadline = time.monotonic() + wait_seconds
-    async with Redis.from_url(settings.redis_url) as redis, EventStore(pipeline.spec.store, settings) as store:
+    async with open_redis(settings.redis_url) as redis, EventStore(pipeline.spec.store, settings) as store:
         while True:
             try:
                 balance = await verification.verify(pipeline, settings, redis=redis, store=store)

@@ -19,8 +19,9 @@ from cloudscale import metrics
 from cloudscale.dashboard import dead_letters, inspecting, overview, records, sessions, verifying
 from cloudscale.dashboard.access import TokenFile
 from cloudscale.dashboard.audit import Audit
-from cloudscale.dashboard.backends import Backends, Remembered
+from cloudscale.dashboard.backends import Backends
 from cloudscale.dashboard.collector import Collector
+from cloudscale.dashboard.remembered import Remembered
 from cloudscale.dashboard.responses import EXCEPTION_HANDLERS, JsonResponse, SecurityHeaders
 from cloudscale.dashboard.static_files import assets
 from cloudscale.limits.keys import keys_of

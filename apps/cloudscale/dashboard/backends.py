@@ -6,28 +6,26 @@ The dashboard must come up, and say what is wrong, while a backend is away.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from contextlib import AsyncExitStack
-from datetime import timedelta
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from redis.asyncio import Redis
-
-from cloudscale.circuit_breaker import CircuitBreaker
+from cloudscale.limits.connection import open_redis
+from cloudscale.limits.dead_letter_ledger import DeadLetterLedger
 from cloudscale.limits.keys import keys_of
-from cloudscale.limits.ledger import Ledger
 from cloudscale.queue.administration import QueueAdministration
 from cloudscale.queue.dead_letters import DeadLetters
 from cloudscale.store.events import EventStore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
+
+    from redis.asyncio import Redis
 
     from cloudscale.pipeline import EventPipeline
     from cloudscale.queue.administration import QueueDepth
     from cloudscale.settings import Settings
-
-REDIS_SECONDS = 2.0
 
 Client = TypeVar("Client")
 
@@ -37,12 +35,13 @@ class Lazily:
 
     def __init__(self, exits: AsyncExitStack) -> None:
         self._exits = exits
-        self._lock = asyncio.Lock()
+        # One each, so that a backend that is away holds up nobody who needs another one.
+        self._locks: defaultdict[object, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._opened: dict[object, object] = {}
 
     async def get(self, make: Callable[[], AbstractAsyncContextManager[Client]], kind: type[Client]) -> Client:
         """The client of this ``kind``, opened by ``make`` if it is not open yet."""
-        async with self._lock:
+        async with self._locks[kind]:
             if kind not in self._opened:
                 self._opened[kind] = await self._exits.enter_async_context(make())
         client = self._opened[kind]
@@ -60,9 +59,7 @@ class Backends:
         self._clients = Lazily(self._exits)
 
     async def __aenter__(self) -> Self:
-        self.redis: Redis = Redis.from_url(
-            self.settings.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS
-        )
+        self.redis: Redis = open_redis(self.settings.redis_url)
         self._exits.push_async_callback(self.redis.aclose)
         return self
 
@@ -93,39 +90,6 @@ class Backends:
         Raises:
             BackendError: the broker cannot be reached.
         """
-        ledger = Ledger(self.redis, keys=keys_of(self.resource), breaker=_never_open())
+        ledger = DeadLetterLedger(self.redis, keys=keys_of(self.resource))
         spec = self.resource.spec.queue
         return await self._clients.get(lambda: DeadLetters(spec, self.settings, ledger=ledger), DeadLetters)
-
-
-def _never_open() -> CircuitBreaker:
-    """The dashboard asks Redis rarely and shows each failure, so nothing has to be kept from it."""
-    return CircuitBreaker(
-        backend="cache",
-        failure_ratio=1.0,
-        window=timedelta(seconds=1),
-        minimum_calls=1_000_000,
-        open_for=timedelta(seconds=1),
-    )
-
-
-class Remembered:
-    """Answers of slow questions, kept for a while, each question asked once at a time."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._answers: dict[object, tuple[float, object]] = {}
-        self._locks: dict[object, asyncio.Lock] = {}
-
-    async def get(self, key: object, ask: Callable[[], Awaitable[Client]], *, fresh: bool = False) -> Client:
-        """The answer to the question ``key``, asked again when it is older than the time, or ``fresh`` is wanted."""
-        asked_at = asyncio.get_running_loop().time()
-        async with self._locks.setdefault(key, asyncio.Lock()):
-            known = self._answers.get(key)
-            # With ``fresh``, an answer that was found while waiting for the lock is fresh enough.
-            oldest = asked_at if fresh else asked_at - self._seconds
-            if known is None or known[0] < oldest:
-                known = (asyncio.get_running_loop().time(), await ask())
-                self._answers[key] = known
-        answer: Client = known[1]  # type: ignore[assignment]
-        return answer

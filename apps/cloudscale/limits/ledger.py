@@ -2,13 +2,12 @@
 
 Ingestion enters an acceptance in the ``inflight`` hash; here it is taken out, and only the call that really took it out
 counts it, so a message that is delivered again changes nothing. What stays in the hash is neither stored nor
-dead-lettered: that is what ``verify`` looks for. A dead letter is remembered until it is replayed or discarded, so that
-a replay is entered again exactly once.
+dead-lettered: that is what ``verify`` looks for. A dead letter is remembered until it is replayed or discarded (see
+:mod:`cloudscale.limits.dead_letter_ledger`), so that a replay is entered again exactly once.
 """
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +15,6 @@ import msgspec
 from redis.exceptions import RedisError
 
 from cloudscale.circuit_breaker import CircuitOpenError
-from cloudscale.errors import BackendUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,25 +52,6 @@ end
 return settled
 """
 
-# KEYS: inflight, deadletters, dead. ARGV: fields and the value to enter each with. Returns how many were entered.
-_REENTER = """
-local entered = 0
-for place = 1, #ARGV, 2 do
-  local counter = redis.call('HGET', KEYS[3], ARGV[place])
-  if counter then
-    redis.call('HDEL', KEYS[3], ARGV[place])
-    redis.call('HINCRBY', KEYS[2], counter, -1)
-    redis.call('HSET', KEYS[1], ARGV[place], ARGV[place + 1])
-    entered = entered + 1
-  end
-end
-return entered
-"""
-
-
-Acceptance = tuple[str, str, str]
-"""Tenant id, event id and acceptance token of an accepted event."""
-
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
     """How one acceptance ended.
@@ -107,7 +86,6 @@ class Ledger:
         self._keys = keys
         self._breaker = breaker
         self._settle = redis.register_script(_SETTLE)
-        self._reenter = redis.register_script(_REENTER)
         self._waiting: deque[Settlement] = deque(maxlen=WAITING_SETTLEMENTS)
 
     @property
@@ -147,33 +125,6 @@ class Ledger:
             return
         except (RedisError, OSError, TimeoutError) as error:
             self._breaker.record_failure(error)
-
-    async def reenter(self, acceptances: Sequence[Acceptance]) -> int:
-        """Put dead letters that are to be replayed back in flight; how many were not there already.
-
-        Raises:
-            BackendUnavailableError: Redis cannot be reached; nothing must be replayed then, or the balance is lost.
-        """
-        value = f"c{int(time.time() * 1000)}"
-        arguments = [text for acceptance in acceptances for text in ("\n".join(acceptance), value)]
-        keys = [self._keys.inflight, self._keys.dead_letters, self._keys.dead]
-        try:
-            return int(await self._reenter(keys=keys, args=arguments))
-        except (RedisError, OSError, TimeoutError) as error:
-            raise BackendUnavailableError(f"cannot enter {len(acceptances)} dead letters again: {error}") from error
-
-    async def forget_dead(self, acceptances: Sequence[Acceptance]) -> None:
-        """Forget dead letters that are discarded: they stay counted as dead letters for good.
-
-        Raises:
-            BackendUnavailableError: Redis cannot be reached.
-        """
-        if not acceptances:
-            return
-        try:
-            await self._redis.hdel(self._keys.dead, *map("\n".join, acceptances))
-        except (RedisError, OSError, TimeoutError) as error:
-            raise BackendUnavailableError(f"cannot forget {len(acceptances)} dead letters: {error}") from error
 
     async def _apply(self, settlements: Sequence[Settlement]) -> list[bool]:
         """Settle in one call; settling the same twice is harmless, so a lost answer is."""

@@ -37,7 +37,7 @@ Acceptance = tuple[str, str, str]
 
 
 class ReplayLedger(Protocol):
-    """What a replay needs of the ledger; :class:`cloudscale.limits.ledger.Ledger` has it."""
+    """What a replay needs of the ledger; :class:`cloudscale.limits.dead_letter_ledger.DeadLetterLedger` has it."""
 
     async def reenter(self, acceptances: Sequence[Acceptance]) -> int:
         """Put dead letters back in flight."""

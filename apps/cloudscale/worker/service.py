@@ -9,12 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
-from redis.asyncio import Redis
 
 from cloudscale import figures, metrics, tracing
 from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.errors import BackendUnavailableError
 from cloudscale.event_types import EventTypes
+from cloudscale.limits.connection import open_redis
 from cloudscale.limits.keys import keys_of
 from cloudscale.limits.ledger import Ledger
 from cloudscale.limits.velocity import VelocityWindows
@@ -53,7 +53,6 @@ T = TypeVar("T")
 LANES = 2
 """Enough that one receives and decodes while the other waits for the store; more only divide the same core."""
 
-REDIS_SECONDS = 2.0
 CONNECT_AGAIN_SECONDS = 1.0
 LOOK_SECONDS = 1.0
 
@@ -143,7 +142,7 @@ class Worker:
         """Connect to the backends and make the lanes; what is to run beside them."""
         spec, settings = self._spec, self._settings
         keys = keys_of(self._pipeline)
-        redis = Redis.from_url(settings.redis_url, socket_timeout=REDIS_SECONDS, socket_connect_timeout=REDIS_SECONDS)
+        redis = open_redis(settings.redis_url)
         exits.push_async_callback(redis.aclose)
         store = await self._patiently(lambda: exits.enter_async_context(EventStore(spec.store, settings)))
         await self._patiently(store.ensure)

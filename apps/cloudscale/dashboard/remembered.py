@@ -1,0 +1,33 @@
+"""Answers of slow questions, kept for a while."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+Answer = TypeVar("Answer")
+
+
+class Remembered:
+    """Answers of slow questions, kept for a while, each question asked once at a time."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._answers: dict[object, tuple[float, object]] = {}
+        self._locks: dict[object, asyncio.Lock] = {}
+
+    async def get(self, key: object, ask: Callable[[], Awaitable[Answer]], *, fresh: bool = False) -> Answer:
+        """The answer to the question ``key``, asked again when it is older than the time, or ``fresh`` is wanted."""
+        asked_at = asyncio.get_running_loop().time()
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            known = self._answers.get(key)
+            # With ``fresh``, an answer that was found while waiting for the lock is fresh enough.
+            oldest = asked_at if fresh else asked_at - self._seconds
+            if known is None or known[0] < oldest:
+                known = (asyncio.get_running_loop().time(), await ask())
+                self._answers[key] = known
+        answer: Answer = known[1]  # type: ignore[assignment]
+        return answer

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.servers.redis import RedisServer, redis_server
+
+from cloudscale.errors import BackendUnavailableError
+from cloudscale.limits.connection import open_redis
+from cloudscale.limits.dead_letter_ledger import DeadLetterLedger
+from cloudscale.limits.keys import Keys
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from redis.asyncio import Redis
+
+KEYS = Keys(namespace="test", name="dead-letters")
+LETTER = ("t1", "1", "a1")
+COUNTER = "t1\n2024-05-01T10\nValidationFailed"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+async def redis(server: RedisServer) -> AsyncIterator[Redis]:
+    """A Redis whose ledger knows ``LETTER`` as a dead letter."""
+    async with open_redis(server.url) as client:
+        await client.flushall()
+        await client.hset(KEYS.dead, "\n".join(LETTER), COUNTER)
+        await client.hset(KEYS.dead_letters, COUNTER, 1)
+        yield client
+
+
+async def dead_letters(redis: Redis) -> int:
+    return int(await redis.hget(KEYS.dead_letters, COUNTER) or 0)
+
+
+async def test_a_replay_is_entered_again_once_however_often_it_is_tried(redis: Redis) -> None:
+    ledger = DeadLetterLedger(redis, keys=KEYS)
+
+    assert await ledger.reenter([LETTER]) == 1
+    assert await ledger.reenter([LETTER]) == 0
+
+    assert await redis.hlen(KEYS.inflight) == 1
+    assert await dead_letters(redis) == 0
+
+
+async def test_a_discarded_dead_letter_stays_counted_and_cannot_be_entered_again(redis: Redis) -> None:
+    ledger = DeadLetterLedger(redis, keys=KEYS)
+
+    await ledger.forget_dead([])
+    await ledger.forget_dead([LETTER])
+
+    assert await ledger.reenter([LETTER]) == 0
+    assert await dead_letters(redis) == 1
+
+
+@pytest.mark.fault
+async def test_without_redis_nothing_is_replayed_or_discarded(server: RedisServer, redis: Redis) -> None:
+    ledger = DeadLetterLedger(redis, keys=KEYS)
+    server.kill()
+    try:
+        with pytest.raises(BackendUnavailableError, match="enter 1 dead letters"):
+            await ledger.reenter([LETTER])
+        with pytest.raises(BackendUnavailableError, match="forget 1 dead letters"):
+            await ledger.forget_dead([LETTER])
+    finally:
+        server.start()
