@@ -54,8 +54,8 @@ def test_a_poison_event_makes_the_alert_on_dead_letters_fire(cluster: Cluster, p
     (alert,) = firing(prometheus, DEAD_LETTERS)
     assert (alert["labels"]["namespace"], alert["labels"]["pipeline"]) == (NAMESPACE, NAME)
     assert alert["annotations"]["runbook_url"].endswith(f"{DEAD_LETTERS}.md")
-    rules = [rule for group in ask(prometheus, "rules")["groups"] for rule in group["rules"]]
-    assert {rule["health"] for rule in rules} == {"ok"}, [rule for rule in rules if rule["health"] != "ok"]
+    wait_until("every rule was evaluated", lambda: "unknown" not in rules_by_health(prometheus), seconds=60)
+    assert set(rules_by_health(prometheus)) == {"ok"}, rules_by_health(prometheus)
 
 
 def ask(prometheus: str, what: str) -> dict[str, Any]:
@@ -75,6 +75,15 @@ def firing(prometheus: str, name: str) -> list[dict[str, Any]]:
     """The alerts of that name that are firing."""
     alerts = ask(prometheus, "alerts")["alerts"]
     return [alert for alert in alerts if alert["labels"]["alertname"] == name and alert["state"] == "firing"]
+
+
+def rules_by_health(prometheus: str) -> dict[str, list[str]]:
+    """The names of the rules by what became of their evaluation: ok, err, or unknown before the first."""
+    found: dict[str, list[str]] = {}
+    for group in ask(prometheus, "rules")["groups"]:
+        for rule in group["rules"]:
+            found.setdefault(rule["health"], []).append(rule["name"])
+    return found
 
 
 def send_poison(cluster: Cluster) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,7 @@ def test_workers_and_concurrency_follow_the_queue(cluster: Cluster) -> None:
         assert metric["status"]["currentMetrics"][0]["type"] == "External"
     wait_until("the concurrency is 32 again", lambda: record(cluster, seen) == 32, seconds=300)
     assert [step for step, _ in groupby(seen)] == [32, 16, 4, 16, 32]
+    assert warned_depths(cluster) == {5000, 10_000}
     wait_stored(cluster, NAME, accepted)
 
     wait_until("no worker runs, the queue being empty", lambda: workers(cluster) == 0, seconds=180)
@@ -68,6 +70,13 @@ def test_workers_and_concurrency_follow_the_queue(cluster: Cluster) -> None:
 def workers(cluster: Cluster) -> int:
     """The worker pods that there are."""
     return len(cluster.pods(NAME, "worker"))
+
+
+def warned_depths(cluster: Cluster) -> set[int]:
+    """The thresholds that Warning events of the pipeline tell of."""
+    selector = f"--field-selector=involvedObject.name={NAME},type=Warning,reason=QueueDepth"
+    messages = [event["message"] for event in cluster.get("events", selector)["items"]]
+    return {int(depth) for message in messages for depth in re.findall(r"(\d+) or more", message)}
 
 
 def record(cluster: Cluster, seen: list[int]) -> int:
