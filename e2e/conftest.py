@@ -40,9 +40,9 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         kind_path=_path("kind"),
         kubectl_path=_path("kubectl"),
     )
-    kind.create(_config(tmp_path_factory.mktemp("kind")))
     cluster = Cluster(kind, os.environ.get("CLOUDSCALE_IMAGE", DEFAULT_IMAGE))
     try:
+        kind.create(_config(tmp_path_factory.mktemp("kind")))
         cluster.run("kubectl", "wait", "node", "--all", "--for=condition=Ready", "--timeout=180s")
         cluster.run("kind/install.sh", timeout=900)
         yield cluster
