@@ -6,12 +6,18 @@ import gzip
 import http.client
 import time
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import pytest
 from tests.ingestion.client import Client, page_view
 from tests.servers.ingestion import UNLIMITED, ingestion_server
+
+from cloudscale import metrics
+from cloudscale.event_types import EventTypes
+from cloudscale.ingestion.intake import Intake
+from cloudscale.limits.rates import Rates
+from cloudscale.pipeline import Ingestion
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
     from tests.servers.ingestion import IngestionServer
     from tests.servers.redis import RedisServer
     from tests.servers.servicebus import ServiceBusServer
+
+    from cloudscale.ingestion.group_commit import GroupCommit
 
 
 def test_an_accepted_event_is_in_the_queue_with_what_the_pipeline_knows_of_it(
@@ -340,6 +348,36 @@ def test_the_metrics_count_what_was_accepted(client: Client) -> None:
     text = client.request("GET", "/metrics").body.decode()
 
     assert f'cloudscale_events_ingested_total{{event_type="page_view",tenant_id="{tenant}"}} 7.0' in text
+
+
+def test_a_mistake_of_the_server_counts_as_an_answer_like_any_other() -> None:
+    rates = Rates(burst=1, per_second=1, window_limit=1, window_milliseconds=1000)
+    groups = cast("GroupCommit", None)  # nothing is committed here
+    intake = Intake(groups, spec=Ingestion(), rates=rates, types=EventTypes(), buckets=1)
+    before = metrics.count_of_responses()
+
+    answer = intake.failed("/api/events", correlation_id="c-1")
+
+    assert answer.status == 500
+    assert msgspec.json.decode(answer.body)["correlationId"] == "c-1"
+    assert metrics.count_of_responses() == before + 1
+
+
+def rejections(client: Client, reason: str) -> float:
+    lines = client.request("GET", "/metrics").body.decode().splitlines()
+    found = [line for line in lines if line.startswith(f'cloudscale_rejections_total{{reason="{reason}"}}')]
+    return sum(float(line.rpartition(" ")[2]) for line in found)
+
+
+def test_an_event_is_refused_for_the_same_reason_alone_and_in_a_batch(client: Client) -> None:
+    known = page_view()
+    client.post(known)
+    before = rejections(client, "conflict")
+
+    client.post({**known, "url": "https://example.com/other"})
+    client.post_batch([{**known, "url": "https://example.com/other"}])
+
+    assert rejections(client, "conflict") == before + 2
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/metrics", "/openapi.json", "/docs", "/docs.js"])

@@ -88,9 +88,17 @@ class Intake:
 
     def shed(self, problem: Problem, path: str) -> Answer:
         """The answer to a request that is not even looked at."""
+        return self._unprocessed(problem, path, correlation_id=token_hex(16))
+
+    def failed(self, path: str, *, correlation_id: str) -> Answer:
+        """The answer to a request that this program has tripped over."""
+        problem = Problem(500, "this is a mistake of the server: send the event again", "internal")
+        return self._unprocessed(problem, path, correlation_id=correlation_id)
+
+    def _unprocessed(self, problem: Problem, path: str, *, correlation_id: str) -> Answer:
         metrics.REJECTIONS.labels(problem.reason).inc()
         metrics.count_response(problem.status)
-        return answers.refusal(problem, correlation_id=token_hex(16), instance=path)
+        return answers.refusal(problem, correlation_id=correlation_id, instance=path)
 
     async def post_event(self, request: Request, read: Callable[[], Awaitable[bytes]]) -> Answer:
         """Answer a request with one event; ``read`` gets its body."""
@@ -212,9 +220,10 @@ class Intake:
                 elif repeated and state == "new" and outcome.failure is None:
                     state, first_id = "copy", first.event_id
                 answered.add(event.key_in_tenant)
-                item = self._item(index, event, answers.problem_of(state, first_id, outcome))
-                if item.problem is not None and item.status != 409:
-                    reasons[str(item.problem["type"]).rpartition(":")[2]] += 1
+                problem = answers.problem_of(state, first_id, outcome)
+                item = self._item(index, event, problem)
+                if problem is not None and problem.status != 409:
+                    reasons[problem.reason] += 1
             items.append(item)
         copies = sum(item.duplicate for item in items)
         if copies:

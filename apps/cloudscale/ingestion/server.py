@@ -122,8 +122,7 @@ class Server:
             correlation_id = token_hex(16)
             with logs.bind(correlation_id=correlation_id):
                 log.exception("a request was not answered as it should", path=path)
-            problem = Problem(500, "this is a mistake of the server: send the event again", "internal")
-            answer = refusal(problem, correlation_id=correlation_id, instance=path)
+            answer = intake.failed(path, correlation_id=correlation_id)
         finally:
             self._bodies.release(held)
         _respond(protocol, answer)
