@@ -11,10 +11,14 @@ import aiohttp
 from tests.worker.place import Place, end, page_view
 
 from cloudscale import metrics
+from cloudscale.errors import CredentialError
+from cloudscale.queue.administration import QueueAdministration
 from cloudscale.worker.http import serve
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 def run_with(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -69,6 +73,21 @@ async def test_a_worker_becomes_ready_and_stops_when_told(place: Place) -> None:
 
         await place.until(ready)
     assert "stopping" in worker.unready()
+
+
+async def test_a_worker_that_may_not_manage_the_queue_works_on_one_that_is_there(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_self: QueueAdministration) -> bool:
+        raise CredentialError("the management API refuses the credential")
+
+    monkeypatch.setattr(QueueAdministration, "ensure_queue", refuse)
+    async with place.worker() as worker:
+
+        async def ready() -> bool:
+            return worker.unready() == []
+
+        await place.until(ready)
 
 
 async def test_a_worker_that_finds_no_store_waits_for_it_and_can_be_told_to_stop(place: Place) -> None:

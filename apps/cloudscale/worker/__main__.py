@@ -10,10 +10,11 @@ import sys
 import uvloop
 
 from cloudscale import logs, pipeline
-from cloudscale.errors import ConfigurationError
+from cloudscale.errors import ConfigurationError, CredentialError
 from cloudscale.settings import Settings, read_settings
 from cloudscale.worker.service import Worker
 
+REFUSED = 1
 CONFIGURATION_ERROR = 2
 
 
@@ -27,6 +28,10 @@ def main() -> int:
     except ConfigurationError as error:
         print(f"worker cannot start: {error}", file=sys.stderr)  # noqa: T201 - a message for a person, not a log
         return CONFIGURATION_ERROR
+    except CredentialError as error:
+        # Somebody may be mending the role just now, so whoever supervises the worker is to start it again.
+        print(f"worker ended: {error}", file=sys.stderr)  # noqa: T201 - a message for a person, not a log
+        return REFUSED
     return 0
 
 

@@ -12,7 +12,7 @@ import structlog
 
 from cloudscale import figures, metrics, tracing
 from cloudscale.circuit_breaker import CircuitBreaker
-from cloudscale.errors import BackendUnavailableError
+from cloudscale.errors import BackendUnavailableError, CredentialError
 from cloudscale.event_types import EventTypes
 from cloudscale.limits.connection import open_redis
 from cloudscale.limits.keys import keys_of
@@ -92,7 +92,7 @@ class Worker:
 
         Raises:
             ConfigurationError: a connection string is missing or cannot be used.
-            CredentialError: a backend refuses the credential.
+            CredentialError: the store refuses the credential.
         """
         settings = self._settings
         async with AsyncExitStack() as exits:
@@ -147,7 +147,7 @@ class Worker:
         store = await self._patiently(lambda: exits.enter_async_context(EventStore(spec.store, settings)))
         await self._patiently(store.ensure)
         administration = await exits.enter_async_context(QueueAdministration(spec.queue, settings))
-        await self._patiently(administration.ensure_queue)
+        await self._ensure_queue(administration)
         client = await exits.enter_async_context(open_client(spec.queue, settings, retries=1))
         outbox = await exits.enter_async_context(Outbox(client, spec.queue.name))
 
@@ -202,6 +202,13 @@ class Worker:
             self._look_after_outages(ledger),
             figures.publish_every_second(redis, "worker", prefix=keys.prefix),
         ]
+
+    async def _ensure_queue(self, administration: QueueAdministration) -> None:
+        try:
+            await self._patiently(administration.ensure_queue)
+        except CredentialError as error:
+            # To send and to listen is enough where the queue is there; where it is not, the receivers say so.
+            log.warning("the queue cannot be looked up or created: it has to be there", reason=str(error))
 
     async def _patiently(self, connect: Callable[[], Awaitable[T]]) -> T:
         """Try to connect until a backend that is away is there, since all start at once and in no order.
