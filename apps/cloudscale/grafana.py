@@ -52,7 +52,7 @@ PANELS = (
     Panel("Queue", "short", (("messages", _max("queue_depth")),)),
     Panel("Dead letters", "short", (("in the queue", _max("dead_letter_depth")),), 1),
     Panel("Dead-lettered", "eps", (("{{reason}}", _rate("dead_letters_total", "reason")),)),
-    Panel("Concurrency of a worker", "short", (("events at once", _max("concurrency_limit")),)),
+    Panel("Concurrency of a worker", "short", (("messages at once", _max("concurrency_limit")),)),
     Panel("Answers", "reqps", (("{{code}}", _rate("responses_total", "code")),)),
     Panel(
         "Refused",
