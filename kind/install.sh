@@ -14,12 +14,12 @@ say "Installing the backends into namespace $namespace"
 kubectl create namespace "$namespace" --dry-run=client --output yaml | kubectl apply --server-side --filename - >/dev/null
 kubectl label --overwrite namespace "$namespace" pod-security.kubernetes.io/enforce=restricted >/dev/null
 helm upgrade --install cloudscale-backends charts/cloudscale-backends --namespace "$namespace" \
-	--set "image.repository=${image%:*},image.tag=${image##*:},podAnnotations.cloudscale\.io/image=$digest" \
+	--set-string "image.repository=${image%:*},image.tag=${image##*:},podAnnotations.cloudscale\.io/image=$digest" \
 	--set "pinTo=${CLOUDSCALE_PIN_BACKENDS_TO:-}" >/dev/null
 kind/keda.sh
 say "Installing the operator into namespace $operator_namespace"
 helm upgrade --install cloudscale charts/cloudscale --namespace "$operator_namespace" --create-namespace \
-	--set "image.repository=${image%:*},image.tag=${image##*:},podAnnotations.cloudscale\.io/image=$digest" >/dev/null
+	--set-string "image.repository=${image%:*},image.tag=${image##*:},podAnnotations.cloudscale\.io/image=$digest" >/dev/null
 
 say "Waiting for the backends and the operator"
 for name in redis servicebus cosmos; do

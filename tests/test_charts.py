@@ -243,3 +243,10 @@ def test_the_notes_say_what_loses_data(tmp_path: Path) -> None:
 )
 def test_a_wrong_value_is_refused_by_name(chart: str, value: str, complaint: str) -> None:
     assert complaint in helm("template", f"charts/{chart}", "--kube-version=1.34.0", "--set", value, fails=True)
+
+
+def test_a_hash_that_looks_like_a_number_stays_a_text() -> None:
+    # The hash of these keys begins with 362708679e742670, which YAML takes for a number.
+    keys = ("cosmos.accountKey=AAAA", "redis.password=a", "servicebus.sharedAccessKey=key1051")
+    template = find(render("cloudscale-backends", *keys), "StatefulSet", "redis")["spec"]["template"]
+    assert template["metadata"]["annotations"]["cloudscale.io/credentials"] == "362708679e742670"

@@ -28,7 +28,7 @@ labels:
   {{- toYaml . | nindent 2 }}
   {{- end }}
 annotations:
-  cloudscale.io/credentials: {{ include "backends.credentials" .root | sha256sum | trunc 16 }}
+  cloudscale.io/credentials: {{ include "backends.credentials" .root | sha256sum | trunc 16 | quote }}
   {{- with .root.Values.podAnnotations }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
