@@ -19,8 +19,10 @@ from pathlib import Path
 import requests
 
 from bench.load import write_bodies
-from bench.pipeline import ROOT, free_port, running
+from bench.pipeline import ROOT, running
 from bench.scenarios import Scenario
+from cloudscale.local.plan import LOOPBACK
+from cloudscale.local.ports import find_free_ports
 
 BASELINE = Path(__file__).resolve().parent / "results" / "guard.json"
 SCENARIO = Scenario(name="guard", title="ratio to a handler that only parses", rate=None, seconds=4)
@@ -47,7 +49,7 @@ def main() -> int:
         script = Path(folder) / "load.lua"
         write_bodies(Path(folder) / "bodies", events_per_request=1)
         script.write_text(_SCRIPT % (Path(folder) / "bodies"))
-        port = free_port()
+        (port,) = find_free_ports(LOOPBACK, 1)
         with running(SCENARIO, Path(folder)) as pipeline:
             bare = subprocess.Popen([sys.executable, "-m", "bench.bare", str(port)], cwd=ROOT)
             try:

@@ -8,7 +8,6 @@ import datetime
 import hmac
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,9 @@ from urllib.parse import quote
 import requests
 import yaml
 from azure.servicebus._base_handler import _generate_sas_token
+
+from cloudscale.local.plan import LOOPBACK
+from cloudscale.local.ports import find_free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,14 +110,14 @@ def running(scenario: Scenario, directory: Path) -> Iterator[RunningPipeline]:
         resource["spec"].setdefault(part, {}).update(value)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "pipeline.yaml").write_text(yaml.safe_dump(resource))
-    port, dashboard_port = free_port(), free_port()
+    port, dashboard_port = find_free_ports(LOOPBACK, 2)
     command = [str(Path(sys.executable).with_name("cloudscale")), "run", str(directory / "pipeline.yaml"), "--quiet"]
     command += ["--data-dir", str(directory / "data"), "--port", str(port), "--dashboard-port", str(dashboard_port)]
     command += ["--ingestion-processes", str(scenario.ingestion_processes), "--workers", str(scenario.workers)]
     with (directory / "run.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        url = f"http://127.0.0.1:{port}"
+        url = f"http://{LOOPBACK}:{port}"
         _wait_ready(url, process, directory / "run.log")
         yield RunningPipeline(directory / "data", url)
     finally:
@@ -133,14 +135,6 @@ def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"the pipeline did not become ready: {log.read_text()}")
         time.sleep(0.2)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _children(process_id: int) -> list[int]:

@@ -27,7 +27,6 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bench.load import write_bodies
-from bench.pipeline import free_port
 from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.enrichment import Enriched, Origin, enrich
 from cloudscale.event_types import EventTypes
@@ -37,6 +36,8 @@ from cloudscale.limits.keys import Keys
 from cloudscale.limits.ledger import Ledger, Settlement
 from cloudscale.limits.rates import Rates
 from cloudscale.limits.velocity import Sighting, VelocityWindows
+from cloudscale.local.plan import LOOPBACK
+from cloudscale.local.ports import find_free_ports
 from cloudscale.local.redis_server import configuration, find_program
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ MICROSECONDS = 1_000_000
 @contextmanager
 def server(directory: Path) -> Iterator[tuple[str, int]]:
     """Run the server with its data in ``directory``; its URL and process id."""
-    port = free_port()
+    (port,) = find_free_ports(LOOPBACK, 1)
     file = directory / "redis.conf"
     file.write_text(configuration(port=port, password="bench", directory=directory))  # noqa: S106 - of this run only
     process = subprocess.Popen([str(find_program()), str(file)], stdout=subprocess.DEVNULL)

@@ -45,6 +45,14 @@ def test_a_busy_port_is_refused_before_anything_starts(command: Command, tmp_pat
     )
 
 
+def test_one_port_for_two_servers_is_refused(command: Command, tmp_path: Path) -> None:
+    ports = ("--port", "28080", "--dashboard-port", "28080")
+    result = command("run", str(EXAMPLE), "--data-dir", str(tmp_path / "data"), *ports)
+
+    assert result.returncode == 2
+    assert "--port and --dashboard-port are both 28080" in result.stderr
+
+
 @pytest.mark.fault
 @pytest.mark.timeout(240)
 def test_accepted_events_outlive_a_killed_supervisor_and_nothing_else_does(tmp_path: Path, command: Command) -> None:

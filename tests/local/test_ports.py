@@ -15,6 +15,11 @@ def test_free_ports_are_different_and_below_the_range_of_outgoing_connections() 
     assert max(ports) < 32768
 
 
+def test_ports_that_others_are_about_to_take_are_left_to_them() -> None:
+    besides = range(20_000, 26_000)
+    assert set(find_free_ports("127.0.0.1", 20, besides=besides)).isdisjoint(besides)
+
+
 def test_a_port_that_somebody_listens_on_is_not_free() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert not is_free("127.0.0.1", server.getsockname()[1])

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import random
 import socket
+from typing import TYPE_CHECKING
 
 from cloudscale.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 # Below the range that Linux takes outgoing ports from (32768 and up): a client that reconnects to a dead backend
 # could otherwise be given the backend's own port as its source, connect to itself and keep the port taken.
@@ -27,15 +31,15 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def find_free_ports(host: str, count: int) -> list[int]:
-    """Different ports of ``host`` that are free now.
+def find_free_ports(host: str, count: int, *, besides: Collection[int] = ()) -> list[int]:
+    """Different ports of ``host`` that are free now; none of ``besides``, which others are about to take.
 
     Raises:
         ConfigurationError: not enough of them were found.
     """
     found: list[int] = []
     for port in random.sample(range(_FIRST_PORT, _LAST_PORT + 1), _TRIES):
-        if is_free(host, port):
+        if port not in besides and is_free(host, port):
             found.append(port)
         if len(found) == count:
             return found

@@ -59,6 +59,10 @@ def run(options: RunOptions, display: Display) -> None:
         _require_same_pipeline(directory, pipeline)
         require_free(options.host, options.port, purpose="ingestion", option="--port")
         if pipeline.spec.dashboard.enabled:
+            if options.port == options.dashboard_port:
+                raise ConfigurationError(
+                    f"--port and --dashboard-port are both {options.port}: give one of them another number"
+                )
             require_free(options.host, options.dashboard_port, purpose="the dashboard", option="--dashboard-port")
         options = dataclasses.replace(options, data_directory=directory.path)
         layout = prepare(directory, options)
@@ -67,7 +71,9 @@ def run(options: RunOptions, display: Display) -> None:
 
 def prepare(directory: DataDirectory, options: RunOptions) -> Layout:
     """Choose ports, and make the keys and files that the processes expect to find in the directory."""
-    redis, broker, management, store, *workers = find_free_ports(LOOPBACK, 4 + options.workers)
+    redis, broker, management, store, *workers = find_free_ports(
+        LOOPBACK, 4 + options.workers, besides=(options.port, options.dashboard_port)
+    )
     ports = Ports(redis=redis, broker=broker, management=management, store=store, workers=tuple(workers))
     keys = Secrets(
         redis_password=directory.secret("redis", make=lambda: secrets.token_urlsafe(32)).read_text(),
