@@ -30,7 +30,7 @@ from cloudscale.tasks import cancel_and_wait, gather_all, start_task
 from cloudscale.units import parse_duration
 
 if TYPE_CHECKING:
-    from cloudscale.pipeline import EventPipeline
+    from cloudscale.pipeline import EventPipeline, RateLimits
     from cloudscale.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -74,14 +74,7 @@ class IngestionService:
         Raises:
             ConfigurationError: a connection string is missing or cannot be used.
         """
-        ingestion = self._spec.ingestion
-        rates = Rates(
-            burst=ingestion.rate_limits.per_client.burst,
-            per_second=ingestion.rate_limits.per_client.per_second,
-            window_limit=ingestion.rate_limits.global_.limit,
-            window_milliseconds=round(parse_duration(ingestion.rate_limits.global_.window).total_seconds() * 1000),
-        )
-        keys = keys_of(self._pipeline)
+        keys, rates = keys_of(self._pipeline), rates_of(self._spec.ingestion.rate_limits)
         self._redis = Redis.from_url(
             self._settings.redis_url,
             socket_timeout=REDIS_SECONDS,
@@ -90,13 +83,6 @@ class IngestionService:
             retry=Retry(NoBackoff(), 0),
         )
         self._resources.push_async_callback(self._redis.aclose)
-        admission = Admission(
-            self._redis,
-            keys=keys,
-            rates=rates,
-            idempotency_ms=round(parse_duration(ingestion.idempotency.time_to_live).total_seconds() * 1000),
-            breaker=self._cache,
-        )
         self._administration = await self._resources.enter_async_context(
             QueueAdministration(self._spec.queue, self._settings)
         )
@@ -107,28 +93,22 @@ class IngestionService:
             for _ in range(GROUPS_IN_FLIGHT)
         ]
         self._resources.push_async_callback(self._disconnect)
+        idempotency = parse_duration(self._spec.ingestion.idempotency.time_to_live)
         groups = await self._resources.enter_async_context(
             GroupCommit(
-                admission,
+                Admission(
+                    self._redis,
+                    keys=keys,
+                    rates=rates,
+                    idempotency_ms=round(idempotency.total_seconds() * 1000),
+                    breaker=self._cache,
+                ),
                 self._senders,
                 breaker=self._broker,
                 events_per_message=self._spec.queue.events_per_message,
             )
         )
-        # The bound is the replica's, which its processes share.
-        share = max(1, ingestion.shed_above.in_flight // self._settings.processes)
-        shedding = msgspec.structs.replace(ingestion.shed_above, in_flight=share)
-        traces = tracing.start(self._pipeline, "ingestion")
-        if traces is not None:
-            self._resources.push_async_callback(asyncio.to_thread, traces.close)
-        self.intake = Intake(
-            groups,
-            spec=msgspec.structs.replace(ingestion, shed_above=shedding),
-            rates=rates,
-            types=EventTypes(self._spec.event_types),
-            buckets=self._spec.store.partition_buckets,
-            tracing=traces,
-        )
+        self.intake = self._intake_of(groups, rates=rates)
         self._tasks = [
             start_task(self._connect(), name="connect"),
             start_task(self._watch_depth(), name="queue-depth"),
@@ -136,6 +116,23 @@ class IngestionService:
             start_task(self.request_rate.sample_every_second(), name="request-rate"),
             start_task(figures.publish_every_second(self._redis, "ingestion", prefix=keys.prefix), name="figures"),
         ]
+
+    def _intake_of(self, groups: GroupCommit, *, rates: Rates) -> Intake:
+        ingestion = self._spec.ingestion
+        # The bound is the replica's, which its processes share.
+        share = max(1, ingestion.shed_above.in_flight // self._settings.processes)
+        shedding = msgspec.structs.replace(ingestion.shed_above, in_flight=share)
+        traces = tracing.start(self._pipeline, "ingestion")
+        if traces is not None:
+            self._resources.push_async_callback(asyncio.to_thread, traces.close)
+        return Intake(
+            groups,
+            spec=msgspec.structs.replace(ingestion, shed_above=shedding),
+            rates=rates,
+            types=EventTypes(self._spec.event_types),
+            buckets=self._spec.store.partition_buckets,
+            tracing=traces,
+        )
 
     def announce_stop(self) -> None:
         """Turn unready, so that no new requests are sent here; those that still come are answered as always."""
@@ -206,3 +203,13 @@ class IngestionService:
                 self._cache_was_there = True
                 metrics.CACHE_AVAILABLE.set(1)
             await asyncio.sleep(PING_INTERVAL_SECONDS)
+
+
+def rates_of(limits: RateLimits) -> Rates:
+    """The limits that the resource sets, with the window in milliseconds."""
+    return Rates(
+        burst=limits.per_client.burst,
+        per_second=limits.per_client.per_second,
+        window_limit=limits.global_.limit,
+        window_milliseconds=round(parse_duration(limits.global_.window).total_seconds() * 1000),
+    )
