@@ -25,7 +25,7 @@ from cloudscale.queue.connection import open_client, translated
 from cloudscale.units import parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from azure.servicebus import ServiceBusSubQueue
     from azure.servicebus.aio import ServiceBusClient
@@ -129,25 +129,16 @@ async def verify(
     """
     now = time.time()
     before = restricted(await read_ledger(redis, keys_of(resource)), scope.tenants)
-    first_hour = _first_hour(resource, now, scope.since)
+    first_hour = _first_hour(resource, now=now, since=scope.since)
     hours = sorted(hour for hour in _all_hours(before) if hour[1] >= first_hour)
     persisted = await store.count_by_tenant_and_hour(hours)
     after = restricted(await read_ledger(redis, keys_of(resource)), scope.tenants)
 
-    remaining = {(each.tenant_id, each.event_id, each.token) for each in after.in_flight}
-    stale = sorted(
-        (
-            each
-            for each in before.in_flight
-            if each.received_at < now - scope.stale_after.total_seconds()
-            and (each.tenant_id, each.event_id, each.token) in remaining
-        ),
-        key=lambda each: each.received_at,
-    )
+    stale = _stale(before, after, received_before=now - scope.stale_after.total_seconds())
     stale_acknowledged = [each for each in stale if each.acknowledged]
     absent = await _not_in_store(store, stale_acknowledged[:LOOKED_UP])
     stored_yet_unsettled = set(stale_acknowledged[:LOOKED_UP]) - set(absent)
-    found, complete = await _look_through_queues(resource, settings, absent)
+    found, complete = await _look_through_queues(resource, settings, wanted=absent)
     missing = [each for each in absent if (each.event_id, each.token) not in found] if complete else []
     # What the store has is counted there; what nobody has is the difference.
     counted_elsewhere = stored_yet_unsettled | set(missing)
@@ -158,8 +149,7 @@ async def verify(
         hours=_balances(
             _without(before, counted_elsewhere),
             _without(after, counted_elsewhere),
-            persisted,
-            hours,
+            persisted={hour: persisted.get(hour, 0) for hour in hours},
             missing=Counter(each.hour for each in missing),
         ),
         moving=young or before.accepted != after.accepted or _settlements(before) != _settlements(after),
@@ -171,7 +161,20 @@ async def verify(
     )
 
 
-def _first_hour(resource: EventPipeline, now: float, since: timedelta | None) -> str:
+def _stale(before: LedgerReading, after: LedgerReading, *, received_before: float) -> list[Acceptance]:
+    """What was in flight at both readings and was received long ago, the oldest first."""
+    remaining = {(each.tenant_id, each.event_id, each.token) for each in after.in_flight}
+    return sorted(
+        (
+            each
+            for each in before.in_flight
+            if each.received_at < received_before and (each.tenant_id, each.event_id, each.token) in remaining
+        ),
+        key=lambda each: each.received_at,
+    )
+
+
+def _first_hour(resource: EventPipeline, *, now: float, since: timedelta | None) -> str:
     """The earliest hour whose events must all be in the store still."""
     bounds = [since] if since is not None else []
     if kept := parse_duration(resource.spec.store.time_to_live):
@@ -197,12 +200,11 @@ def _without(ledger: LedgerReading, entries: set[Acceptance]) -> LedgerReading:
 def _balances(
     before: LedgerReading,
     after: LedgerReading,
-    persisted: Mapping[Hour, int],
-    hours: Iterable[Hour],
     *,
+    persisted: Mapping[Hour, int],
     missing: Mapping[Hour, int],
 ) -> list[HourBalance]:
-    """The balance of each hour, from the ledger before and after the store was asked.
+    """The balance of each hour that ``persisted`` has, from the ledger before and after the store was asked.
 
     Whatever the first reading has as accepted and not in flight was settled before the store was asked, so what the
     store, the duplicates and the dead letters do not account for by then is lost: that is the least difference. The
@@ -211,8 +213,7 @@ def _balances(
     in_flight_before = Counter(each.hour for each in before.in_flight)
     in_flight_after = Counter(each.hour for each in after.in_flight)
     balances = []
-    for hour in hours:
-        stored = persisted.get(hour, 0)
+    for hour, stored in persisted.items():
         settled = [
             ledger.duplicates.get(hour, 0) + ledger.dead_letters.get(hour, 0) + stored for ledger in (before, after)
         ]
@@ -244,7 +245,7 @@ async def _not_in_store(store: EventStore, acceptances: list[Acceptance]) -> lis
 
 
 async def _look_through_queues(
-    resource: EventPipeline, settings: Settings, wanted: list[Acceptance]
+    resource: EventPipeline, settings: Settings, *, wanted: list[Acceptance]
 ) -> tuple[set[tuple[str, str]], bool]:
     """Which of the acceptances, as ``(event id, token)``, wait in the queue or its dead letters.
 
@@ -259,29 +260,34 @@ async def _look_through_queues(
     complete = True
     async with open_client(resource.spec.queue, settings) as client:
         for sub_queue in (None, ServiceBusSubQueue.DEAD_LETTER):
-            complete &= await _peek(client, resource.spec.queue.name, sub_queue, looked_for, found)
+            looked_through, there = await _peek(
+                client, resource.spec.queue.name, sub_queue=sub_queue, looked_for=looked_for - found
+            )
+            complete &= looked_through
+            found |= there
     return found, complete or found == looked_for
 
 
 async def _peek(
     client: ServiceBusClient,
     queue: str,
+    *,
     sub_queue: ServiceBusSubQueue | None,
     looked_for: set[tuple[str, str]],
-    found: set[tuple[str, str]],
-) -> bool:
-    """Add to ``found`` what the (sub-)queue holds of ``looked_for``; False when there was too much to look through."""
+) -> tuple[bool, set[tuple[str, str]]]:
+    """What the (sub-)queue holds of ``looked_for``, after False when there was too much to look through."""
+    found: set[tuple[str, str]] = set()
     with translated("look through the queue"):
         async with client.get_queue_receiver(queue, sub_queue=sub_queue) as receiver:
             next_number = 1
             for _ in range(PEEKED_MESSAGES // _PEEK_AT_ONCE):
                 messages = await receiver.peek_messages(_PEEK_AT_ONCE, sequence_number=next_number)
                 if not messages or found == looked_for:
-                    return True
+                    return True, found
                 for message in messages:
                     found |= looked_for & _tokens(b"".join(message.body))
                 next_number = (messages[-1].sequence_number or 0) + 1
-    return False
+    return False, found
 
 
 def _tokens(body: bytes) -> set[tuple[str, str]]:

@@ -12,7 +12,6 @@ FINALIZER = f"{GROUP}/drain"
 INGESTION = "ingestion"
 WORKER = "worker"
 DASHBOARD = "dashboard"
-ROLES = (INGESTION, WORKER, DASHBOARD)
 
 PIPELINE_LABEL = f"{GROUP}/pipeline"
 COMPONENT_LABEL = "app.kubernetes.io/component"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Self
 
+import structlog
 from azure.servicebus.exceptions import MessageSizeExceededError
 
 from cloudscale.queue.connection import translated
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from azure.servicebus import ServiceBusMessage
     from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 
-SEND_SECONDS = 30
+log = structlog.get_logger(__name__)
+
+SEND_SECONDS = 30.0
+CLOSE_SECONDS = 2.0
 
 
 class Outbox:
@@ -31,9 +35,13 @@ class Outbox:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._sender is not None:
-            with translated("close a sender"):
+        if self._sender is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
                 await self._sender.close()
+        except Exception as error:  # the SDK raises whatever its socket does, and what was sent is acknowledged
+            log.debug("a sender was not closed in order", queue=self._queue, reason=str(error))
 
     async def send(self, messages: Sequence[ServiceBusMessage]) -> None:
         """Send the messages; they are all acknowledged when this returns.

@@ -43,6 +43,9 @@ from cloudscale.worker.writing import EventWriter
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
+    from redis.asyncio import Redis
+
+    from cloudscale.limits.keys import Keys
     from cloudscale.pipeline import EventPipeline
     from cloudscale.settings import Settings
 
@@ -150,14 +153,6 @@ class Worker:
         await self._ensure_queue(administration)
         client = await exits.enter_async_context(open_client(spec.queue, settings, retries=1))
         outbox = await exits.enter_async_context(Outbox(client, spec.queue.name))
-
-        velocity = spec.processing.fraud.velocity
-        windows = VelocityWindows(
-            redis,
-            key=lambda address: keys.velocity + address,
-            window=parse_duration(velocity.window),
-            breaker=self._cache_breaker,
-        )
         traces = tracing.start(self._pipeline, "worker")
         if traces is not None:
             exits.push_async_callback(asyncio.to_thread, traces.close)
@@ -165,7 +160,7 @@ class Worker:
         exits.push_async_callback(ledger.flush)
         processor = Processor(
             validate=EventTypes(spec.event_types).problem_of,
-            velocity=VelocityRule(windows, limit=velocity.limit, window=parse_duration(velocity.window)),
+            velocity=self._velocity_rule(redis, keys=keys),
             writer=EventWriter(store, self._persistence),
             persistence=self._persistence,
             alerts=AlertStore(store),
@@ -202,6 +197,14 @@ class Worker:
             self._look_after_outages(ledger),
             figures.publish_every_second(redis, "worker", prefix=keys.prefix),
         ]
+
+    def _velocity_rule(self, redis: Redis, *, keys: Keys) -> VelocityRule:
+        velocity = self._spec.processing.fraud.velocity
+        window = parse_duration(velocity.window)
+        windows = VelocityWindows(
+            redis, key=lambda address: keys.velocity + address, window=window, breaker=self._cache_breaker
+        )
+        return VelocityRule(windows, limit=velocity.limit, window=window)
 
     async def _ensure_queue(self, administration: QueueAdministration) -> None:
         try:
