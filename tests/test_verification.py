@@ -50,9 +50,11 @@ class Place:
         """Count acceptances, as ingestion does when Redis is back after an outage."""
         await self.redis.hincrby(keys_of(self.resource).accepted, f"{tenant}\n{hour(at)}\n{UNNAMED}", count)
 
-    async def hold(self, event_id: str, *, tenant: str = "contoso", at: float = LONG_AGO, state: str = "c") -> None:
-        """Enter an acceptance in flight."""
-        field = f"{tenant}\n{event_id}\n{event_id}-token"
+    async def hold(
+        self, event_id: str, *, tenant: str = "contoso", at: float = LONG_AGO, state: str = "c", token: str = ""
+    ) -> None:
+        """Enter an acceptance in flight, that of :func:`document` unless ``token`` is another one's."""
+        field = f"{tenant}\n{event_id}\n{token or event_id + '-token'}"
         await self.redis.hset(keys_of(self.resource).inflight, field, f"{state}{round(at * 1000)}")
 
     async def persist(self, *event_ids: str, tenant: str = "contoso", at: float = LONG_AGO) -> None:
@@ -229,6 +231,39 @@ async def test_an_event_that_is_stored_and_not_settled_yet_is_counted_once(place
 
     assert balance.total("in_flight") == 0
     assert balance.total("difference") == 0
+    assert balance.lost == 0
+
+
+async def test_a_copy_that_waits_while_the_first_is_stored_is_no_loss(place: Place) -> None:
+    await place.accept("a", "a")
+    await place.persist("a")
+    await place.hold("a", token="another-token")
+
+    balance = await place.verify()
+
+    assert balance.lost == 0
+    assert balance.total("in_flight") == 1
+
+
+@pytest.mark.parametrize("step", ["count_by_tenant_and_hour", "_look_through_queues"])
+async def test_an_event_that_is_stored_meanwhile_is_no_loss(
+    place: Place, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    await place.accept("late")
+    await place.hold("late")
+    owner = EventStore if hasattr(EventStore, step) else verification
+    original = getattr(owner, step)
+
+    async def while_a_worker_stores_it(*arguments: Any, **named: Any) -> Any:
+        found = await original(*arguments, **named)
+        await place.persist("late")
+        return found
+
+    monkeypatch.setattr(owner, step, while_a_worker_stores_it)
+
+    balance = await place.verify()
+
+    assert balance.missing == []
     assert balance.lost == 0
 
 

@@ -2,8 +2,9 @@
 
 For each tenant and hour of ``receivedAt``, accepted = persisted + duplicates + dead letters + in flight. Persisted
 comes from queries on the store, the others from the ledger in Redis. An acceptance that stays in flight for long is
-looked up in the store and, if it is not there, in the queue; one that is in neither is missing, and is named. An event
-that was reserved but never acknowledged got no 202, so it is not lost, whatever became of it.
+looked up in the store, then in the queue, and once more in the store, where it may have gone meanwhile; one that is in
+neither is missing, and is named. An event that was reserved but never acknowledged got no 202, so it is not lost,
+whatever became of it.
 
 What was accepted while Redis was away is in the ledger by number only. The store's count proves it stored like the
 rest; where it does not, these events cannot be named, and nobody can say whether they wait in the queue, became dead
@@ -131,15 +132,24 @@ async def verify(
     before = restricted(await read_ledger(redis, keys_of(resource)), scope.tenants)
     first_hour = _first_hour(resource, now=now, since=scope.since)
     hours = sorted(hour for hour in _all_hours(before) if hour[1] >= first_hour)
+    stale = _stale(before, received_before=now - scope.stale_after.total_seconds())
+    acknowledged = [each for each in stale if each.acknowledged]
+    # Asked before the store counts: what is here must be in the count, too.
+    looked_up = acknowledged[:LOOKED_UP]
+    known = await store.acceptances(map(_event_of, looked_up))
     persisted = await store.count_by_tenant_and_hour(hours)
     after = restricted(await read_ledger(redis, keys_of(resource)), scope.tenants)
 
-    stale = _stale(before, after, received_before=now - scope.stale_after.total_seconds())
-    stale_acknowledged = [each for each in stale if each.acknowledged]
-    absent = await _not_in_store(store, stale_acknowledged[:LOOKED_UP])
-    stored_yet_unsettled = set(stale_acknowledged[:LOOKED_UP]) - set(absent)
+    stored_yet_unsettled = {each for each in looked_up if each.token in known.get(_event_of(each), ())}
+    remaining = set(map(_identity, after.in_flight))
+    # Of an event that is stored, another acceptance is a copy: it waits for the worker that will find it out.
+    absent = [each for each in looked_up if _event_of(each) not in known and _identity(each) in remaining]
     found, complete = await _look_through_queues(resource, settings, wanted=absent)
-    missing = [each for each in absent if (each.event_id, each.token) not in found] if complete else []
+    nowhere = [each for each in absent if (each.event_id, each.token) not in found]
+    # Events go from the queue to the store: one that left the queue before it was looked through is there by now.
+    stored_since = await store.acceptances(map(_event_of, nowhere))
+    nowhere = [each for each in nowhere if _event_of(each) not in stored_since]
+    missing = nowhere if complete else []
     # What the store has is counted there; what nobody has is the difference.
     counted_elsewhere = stored_yet_unsettled | set(missing)
     unpersisted = [each for each in before.in_flight if each.acknowledged and each not in stored_yet_unsettled]
@@ -154,24 +164,24 @@ async def verify(
         ),
         moving=young or before.accepted != after.accepted or _settlements(before) != _settlements(after),
         missing=missing,
-        reserved=[each for each in stale if not each.acknowledged],
+        reserved=[each for each in stale if not each.acknowledged and _identity(each) in remaining],
         oldest_unpersisted=min(unpersisted, key=lambda each: each.received_at, default=None),
-        unsearched=(0 if complete else len([each for each in absent if (each.event_id, each.token) not in found]))
-        + max(0, len(stale_acknowledged) - LOOKED_UP),
+        unsearched=(0 if complete else len(nowhere)) + max(0, len(acknowledged) - LOOKED_UP),
     )
 
 
-def _stale(before: LedgerReading, after: LedgerReading, *, received_before: float) -> list[Acceptance]:
-    """What was in flight at both readings and was received long ago, the oldest first."""
-    remaining = {(each.tenant_id, each.event_id, each.token) for each in after.in_flight}
-    return sorted(
-        (
-            each
-            for each in before.in_flight
-            if each.received_at < received_before and (each.tenant_id, each.event_id, each.token) in remaining
-        ),
-        key=lambda each: each.received_at,
-    )
+def _stale(ledger: LedgerReading, *, received_before: float) -> list[Acceptance]:
+    """What is in flight and was received long ago, the oldest first."""
+    stale = (each for each in ledger.in_flight if each.received_at < received_before)
+    return sorted(stale, key=lambda each: each.received_at)
+
+
+def _event_of(acceptance: Acceptance) -> tuple[str, str]:
+    return acceptance.tenant_id, acceptance.event_id
+
+
+def _identity(acceptance: Acceptance) -> tuple[str, str, str]:
+    return acceptance.tenant_id, acceptance.event_id, acceptance.token
 
 
 def _first_hour(resource: EventPipeline, *, now: float, since: timedelta | None) -> str:
@@ -235,13 +245,6 @@ def _balances(
             )
         )
     return balances
-
-
-async def _not_in_store(store: EventStore, acceptances: list[Acceptance]) -> list[Acceptance]:
-    if not acceptances:
-        return []
-    stored = await store.existing_ids((each.tenant_id, each.event_id) for each in acceptances)
-    return [each for each in acceptances if (each.tenant_id, each.event_id) not in stored]
 
 
 async def _look_through_queues(

@@ -131,10 +131,11 @@ async def test_events_are_counted_by_tenant_and_hour(store: EventStore) -> None:
     assert await store.count_by_tenant_and_hour(hours) == dict(zip(hours, [2, 1, 1, 0], strict=True))
 
 
-async def test_existing_ids_are_told_from_missing_ones_over_many_queries(store: EventStore) -> None:
-    await store.create_events([document(str(number)) for number in range(250)])
+async def test_stored_events_are_told_from_missing_ones_over_many_queries(store: EventStore) -> None:
+    documents = [document(str(number)) for number in range(250)]
+    await store.create_events(documents)
     asked = [("t1", str(number)) for number in range(500)] + [("t2", "1")]
-    assert await store.existing_ids(asked) == {("t1", str(number)) for number in range(250)}
+    assert await store.acceptances(asked) == {("t1", each["id"]): {each["acceptance"]} for each in documents}
 
 
 async def test_an_event_that_is_not_there_is_none(store: EventStore) -> None:

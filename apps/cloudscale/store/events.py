@@ -187,18 +187,18 @@ class EventStore:
         counts = await gather_all(map(one, pairs))
         return dict(zip(pairs, counts, strict=True))
 
-    async def existing_ids(self, events: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Those of the ``(tenant id, event id)`` pairs that are stored."""
+    async def acceptances(self, events: Iterable[tuple[str, str]]) -> dict[tuple[str, str], set[str]]:
+        """The acceptance tokens that the ``(tenant id, event id)`` pairs are stored with; those stored only."""
         by_tenant: dict[str, list[str]] = {}
         for tenant_id, event_id in events:
             by_tenant.setdefault(tenant_id, []).append(event_id)
-        found: set[tuple[str, str]] = set()
+        found: dict[tuple[str, str], set[str]] = {}
         for tenant_id, ids in by_tenant.items():
             for start in range(0, len(ids), IDS_PER_QUERY):
                 condition, parameters = one_of("c.id", ids[start : start + IDS_PER_QUERY])
-                query = f"SELECT VALUE c.id FROM c WHERE c.tenantId = @tenant AND {condition}"  # noqa: S608 - names only
-                rows = await self._query(query, {**parameters, "@tenant": tenant_id})
-                found.update((tenant_id, event_id) for event_id in rows)
+                query = f"SELECT c.id, c.acceptance FROM c WHERE c.tenantId = @tenant AND {condition}"  # noqa: S608 - names
+                for row in await self._query(query, {**parameters, "@tenant": tenant_id}):
+                    found.setdefault((tenant_id, row["id"]), set()).add(row.get("acceptance", ""))
         return found
 
     async def purchases(self, partition_key: str, *, users: Sequence[str], since: str, until: str) -> list[Document]:
