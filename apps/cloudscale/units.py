@@ -1,8 +1,7 @@
 """The units a resource is written in: durations like ``500ms`` or ``1h30m``, quantities like ``5Gi``.
 
-The grammar of durations is that of Go
-and Kubernetes (``time.ParseDuration`` without signs and sub-millisecond units), so that the same text means the same
-to ``kubectl``, to CEL's ``duration()`` and to KEDA.
+The grammar of durations is that of Go and Kubernetes (``time.ParseDuration`` without signs and sub-millisecond units),
+so that the same text means the same to ``kubectl``, to CEL's ``duration()`` and to KEDA.
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ from cloudscale.dashboard.responses import JsonResponse, RefusedError
 from cloudscale.dashboard.sessions import actor_of, viewer_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.requests import Request
     from starlette.responses import Response
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 SHOWN = 200
 LISTED_AT_ONCE = 200
+NAMED = 50
+"""Sequence numbers in one entry of the audit record."""
 
 
 class Choice(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -67,7 +71,7 @@ async def _act(request: Request, act: Act) -> Response:
         raise RefusedError(400, "Name the dead letters as sequenceNumbers, or say all, and not both.")
     letters: DeadLetters = await request.app.state.backends.dead_letters()
     numbers = await _permitted(letters, viewer, choice)
-    what = "all dead letters" if numbers is None else ", ".join(map(str, numbers[:50]))
+    what = _named(numbers)
     audit: Audit = request.app.state.audit
     # An act that cannot be recorded is not done.
     await audit.record(who=viewer.name, act=act, what=what, outcome="asked for")
@@ -79,6 +83,14 @@ async def _act(request: Request, act: Act) -> Response:
         raise
     await audit.record(who=viewer.name, act=act, what=what, outcome=f"{done} done")
     return JsonResponse({"done": done})
+
+
+def _named(numbers: Sequence[int] | None) -> str:
+    """The dead letters as the audit record names them."""
+    if numbers is None:
+        return "all dead letters"
+    more = len(numbers) - NAMED
+    return ", ".join(map(str, numbers[:NAMED])) + (f" and {more} more" if more > 0 else "")
 
 
 async def _permitted(letters: DeadLetters, viewer: Viewer, choice: Choice) -> list[int] | None:

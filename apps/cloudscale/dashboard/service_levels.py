@@ -40,23 +40,42 @@ def service_levels(tallies: Iterable[Tally]) -> list[ServiceLevel]:
         processed_in_time += tally.processed_in_time
         dead += tally.dead_lettered
     return [
-        _level("availability", "Availability", "99.9 % of requests not answered 5xx", 0.999, requests, failed),
         _level(
-            "ingestion", "Ingestion speed", "99 % of events answered within 200 ms", 0.99, ingested, ingested - in_time
+            name="availability",
+            title="Availability",
+            objective="99.9 % of requests not answered 5xx",
+            target=0.999,
+            total=requests,
+            bad=failed,
         ),
         _level(
-            "processing",
-            "Processing speed",
-            "99 % of events stored within 2 s",
-            0.99,
-            processed,
-            processed - processed_in_time,
+            name="ingestion",
+            title="Ingestion speed",
+            objective="99 % of events answered within 200 ms",
+            target=0.99,
+            total=ingested,
+            bad=ingested - in_time,
         ),
-        _level("errors", "Errors", "Less than 0.1 % of events dead-lettered", 0.999, processed + dead, dead),
+        _level(
+            name="processing",
+            title="Processing speed",
+            objective="99 % of events stored within 2 s",
+            target=0.99,
+            total=processed,
+            bad=processed - processed_in_time,
+        ),
+        _level(
+            name="errors",
+            title="Errors",
+            objective="Less than 0.1 % of events dead-lettered",
+            target=0.999,
+            total=processed + dead,
+            bad=dead,
+        ),
     ]
 
 
-def _level(name: str, title: str, objective: str, target: float, total: float, bad: float) -> ServiceLevel:
+def _level(*, name: str, title: str, objective: str, target: float, total: float, bad: float) -> ServiceLevel:
     bad = max(0.0, bad)
     allowed = (1 - target) * total
     return ServiceLevel(

@@ -119,31 +119,33 @@ class Intake:
                 origin = msgspec.structs.replace(origin, traceparent=trace.traceparent if trace else None)
             answer = await take(request, await read(), origin, trace)
         except Refused as refused:
-            answer = await self._refused(request, refused.problem, correlation_id)
+            answer = await self._refused(request, refused.problem, correlation_id=correlation_id)
         except CircuitOpenError as error:
             problem = answers.unavailable(str(error), "broker", error.retry_after_seconds)
-            answer = self._refusal(problem, correlation_id, request)
+            answer = self._refusal(problem, request, correlation_id=correlation_id)
         except CloudScaleError as error:
-            answer = self._refusal(answers.unavailable(str(error), "stopping"), correlation_id, request)
+            answer = self._refusal(answers.unavailable(str(error), "stopping"), request, correlation_id=correlation_id)
         metrics.count_response(answer.status)
         if trace is not None:
             trace.end(status_code=answer.status)
         return answer
 
-    async def _refused(self, request: Request, problem: Problem, correlation_id: str) -> Answer:
+    async def _refused(self, request: Request, problem: Problem, *, correlation_id: str) -> Answer:
         """Refuse a request for its content; it still counts against the limits, and their answer comes first."""
         correlation_id = correlation_id or token_hex(16)
         try:
             outcome = await self._groups.submit(request.client, (), arrived_at=request.arrived_at)
         except CloudScaleError:
-            return self._refusal(problem, correlation_id, request)
+            return self._refusal(problem, request, correlation_id=correlation_id)
         extra = answers.rate_headers(outcome.allowance, self._rates)
         limited = self._limited(outcome)
         if limited is None:
             _note(problem, correlation_id=correlation_id)
-        return self._refusal(limited or problem, correlation_id, request, extra)
+        return self._refusal(limited or problem, request, correlation_id=correlation_id, extra=extra)
 
-    def _refusal(self, problem: Problem, correlation_id: str, request: Request, extra: Headers | None = None) -> Answer:
+    def _refusal(
+        self, problem: Problem, request: Request, *, correlation_id: str, extra: Headers | None = None
+    ) -> Answer:
         if problem.status not in (409, 429):
             metrics.REJECTIONS.labels(problem.reason).inc()
         return answers.refusal(
@@ -157,7 +159,7 @@ class Intake:
         return answers.rate_limited(outcome.allowance, self._rates)
 
     async def _take_event(self, request: Request, body: bytes, origin: Origin, trace: RequestTrace | None) -> Answer:
-        event = parse_event(request, body, origin, self._types, buckets=self._buckets)
+        event = parse_event(request, body, origin=origin, types=self._types, buckets=self._buckets)
         # The event's own id stands in for a header that was not sent, so that client and log speak of the same thing.
         correlation_id = origin.correlation_id if request.has("x-correlation-id") else event.correlation_id
         outcome = await self._groups.submit(request.client, (event,), arrived_at=request.arrived_at)
@@ -176,10 +178,10 @@ class Intake:
             return answers.accepted(event, correlation_id=correlation_id, extra=extra)
         if problem.status not in (409, 429):
             _note(problem, correlation_id=correlation_id, event_id=event.event_id)
-        return self._refusal(problem, correlation_id, request, extra)
+        return self._refusal(problem, request, correlation_id=correlation_id, extra=extra)
 
     async def _take_batch(self, request: Request, body: bytes, origin: Origin, trace: RequestTrace | None) -> Answer:
-        parsed = parse_batch(request, body, origin, self._types, buckets=self._buckets)
+        parsed = parse_batch(request, body, origin=origin, types=self._types, buckets=self._buckets)
         unique = _unique(parsed)
         outcome = await self._groups.submit(request.client, unique, arrived_at=request.arrived_at)
         if trace is not None and outcome.published:
@@ -191,7 +193,7 @@ class Intake:
             if outcome.failure is None or any(item.status in (200, 202, 409) for item in items):
                 return answers.batch_answer(items, correlation_id=origin.correlation_id, extra=extra)
             problem = answers.unavailable(f"no event was accepted: {outcome.failure}", "broker")
-        return self._refusal(problem, origin.correlation_id, request, extra)
+        return self._refusal(problem, request, correlation_id=origin.correlation_id, extra=extra)
 
     def _items(
         self,

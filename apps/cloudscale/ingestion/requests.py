@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 MAXIMUM_BATCH_BYTES = 5 * 1024 * 1024
 MAXIMUM_BATCH_EVENTS = 1000
 
+LARGEST_ENRICHED_BYTES = 2 * MAXIMUM_EVENT_BYTES
+"""What an event of a JSON array may have once it is enriched: within the array nobody has measured it. The half that is
+to spare is for what the pipeline adds, and for numbers that are written longer than they came."""
+
 JSON = "application/json"
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 
@@ -112,7 +116,7 @@ def media_type_of(request: Request) -> str:
     return media_type.strip().lower()
 
 
-def content_of(request: Request, body: bytes, limit: int) -> bytes:
+def content_of(request: Request, body: bytes, *, limit: int) -> bytes:
     """The body without its content encoding, within ``limit`` bytes.
 
     Raises:
@@ -147,14 +151,14 @@ def too_large(limit: int) -> Refused:
     return refuse(413, f"the body has more than {limit} bytes: send less at once", "too-large")
 
 
-def parse_event(request: Request, body: bytes, origin: Origin, types: EventTypes, *, buckets: int) -> Enriched:
+def parse_event(request: Request, body: bytes, *, origin: Origin, types: EventTypes, buckets: int) -> Enriched:
     """The one event of a ``POST /api/events``.
 
     Raises:
         Refused: it cannot be accepted.
     """
     media_type = media_type_of(request)
-    content = content_of(request, body, MAXIMUM_EVENT_BYTES)
+    content = content_of(request, body, limit=MAXIMUM_EVENT_BYTES)
     try:
         if media_type == JSON:
             event = decode(content)
@@ -168,13 +172,13 @@ def parse_event(request: Request, body: bytes, origin: Origin, types: EventTypes
                 f"{media_type[:64]!r} is not understood: send {JSON} or {cloudevents.STRUCTURED}",
                 "content-type",
             )
-        return _check(event, origin, types, buckets=buckets)
+        return _check(event, origin=origin, types=types, buckets=buckets)
     except InvalidEventError as error:
         raise Refused(invalid(error)) from None
 
 
 def parse_batch(
-    request: Request, body: bytes, origin: Origin, types: EventTypes, *, buckets: int
+    request: Request, body: bytes, *, origin: Origin, types: EventTypes, buckets: int
 ) -> list[Enriched | Problem]:
     """The events of a ``POST …/batch``, each checked by itself.
 
@@ -182,7 +186,7 @@ def parse_batch(
         Refused: the batch as a whole cannot be read.
     """
     media_type = media_type_of(request)
-    content = content_of(request, body, MAXIMUM_BATCH_BYTES)
+    content = content_of(request, body, limit=MAXIMUM_BATCH_BYTES)
     if media_type in NDJSON:
         parts: list[object] = [line for line in content.split(b"\n") if line.strip()]
     elif media_type in (JSON, cloudevents.BATCH):
@@ -202,7 +206,7 @@ def parse_batch(
         raise refuse(413, f"a batch has at most {MAXIMUM_BATCH_EVENTS} events, this one has {len(parts)}", "too-large")
     structured = media_type == cloudevents.BATCH
     return [
-        _parse_part(part, index, origin, types, buckets=buckets, structured=structured)
+        _parse_part(part, index, origin=origin, types=types, buckets=buckets, structured=structured)
         for index, part in enumerate(parts)
     ]
 
@@ -213,7 +217,7 @@ def invalid(error: InvalidEventError) -> Problem:
 
 
 def _parse_part(
-    part: object, index: int, origin: Origin, types: EventTypes, *, buckets: int, structured: bool
+    part: object, index: int, *, origin: Origin, types: EventTypes, buckets: int, structured: bool
 ) -> Enriched | Problem:
     try:
         if isinstance(part, bytes):
@@ -224,15 +228,15 @@ def _parse_part(
             part = cloudevents.from_structured(part)
         if origin.idempotency_key is not None:
             origin = msgspec.structs.replace(origin, idempotency_key=derive_id(origin.idempotency_key, str(index)))
-        event = _check(part, origin, types, buckets=buckets)
+        event = _check(part, origin=origin, types=types, buckets=buckets)
     except InvalidEventError as error:
         return invalid(error)
-    if len(event.body) > 2 * MAXIMUM_EVENT_BYTES:
+    if len(event.body) > LARGEST_ENRICHED_BYTES:
         return Problem(413, f"the event has more than {MAXIMUM_EVENT_BYTES} bytes", "too-large")
     return event
 
 
-def _check(event: object, origin: Origin, types: EventTypes, *, buckets: int) -> Enriched:
+def _check(event: object, *, origin: Origin, types: EventTypes, buckets: int) -> Enriched:
     if not isinstance(event, dict):
         raise InvalidEventError(FieldError("", "an event is a JSON object"))
     check_limits(event)
