@@ -37,6 +37,17 @@ async def test_a_limited_client_waits_as_long_as_it_is_told() -> None:
     assert all(result.is_accepted for result in found)
 
 
+async def test_an_api_that_asks_for_no_wait_is_not_asked_without_end() -> None:
+    def answer(number: int, events: list[dict[str, Any]]) -> Answer:
+        return (503, {"Retry-After": "0"}, {}) if number == 1 else (202, {}, {"id": "a", "correlationId": "c"})
+
+    async with serving(answer) as api, EventClient(api.url, connections=1) as sender:
+        began = time.monotonic()
+        await sender.send(EVENTS[0])
+
+    assert time.monotonic() - began >= 0.2
+
+
 async def test_an_overloaded_api_is_asked_again() -> None:
     def answer(number: int, events: list[dict[str, Any]]) -> Answer:
         return (503, {}, {"detail": "busy"}) if number < 3 else (202, {}, {"id": "a", "correlationId": "c"})

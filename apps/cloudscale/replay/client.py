@@ -61,7 +61,7 @@ class _Single(msgspec.Struct, rename="camel"):
 
 
 class _Delay:
-    """Grows from failure to failure; the API's own Retry-After comes first."""
+    """Grows from failure to failure; the API's own Retry-After comes first, unless it is 0."""
 
     def __init__(self) -> None:
         self._seconds = _FIRST_DELAY_SECONDS
@@ -70,7 +70,7 @@ class _Delay:
     async def wait(self, why: str, *, retry_after: float | None = None) -> None:
         if time.monotonic() > self._deadline:
             raise BackendUnavailableError(f"given up after {PATIENCE_SECONDS:.0f} s: {why}")
-        await asyncio.sleep(self._seconds if retry_after is None else retry_after)
+        await asyncio.sleep(retry_after or self._seconds)
         self._seconds = min(self._seconds * 2, _LONGEST_DELAY_SECONDS)
 
 
