@@ -43,9 +43,8 @@ def judge(
     if stopped and reading and depth and reading.at >= stopped and depth.active == 0:
         left = f"; {depth.scheduled} scheduled and {depth.dead_letters} dead-lettered messages stay in the queue"
         return Drain("Drained", "the queue is empty" + (left if depth.scheduled or depth.dead_letters else ""))
-    known = (
-        f"{depth.active} messages" if depth else f"an unknown number of messages ({reading.error if reading else ''})"
-    )
+    why = reading.error if reading else "the depth has not been read yet"
+    known = f"{depth.active} messages" if depth else f"an unknown number of messages ({why})"
     if now - started >= parse_duration(pipeline.spec.drain_deadline):
         text = f"{known} were left in the queue after spec.drainDeadline ({pipeline.spec.drain_deadline})"
         return Drain("DrainDeadlineExceeded", text, forced=True)

@@ -56,6 +56,10 @@ def test_messages_in_the_queue_are_waited_for() -> None:
     assert "7 messages" in judgement.message
 
 
+def test_a_depth_that_was_never_read_is_told() -> None:
+    assert "the depth has not been read yet" in look(10, None, stopped=5).message
+
+
 def test_the_deadline_ends_the_drain_and_tells_what_is_left() -> None:
     judgement = look(601, reading(600, active=7), stopped=5)
     assert (judgement.done, judgement.reason, judgement.forced) == (True, "DrainDeadlineExceeded", True)
