@@ -21,8 +21,8 @@ LOOPBACK = "127.0.0.1"
 BACKENDS, WORKERS, INGESTION = range(3)
 """Stages of the start. Ingestion comes last and is stopped first, so what it takes in, somebody works off."""
 
-BEHIND_THE_QUEUE = 5
-"""Niceness of what works behind the queue, a third of the others' share when all are busy: an event that comes in has
+BEHIND_THE_QUEUE = 10
+"""Niceness of what works behind the queue, a ninth of the others' share when all are busy: an event that comes in has
 somebody waiting for its answer, and what the workers cannot do now waits safely in the queue."""
 
 _ANY_ANSWER = 600
