@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from bench import comparison, comparison_report, flames, machine, report
 from bench.measurement import measure
-from bench.scenarios import BY_NAME, SCENARIOS
+from bench.scenarios import BY_NAME, SCENARIOS, Scenario
 
 RESULTS = Path(__file__).resolve().parent / "results"
 COMPARISON = RESULTS / "comparison.json"
@@ -23,6 +24,7 @@ def main() -> int:
     commands.add_parser("report", help="write the tables and plots from the recorded results")
     run = commands.add_parser("run", help="run scenarios and record their results")
     run.add_argument("scenarios", nargs="*", choices=[[], *BY_NAME], metavar="SCENARIO", help="all if none is named")
+    run.add_argument("--runs", type=int, help="how often each is run, instead of its own number")
     compare = commands.add_parser("comparison", help="the same load on a bare handler, on CloudScale and on Benthos")
     compare.add_argument("--seconds", type=int, default=comparison.SECONDS, help="length of each load")
     profile = commands.add_parser("profile", help="where a service's CPU time goes under the sustained load")
@@ -40,7 +42,9 @@ def main() -> int:
         print(flames.profile(arguments.service, seconds=arguments.seconds, rate=arguments.rate, folder=folder))
         return 0
     RESULTS.mkdir(exist_ok=True)
-    broken = _run(arguments.scenarios or list(BY_NAME)) if arguments.command == "run" else False
+    broken = False
+    if arguments.command == "run":
+        broken = _run([BY_NAME[name] for name in arguments.scenarios or BY_NAME], runs=arguments.runs)
     if arguments.command == "comparison":
         result = comparison.measure(seconds=arguments.seconds)
         COMPARISON.write_text(json.dumps(result, indent=2) + "\n")
@@ -49,12 +53,13 @@ def main() -> int:
     return int(broken)
 
 
-def _run(names: list[str]) -> bool:
+def _run(scenarios: list[Scenario], *, runs: int | None) -> bool:
     broken = False
-    for name in names:
-        print(f"{name}: {BY_NAME[name].title}", flush=True)
-        result = {**measure(BY_NAME[name]), "machine": machine.describe()}
-        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
+    for scenario in scenarios:
+        print(f"{scenario.name}: {scenario.title}", flush=True)
+        facts = machine.describe()
+        result = {**measure(replace(scenario, runs=runs or scenario.runs)), "machine": facts}
+        (RESULTS / f"{scenario.name}.json").write_text(json.dumps(result, indent=2) + "\n")
         for number, figures in enumerate(result["runs"], start=1):
             for failure in figures["failures"]:
                 broken = True
