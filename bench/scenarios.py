@@ -67,13 +67,14 @@ SCENARIOS = [
     *(
         Scenario(
             name=f"peak-{rate}",
-            title=f"{rate:,} single events/s for 30 s",
+            title=f"{rate:,} single events/s for 30 s, two ingestion processes",
             rate=rate,
             seconds=30,
+            ingestion_processes=2,
             bounds=Bounds(p99_milliseconds=200, accepted_share=1),
             runs=1,
         )
-        for rate in range(5000, 12_001, 1000)
+        for rate in range(7000, 12_001, 1000)
     ),
     Scenario(
         name="batch",
