@@ -21,9 +21,9 @@ LOOPBACK = "127.0.0.1"
 BACKENDS, WORKERS, INGESTION = range(3)
 """Stages of the start. Ingestion comes last and is stopped first, so what it takes in, somebody works off."""
 
-BEHIND_THE_QUEUE = 10
-"""Niceness of what works behind the queue, a ninth of the others' share when all are busy: an event that comes in has
-somebody waiting for its answer, and what the workers cannot do now waits safely in the queue."""
+BEHIND_THE_QUEUE = 15
+"""Niceness of what works behind the queue, a few percent of the others' share when all are busy: an event that comes in
+has somebody waiting for its answer, and what the workers cannot do now waits safely in the queue."""
 
 _ANY_ANSWER = 600
 
