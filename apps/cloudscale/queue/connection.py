@@ -16,7 +16,7 @@ from azure.servicebus.exceptions import (
 )
 
 from cloudscale.errors import BackendUnavailableError, ConfigurationError, CredentialError, OutcomeUnknownError
-from cloudscale.queue.sdk_logs import readable, speak_for_the_sdk
+from cloudscale.queue.sdk_logs import is_broken_link, readable, speak_for_the_sdk
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -74,5 +74,7 @@ def translated(action: str) -> Iterator[None]:
         raise CredentialError(f"cannot {action}: the broker refuses the credential: {error}") from error
     except (OperationTimeoutError, TimeoutError) as error:
         raise OutcomeUnknownError(f"cannot {action}: no answer from the broker in time: {error}") from error
-    except (ServiceBusError, OSError) as error:
+    except (ServiceBusError, OSError, AttributeError) as error:
+        if isinstance(error, AttributeError) and not is_broken_link(error):
+            raise
         raise BackendUnavailableError(f"cannot {action}: the broker cannot be used: {readable(str(error))}") from error

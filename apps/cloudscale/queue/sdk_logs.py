@@ -24,6 +24,11 @@ _CONNECTION_BROKE = "the connection to the broker broke"
 log = logging.getLogger(__name__)
 
 
+def is_broken_link(error: BaseException) -> bool:
+    """Whether the SDK has tripped over a link that the broker's end has cut."""
+    return isinstance(error, AttributeError) and _BROKEN_LINK in str(error)
+
+
 def readable(text: str) -> str:
     """What the SDK says, with its own accident replaced by the cause."""
     return _CONNECTION_BROKE if _BROKEN_LINK in text else text
@@ -40,7 +45,7 @@ class SdkLogs(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Say what the record says, unless that was said just now."""
         text, level, error = record.getMessage(), record.levelno, record.exc_info
-        if _BROKEN_LINK in text:
+        if _BROKEN_LINK in text or (error and error[1] and is_broken_link(error[1])):
             text = f"{_CONNECTION_BROKE}: it is opened again, and what was not settled is delivered again"
             level, error = logging.WARNING, None
         now = self._clock()
