@@ -278,8 +278,9 @@ async def test_a_reservation_without_acknowledgement_is_not_a_loss(place: Place)
 
 
 async def test_while_events_are_young_nothing_is_missing_and_nothing_is_proven(place: Place) -> None:
-    await place.accept("young", at=NOW)
-    await place.hold("young", at=time.time())
+    now = time.time()
+    await place.accept("young", at=now)
+    await place.hold("young", at=now)
 
     balance = await place.verify()
 
