@@ -4,7 +4,7 @@
 own status, 424 for all others, and nothing is stored.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -81,16 +81,14 @@ def run_batch(
     return b"[" + b",".join(results) + b"]", round(total, 2)
 
 
-def _ids(operations: Sequence[BatchOperation]) -> list[str]:
+def _ids(operations: Sequence[BatchOperation]) -> Iterator[str]:
     """The ids that the operations name, as far as they can be read: what is wrong with the others comes out later."""
-    ids = []
     for operation in operations:
         if operation.id is not None:
-            ids.append(operation.id)
+            yield operation.id
             continue
         with suppress(msgspec.DecodeError, RecursionError):
-            ids.append(_name_decoder.decode(operation.resource_body).id)
-    return ids
+            yield _name_decoder.decode(operation.resource_body).id
 
 
 def run_operation(

@@ -1,7 +1,7 @@
 """The documents of one container: every change of an item goes through here, inside a write of the storage."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from cloudscale.emulators.cosmos.document_head import Head, HeadReader
@@ -153,8 +153,10 @@ class Documents:
 
     # writing
 
-    def look_ahead(self, partition_key: Sequence[Component], ids: Sequence[str]) -> None:
+    def look_ahead(self, partition_key: Sequence[Component], ids: Iterable[str]) -> None:
         """Prepare a write that touches many documents of one partition: their keys are looked up together."""
+        if not self.keys.has_merged:
+            return
         partition = self.partitions.find(partition_key)
         if partition is not None:
             self._enlist()

@@ -50,7 +50,7 @@ class KeyIndex:
             "SELECT merged FROM containers WHERE number = ?", (self._container,)
         ).fetchone()
         # While nothing was ever merged the table needs no look.
-        self._has_merged = merged > 0
+        self.has_merged = merged > 0
         rows = self._connection.execute(
             f"SELECT partition, id, number FROM documents_{self._container} WHERE number > ?",
             (merged,),
@@ -63,8 +63,6 @@ class KeyIndex:
 
         A statement for each key costs several times as much as its share of one statement for a hundred.
         """
-        if not self._has_merged:
-            return
         unknown = [digest for digest in digests if digest not in self._young and digest not in self._sealed]
         places = ",".join("?" * len(unknown))
         rows = self._connection.execute(f"SELECT digest, number FROM {self._table} WHERE digest IN ({places})", unknown)
@@ -78,7 +76,7 @@ class KeyIndex:
         number = self._young.get(digest) or self._sealed.get(digest)
         if number is not None:
             return number
-        if not self._has_merged:
+        if not self.has_merged:
             return None
         if digest in self._looked_up:
             return self._looked_up[digest]
@@ -123,7 +121,7 @@ class KeyIndex:
             self._sealed, self._young = self._young, {}
             self._merge_order = sorted(self._sealed, reverse=True)
             self._sealed_up_to = last_number
-        self._has_merged = True
+        self.has_merged = True
         rows: list[tuple[bytes, int]] = []
         for _ in range(min(MERGE_SLICE, len(self._merge_order))):
             digest = self._merge_order.pop()
