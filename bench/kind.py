@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import machine, report
 from bench.measurement import measure
+from bench.pipeline import verified
 from bench.scenarios import BY_NAME, Scenario
 
 if TYPE_CHECKING:
@@ -60,20 +61,8 @@ class PinnedPipeline:
 
     def verify(self, *, wait_seconds: int) -> dict[str, Any]:
         """The balance, as ``cloudscale verify --json`` says it in a pod of the pipeline."""
-        command = ["cloudscale", "verify", "--json", "--wait", f"{wait_seconds}s"]
-        run = subprocess.run(
-            ["kubectl", *_context(), "exec", "deployment/bench-worker", "--", *command],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=wait_seconds + 60,
-            check=False,
-        )
-        if not run.stdout:
-            raise RuntimeError(f"cloudscale verify failed: {run.stderr}")
-        balance: dict[str, Any] = json.loads(run.stdout)
-        balance["exitCode"] = run.returncode
-        return balance
+        command = ["kubectl", *_context(), "exec", "deployment/bench-worker", "--", "cloudscale", "verify"]
+        return verified(command, wait_seconds=wait_seconds, environment=self.environment)
 
     def set_faults(self, *, broker: dict[str, float], store: dict[str, float]) -> None:
         """Nothing, for the scenarios without faults; the others are measured without a cluster."""

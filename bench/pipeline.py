@@ -58,19 +58,8 @@ class RunningPipeline:
 
     def verify(self, *, wait_seconds: int) -> dict[str, Any]:
         """The balance, as `cloudscale verify --json` says it, once nothing is in flight any more."""
-        command = [str(Path(sys.executable).with_name("cloudscale")), "verify", "--json"]
-        run = subprocess.run(
-            [*command, "--data-dir", str(self.directory), "--wait", f"{wait_seconds}s"],
-            capture_output=True,
-            text=True,
-            timeout=wait_seconds + 60,
-            check=False,
-        )
-        if not run.stdout:
-            raise RuntimeError(f"cloudscale verify failed: {run.stderr}")
-        balance: dict[str, Any] = json.loads(run.stdout)
-        balance["exitCode"] = run.returncode
-        return balance
+        program = str(Path(sys.executable).with_name("cloudscale"))
+        return verified([program, "verify", "--data-dir", str(self.directory)], wait_seconds=wait_seconds)
 
     def set_faults(self, *, broker: dict[str, float], store: dict[str, float]) -> None:
         """Make the emulators fail as told; without anything they work again."""
@@ -96,6 +85,23 @@ class RunningPipeline:
             headers={"x-ms-date": date, "authorization": quote(f"type=master&ver=1.0&sig={digest}", safe="")},
             timeout=CALL_SECONDS,
         ).raise_for_status()
+
+
+def verified(command: list[str], *, wait_seconds: int, environment: dict[str, str] | None = None) -> dict[str, Any]:
+    """What ``cloudscale verify``, called by ``command``, says of the balance, and its exit code."""
+    run = subprocess.run(
+        [*command, "--json", "--wait", f"{wait_seconds}s"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=wait_seconds + 60,
+        check=False,
+    )
+    if not run.stdout:
+        raise RuntimeError(f"cloudscale verify failed: {run.stderr}")
+    balance: dict[str, Any] = json.loads(run.stdout)
+    balance["exitCode"] = run.returncode
+    return balance
 
 
 def _parts(connection_string: str) -> dict[str, str]:

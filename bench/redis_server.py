@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bench.load import write_bodies
+from bench.processes import cpu_seconds
 from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.enrichment import Enriched, Origin, enrich
 from cloudscale.event_types import EventTypes
@@ -64,12 +64,6 @@ def server(directory: Path) -> Iterator[tuple[str, int]]:
     finally:
         process.terminate()
         process.wait()
-
-
-def cpu_seconds(process: int) -> float:
-    """User and system time so far."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def breaker() -> CircuitBreaker:
@@ -113,9 +107,9 @@ async def measure(url: str, process: int, bodies: Sequence[bytes], *, events: in
     ) as redis:
         await redis.ping()
         for group in GROUPS:
-            before = cpu_seconds(process)
+            before = cpu_seconds([process])
             await run(redis, bodies, events=events, group=group)
-            cost = (cpu_seconds(process) - before) / events * MICROSECONDS
+            cost = (cpu_seconds([process]) - before) / events * MICROSECONDS
             print(f"groups of {group}: {cost:.1f} µs of Redis' CPU an event")
 
 
