@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -48,6 +49,15 @@ def planned(given: Layout, **spec: Any) -> dict[str, ProcessPlan]:
     }
     plans = plan_processes(load(document), given, settings=service_settings(given))
     return {plan.name: plan for plan in plans}
+
+
+def test_what_works_behind_the_queue_gives_way_as_far_as_it_is_told(tmp_path: Path) -> None:
+    given = layout(tmp_path)
+    given = replace(given, options=replace(given.options, niceness=7))
+
+    nice = {name for name, plan in planned(given).items() if plan.niceness == 7}
+    assert nice == {"worker", "store", "dashboard"}
+    assert {plan.niceness for name, plan in planned(given).items() if name not in nice} == {0}
 
 
 def test_a_pipeline_has_its_backends_a_worker_a_dashboard_and_ingestion_last(tmp_path: Path) -> None:

@@ -26,6 +26,16 @@ def run(  # noqa: PLR0913 (one parameter for each option)
     drain_seconds: Annotated[
         float, typer.Option(help="How long a stop waits for the workers to empty the queue.", min=0)
     ] = 30.0,
+    niceness: Annotated[
+        int,
+        typer.Option(
+            help="How far workers, store and dashboard give way to requests; 0 where other programs keep this machine"
+            " busy, or the queue would wait for those too.",
+            min=0,
+            max=19,
+            envvar="CLOUDSCALE_NICENESS",
+        ),
+    ] = 15,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print what happens, but no figures.")] = False,
 ) -> None:
     """Run a whole pipeline on this machine until Ctrl-C.
@@ -49,6 +59,7 @@ def run(  # noqa: PLR0913 (one parameter for each option)
         workers=workers,
         redis_url=redis_url,
         drain_seconds=drain_seconds,
+        niceness=niceness,
     )
     is_terminal = sys.stdout.isatty()
     live = is_terminal and not quiet

@@ -21,7 +21,7 @@ LOOPBACK = "127.0.0.1"
 BACKENDS, WORKERS, INGESTION = range(3)
 """Stages of the start. Ingestion comes last and is stopped first, so what it takes in, somebody works off."""
 
-BEHIND_THE_QUEUE = 15
+NICENESS_BEHIND_THE_QUEUE = 15
 """Niceness of what works behind the queue, a few percent of the others' share when all are busy: an event that comes in
 has somebody waiting for its answer, and what the workers cannot do now waits safely in the queue."""
 
@@ -41,6 +41,8 @@ class RunOptions:
     workers: int = 1
     redis_url: str | None = None
     drain_seconds: float = 30.0
+    niceness: int = NICENESS_BEHIND_THE_QUEUE
+    """Of workers, store and dashboard."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,9 +112,9 @@ def plan_processes(pipeline: EventPipeline, layout: Layout, *, settings: Setting
     if not pipeline.spec.paused:
         ports = layout.ports.workers
         names = ["worker"] if len(ports) == 1 else [f"worker-{number + 1}" for number in range(len(ports))]
-        plans += [_worker(name, port, settings) for name, port in zip(names, ports, strict=True)]
+        plans += [_worker(name, port, layout, settings=settings) for name, port in zip(names, ports, strict=True)]
     if pipeline.spec.dashboard.enabled:
-        plans.append(_dashboard(layout.options, settings))
+        plans.append(_dashboard(layout, settings))
     plans.append(_ingestion(layout, settings))
     return plans
 
@@ -152,7 +154,7 @@ def _store(layout: Layout) -> ProcessPlan:
         ready=answering,
         alive=answering,
         stage=BACKENDS,
-        niceness=BEHIND_THE_QUEUE,
+        niceness=layout.options.niceness,
     )
 
 
@@ -167,7 +169,7 @@ def _redis(layout: Layout, program: Path) -> ProcessPlan:
     )
 
 
-def _worker(name: str, port: int, settings: Settings) -> ProcessPlan:
+def _worker(name: str, port: int, layout: Layout, *, settings: Settings) -> ProcessPlan:
     told = msgspec.structs.replace(settings, host=LOOPBACK, metrics_port=port)
     return ProcessPlan(
         name=name,
@@ -176,11 +178,12 @@ def _worker(name: str, port: int, settings: Settings) -> ProcessPlan:
         ready=HttpProbe(LOOPBACK, port, "/ready"),
         alive=HttpProbe(LOOPBACK, port, "/health"),
         stage=WORKERS,
-        niceness=BEHIND_THE_QUEUE,
+        niceness=layout.options.niceness,
     )
 
 
-def _dashboard(options: RunOptions, settings: Settings) -> ProcessPlan:
+def _dashboard(layout: Layout, settings: Settings) -> ProcessPlan:
+    options = layout.options
     address = reachable_address(options.host)
     return ProcessPlan(
         name="dashboard",
@@ -189,7 +192,7 @@ def _dashboard(options: RunOptions, settings: Settings) -> ProcessPlan:
         ready=HttpProbe(address, options.dashboard_port, "/health"),
         alive=HttpProbe(address, options.dashboard_port, "/health"),
         stage=WORKERS,
-        niceness=BEHIND_THE_QUEUE,
+        niceness=layout.options.niceness,
     )
 
 

@@ -86,7 +86,7 @@ operations = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(operations, min_size=1, max_size=8))
 async def test_batches_are_all_or_nothing(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[tuple[str, str]]]

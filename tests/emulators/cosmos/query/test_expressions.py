@@ -85,7 +85,7 @@ def same(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(expressions, documents)
 def test_a_compiled_expression_has_the_value_that_the_language_defines(
     expression: ast.Expression, document: dict[str, Any]

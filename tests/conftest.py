@@ -1,0 +1,50 @@
+"""What all tests have in common: their order, and that no process gives way to the others.
+
+The files that take longest come first, so that no process ends alone with one of them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+HERE = Path(__file__).parent
+LONGEST_FIRST = (
+    "integration/test_faults.py",
+    "worker/test_faults.py",
+    "integration/test_run.py",
+    "emulators/servicebus/test_durability.py",
+    "commands",
+    "worker/test_processing.py",
+    "dashboard/test_application.py",
+    "test_readme.py",
+    "queue/test_dead_letters.py",
+    "browser",
+    "ingestion/test_retries.py",
+    "test_tracing.py",
+    "emulators/servicebus/test_messages.py",
+    "integration",
+    "ingestion/test_openapi.py",
+    "worker",
+    "queue",
+    "ingestion",
+    "dashboard",
+    "emulators",
+)
+
+# Tests run side by side: a pipeline's workers would wait not only for its requests, but for all other tests.
+os.environ["CLOUDSCALE_NICENESS"] = "0"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort by :data:`LONGEST_FIRST`; the files that it does not name keep their order behind the others."""
+    items.sort(key=lambda item: _rank(item.path))
+
+
+def _rank(file: Path) -> int:
+    places = {file, *file.parents}
+    return next((rank for rank, name in enumerate(LONGEST_FIRST) if HERE / name in places), len(LONGEST_FIRST))
