@@ -6,8 +6,8 @@ PURCHASES ?= ../shared/data/cdnow-purchases.jsonl.gz
 SCENARIO ?=
 RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 
-# More processes than processors, because half of the tests wait for something. tests/conftest.py puts long ones first.
-IN_PARALLEL := tests --numprocesses 8 --dist loadfile --no-loadscope-reorder
+# More processes than processors, because many tests wait for something. tests/conftest.py puts long ones first.
+IN_PARALLEL := tests --numprocesses 6 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 
