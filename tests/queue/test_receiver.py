@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
@@ -69,6 +70,28 @@ async def line(broker: ServiceBusServer, request: pytest.FixtureRequest) -> Asyn
     name = f"q{abs(hash(request.node.name)) % 10**12}"
     async with Line(broker, Queue(name=name, lock_duration="5s", max_delivery_count=2)) as made:
         yield made
+
+
+async def seconds_to_complete(line: Line, count: int, *, at_once: int) -> float:
+    """How long a message takes to be completed, when they are fetched ahead and handed out so many at once."""
+    for _ in range(count // 40):
+        await line.send(*("x" * 1000 for _ in range(40)))
+    seconds, left = 0.0, count
+    async with line.receiver(prefetch=50) as receiver:
+        while left:
+            messages = await receiver.receive(at_once)
+            left -= len(messages)
+            # What was fetched ahead arrives meanwhile, as it does while a worker stores events.
+            await asyncio.sleep(0.01)
+            started = time.perf_counter()
+            await receiver.complete(messages)
+            seconds += time.perf_counter() - started
+    return seconds / count
+
+
+async def test_to_complete_many_at_once_takes_no_longer_than_one_by_one(line: Line) -> None:
+    one_by_one = await seconds_to_complete(line, 40, at_once=1)
+    assert await seconds_to_complete(line, 320, at_once=16) < 3 * one_by_one
 
 
 async def test_what_is_there_is_received_at_once_up_to_the_limit(line: Line) -> None:

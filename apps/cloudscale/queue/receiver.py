@@ -10,6 +10,7 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 import structlog
@@ -21,7 +22,7 @@ from cloudscale.queue.sdk_logs import readable
 from cloudscale.tasks import cancel_and_wait, start_task
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from azure.servicebus import ServiceBusReceivedMessage
     from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
@@ -87,16 +88,16 @@ class MessageReceiver:
 
     async def complete(self, messages: Sequence[ServiceBusReceivedMessage]) -> None:
         """Remove messages from the queue. One whose lock is lost comes again, which is harmless and only logged."""
-        await self._settle("complete", [self._receiver.complete_message(message) for message in messages])
+        await self._settle("complete", messages, by=self._receiver.complete_message)
 
     async def abandon(self, messages: Sequence[ServiceBusReceivedMessage]) -> None:
         """Give messages back for another delivery, which raises their delivery count."""
-        await self._settle("abandon", [self._receiver.abandon_message(message) for message in messages])
+        await self._settle("abandon", messages, by=self._receiver.abandon_message)
 
     async def dead_letter(self, message: ServiceBusReceivedMessage, *, reason: str, description: str) -> None:
         """Move a message to the dead-letter sub-queue."""
-        settlement = self._receiver.dead_letter_message(message, reason=reason, error_description=description)
-        await self._settle("dead-letter", [settlement])
+        settle = partial(self._receiver.dead_letter_message, reason=reason, error_description=description)
+        await self._settle("dead-letter", [message], by=settle)
 
     async def peek(self, count: int, *, after: int = 0) -> list[ServiceBusReceivedMessage]:
         """Read up to ``count`` messages with sequence numbers above ``after`` without locking them."""
@@ -126,13 +127,21 @@ class MessageReceiver:
                     log.warning("lock lost", sequence_number=number, error=readable(str(error)))
                     del held[number]
 
-    async def _settle(self, action: str, settlements: Sequence[Awaitable[None]]) -> None:
+    async def _settle(
+        self,
+        action: str,
+        messages: Sequence[ServiceBusReceivedMessage],
+        *,
+        by: Callable[[ServiceBusReceivedMessage], Awaitable[None]],
+    ) -> None:
         failures: list[str] = []
-        for result in await asyncio.gather(*settlements, return_exceptions=True):
-            if isinstance(result, ServiceBusError | ValueError):
-                failures.append(readable(str(result)))
-            elif isinstance(result, BaseException):
-                raise result
+        # One after the other: of several that wait for their answers at once, one reads the answer of another, which
+        # then waits for a frame that does not come, for the 200 ms that the SDK gives a read.
+        for message in messages:
+            try:
+                await by(message)
+            except (ServiceBusError, ValueError) as error:
+                failures.append(readable(str(error)))
         if failures:
             count = len(failures)
             log.warning("messages not settled: they come again", action=action, messages=count, error=failures[0])
