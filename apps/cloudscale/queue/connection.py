@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cloudscale.pipeline import Queue
     from cloudscale.settings import Settings
 
-SOCKET_SECONDS = 0.02
+SOCKET_SECONDS = 0.05
 """How long one read of the SDK waits, and with it a receive that wants more messages than there are."""
 
 

@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 IDLE_SECONDS = 1
 """A receive on an empty queue returns after this long, so that its caller can look for a reason to stop."""
 
-GATHER_SECONDS = 0.02
+GATHER_SECONDS = 0.05
 """How long to wait for more messages after the first: more events in a turn make fuller batches of the store."""
 
 RENEWAL_SHARE = 0.5
