@@ -77,10 +77,11 @@ SCENARIOS = [
     ),
     Scenario(
         name="batch",
-        title="100 events a request, as fast as 8 connections go, for 30 s",
+        title="100 events a request, as fast as 8 connections go, for 30 s, 2 workers",
         rate=None,
         seconds=30,
         connections=8,
+        workers=2,
         events_per_request=100,
         bounds=Bounds(persisted_per_second=25_000),
     ),
