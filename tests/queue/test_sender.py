@@ -149,6 +149,13 @@ async def test_an_acknowledgement_that_never_comes_leaves_the_outcome_unknown(
     assert bodies_of(take(receiver, 2)) == [b"[1]", b"[2]"]
 
 
+async def test_nothing_but_a_send_reads_from_its_link(broker: ServiceBusServer) -> None:
+    async with sender_for(broker) as sender:
+        before = asyncio.all_tasks()
+        await sender.connect()
+        assert asyncio.all_tasks() == before
+
+
 async def test_a_link_that_was_idle_for_long_is_opened_anew(
     broker: ServiceBusServer, receiver: ServiceBusReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

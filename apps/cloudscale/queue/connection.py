@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from cloudscale.pipeline import Queue
     from cloudscale.settings import Settings
 
-SOCKET_SECONDS = 0.05
-"""How long one read of the SDK waits, and with it a receive that wants more messages than there are."""
-
 
 @asynccontextmanager
 async def open_client(spec: Queue, settings: Settings, *, retries: int = 3) -> AsyncIterator[ServiceBusClient]:
@@ -36,7 +33,7 @@ async def open_client(spec: Queue, settings: Settings, *, retries: int = 3) -> A
         ConfigurationError: there is neither.
     """
     speak_for_the_sdk()
-    options: dict[str, Any] = {"socket_timeout": SOCKET_SECONDS, "retry_total": retries}
+    options: dict[str, Any] = {"retry_total": retries}
     if settings.certificate_authority_file:
         options["connection_verify"] = settings.certificate_authority_file
     if settings.servicebus_connection_string:

@@ -33,7 +33,8 @@ IDLE_SECONDS = 1
 """A receive on an empty queue returns after this long, so that its caller can look for a reason to stop."""
 
 GATHER_SECONDS = 0.05
-"""How long to wait for more messages after the first: more events in a turn make fuller batches of the store."""
+"""How long to wait for more messages after the first: more events in a turn make fuller batches of the store. A read of
+the SDK that finds nothing lasts 200 ms, so that a lone message waits that long."""
 
 RENEWAL_SHARE = 0.5
 """A lock is renewed when this share of its time is left."""
