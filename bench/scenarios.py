@@ -67,9 +67,10 @@ SCENARIOS = [
     *(
         Scenario(
             name=f"peak-{rate}",
-            title=f"{rate:,} single events/s for 30 s",
+            title=f"{rate:,} single events/s for 30 s, 2 ingestion processes",
             rate=rate,
             seconds=30,
+            ingestion_processes=2,
             bounds=Bounds(p99_milliseconds=200, accepted_share=1),
             runs=1,
         )
