@@ -72,9 +72,8 @@ SCENARIOS = [
             seconds=30,
             ingestion_processes=2,
             bounds=Bounds(p99_milliseconds=200, accepted_share=1),
-            runs=1,
         )
-        for rate in range(7000, 12_001, 1000)
+        for rate in range(8000, 12_001, 1000)
     ),
     Scenario(
         name="batch",
