@@ -128,6 +128,23 @@ def decode(body: bytes) -> Any:
     return value
 
 
+def split_array(body: bytes) -> list[bytes]:
+    """The elements of a JSON array, as they stand there: each is decoded by itself, so that one spoils no other.
+
+    Raises:
+        InvalidEventError: it is not a JSON array.
+    """
+    try:
+        return [bytes(element) for element in _decode_array(body)]
+    except msgspec.ValidationError:
+        wrong = "a batch is a JSON array of events, or one event a line as NDJSON"
+        raise InvalidEventError(FieldError("", wrong)) from None
+    except msgspec.DecodeError as error:
+        raise InvalidEventError(FieldError("", f"not valid JSON in UTF-8: {error}")) from None
+    except RecursionError:
+        raise InvalidEventError(FieldError("", f"nested deeper than {MAXIMUM_DEPTH} levels")) from None
+
+
 def check_limits(event: Document) -> None:
     """Refuse what no type may contain.
 
@@ -157,6 +174,7 @@ def escape(name: str) -> str:
 
 
 _decode = msgspec.json.Decoder().decode
+_decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _SPACED_COLON = re.compile(rb"[ \t\n\r]:").search
 
 

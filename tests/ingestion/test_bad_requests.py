@@ -199,9 +199,35 @@ def test_a_bad_event_in_a_batch_leaves_its_neighbours_alone(client: Client, case
     assert refused["problem"]["detail"]
 
 
+@pytest.mark.parametrize("case", ["null", "an empty object", "bad UTF-8", "17 levels", "a duplicate key deep inside"])
+def test_a_bad_element_of_an_array_leaves_its_neighbours_alone(client: Client, case: str) -> None:
+    body, _ = BAD_EVENTS[case]
+    assert isinstance(body, bytes)
+    good = [msgspec.json.encode(page_view()) for _ in range(2)]
+
+    response = client.post_batch(b"[" + b",".join([good[0], body, good[1]]) + b"]")
+
+    assert response.status == 207, response.body
+    assert [result["status"] for result in response.json()["results"]] == [202, 400, 202]
+
+
+def test_an_event_of_sixteen_levels_is_accepted_alone_and_in_an_array(client: Client) -> None:
+    event = page_view(deep=msgspec.json.decode(b"[" * 15 + b"]" * 15))
+
+    assert client.post(event).status == 202
+    assert client.post_batch([{**event, "eventId": "sixteen-levels"}]).status == 202
+
+
 @pytest.mark.parametrize("body", [b"{}", b"[]", b"null", b"[1", b'"x"'])
 def test_a_batch_that_is_no_list_of_events_is_refused_as_a_whole(client: Client, body: bytes) -> None:
     assert_problem(client.post_batch(body), 400)
+
+
+def test_an_event_that_is_too_large_with_its_cloudevents_headers_is_refused(client: Client) -> None:
+    headers = {"ce-specversion": "1.0", "ce-id": "1", "ce-source": "s", "ce-type": "com.cloudscale.page_view"}
+    extensions = {f"ce-extension{number}": "x" * 16_000 for number in range(10)}
+
+    assert_problem(client.post({"tenantId": "t", "url": "u"}, {**headers, **extensions}), 413)
 
 
 def test_a_batch_of_1001_events_is_refused_as_a_whole(client: Client) -> None:

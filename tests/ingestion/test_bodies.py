@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cloudscale.ingestion import bodies as module
 from cloudscale.ingestion.bodies import Bodies
-from cloudscale.ingestion.requests import Refused
+from cloudscale.ingestion.requests import Refused, Request
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,8 +32,18 @@ class Upload:
             yield part
 
 
+def request_of(client: str = "192.0.2.1", **headers: str) -> Request:
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Request("/api/events", given.get, given.__contains__, given.items, client, 0.0)
+
+
+def request_with(content_length: str | None) -> Request:
+    return request_of() if content_length is None else request_of(content_length=content_length)
+
+
 async def read(upload: Any, content_length: str | None, limit: int = 10) -> bytes:
-    return await Bodies().read(upload, content_length, limit)
+    bodies = Bodies()
+    return await bodies.read(upload, request_with(content_length), bodies.hold("192.0.2.1"), limit=limit)
 
 
 @pytest.mark.parametrize("content_length", ["4", None])
@@ -76,7 +87,7 @@ async def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.Monke
     watch = asyncio.create_task(bodies.watch())
     upload: Any = Upload()
     with pytest.raises(Refused) as refused:
-        await bodies.read(upload, "5", 10)
+        await bodies.read(upload, request_with("5"), bodies.hold("192.0.2.1"), limit=10)
     assert refused.value.problem.status == 408
     # The request goes on to its answer.
     await asyncio.sleep(0)
@@ -85,23 +96,74 @@ async def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.Monke
 
 async def test_a_request_that_is_cancelled_by_others_stays_cancelled() -> None:
     upload: Any = Upload()
-    reading = asyncio.create_task(Bodies().read(upload, "5", 10))
+    reading = asyncio.create_task(read(upload, "5"))
     await asyncio.sleep(0)
     reading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reading
 
 
+def assert_refused_for_memory(refused: pytest.ExceptionInfo[Refused]) -> None:
+    assert refused.value.problem.status == 503
+    assert refused.value.problem.reason == "memory"
+
+
 def test_memory_is_held_up_to_a_bound_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HELD_BYTES", 100)
+    monkeypatch.setattr(module, "HELD_BYTES_PER_CLIENT", 100)
     bodies = Bodies()
-    first = bodies.reserve("60", 80)
-    assert first == 60
-    assert bodies.reserve("41", 80) is None
-    assert bodies.reserve(None, 80) is None
-    bodies.release(first)
-    assert bodies.reserve(None, 80) == 80
+    first, second = bodies.hold("192.0.2.1"), bodies.hold("192.0.2.2")
+    first.grow(60)
+    with pytest.raises(Refused) as refused:
+        second.grow(41)
+    assert_refused_for_memory(refused)
+    first.release()
+    second.grow(100)
 
 
-def test_a_body_holds_no_more_than_its_limit() -> None:
-    assert Bodies().reserve("1000", 80) == 80
+def test_one_client_leaves_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELD_BYTES", 100)
+    monkeypatch.setattr(module, "HELD_BYTES_PER_CLIENT", 50)
+    bodies = Bodies()
+    greedy = [bodies.hold("192.0.2.1") for _ in range(2)]
+    greedy[0].grow(50)
+    with pytest.raises(Refused) as refused:
+        greedy[1].grow(1)
+    assert_refused_for_memory(refused)
+    bodies.hold("192.0.2.2").grow(50)
+
+
+async def test_a_body_without_a_length_holds_what_has_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELD_BYTES_PER_CLIENT", 10)
+    bodies = Bodies()
+    for _ in range(3):
+        # Each may have ten bytes, and none is refused for what it could have had.
+        upload: Any = Upload(b"abc")
+        await bodies.read(upload, request_of(), bodies.hold("192.0.2.1"), limit=10)
+    too_much: Any = Upload(b"de")
+    with pytest.raises(Refused) as refused:
+        await bodies.read(too_much, request_of(), bodies.hold("192.0.2.1"), limit=10)
+    assert_refused_for_memory(refused)
+
+
+async def test_a_compressed_body_holds_what_it_unpacks_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELD_BYTES_PER_CLIENT", 1000)
+    bodies = Bodies()
+    packed = gzip.compress(b"0" * 950)
+    upload: Any = Upload(packed)
+    request = request_of(content_length=str(len(packed)), content_encoding="gzip")
+    hold = bodies.hold("192.0.2.1")
+    assert await bodies.read(upload, request, hold, limit=1000) == b"0" * 950
+    with pytest.raises(Refused) as refused:
+        await bodies.read(upload, request, bodies.hold("192.0.2.1"), limit=1000)
+    assert_refused_for_memory(refused)
+
+
+async def test_a_body_that_was_not_read_to_its_end_is_known() -> None:
+    bodies = Bodies()
+    huge, small = bodies.hold("192.0.2.1"), bodies.hold("192.0.2.1")
+    upload: Any = Upload(b"abc")
+    with pytest.raises(Refused):
+        await bodies.read(upload, request_with(str(module.DISCARDED_BYTES + 1)), huge, limit=10)
+    await bodies.read(upload, request_of(), small, limit=10)
+    assert (huge.has_arrived, small.has_arrived) == (False, True)

@@ -14,7 +14,7 @@ import msgspec
 from cloudscale import cloudevents
 from cloudscale.cloudevents import derive_id
 from cloudscale.enrichment import Enriched, Origin, enrich
-from cloudscale.events import MAXIMUM_EVENT_BYTES, FieldError, InvalidEventError, check_limits, decode
+from cloudscale.events import MAXIMUM_EVENT_BYTES, FieldError, InvalidEventError, check_limits, decode, split_array
 from cloudscale.ingestion.problems import Problem
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ MAXIMUM_BATCH_BYTES = 5 * 1024 * 1024
 MAXIMUM_BATCH_EVENTS = 1000
 
 LARGEST_ENRICHED_BYTES = 2 * MAXIMUM_EVENT_BYTES
-"""What an event of a JSON array may have once it is enriched: within the array nobody has measured it. The half that is
-to spare is for what the pipeline adds, and for numbers that are written longer than they came."""
+"""What an event may have once it is enriched, so that it fits into a message of the Standard tier. The half that is to
+spare is for what the pipeline adds, headers of a CloudEvent, and numbers that are written longer than they came."""
 
 JSON = "application/json"
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
@@ -151,14 +151,13 @@ def too_large(limit: int) -> Refused:
     return refuse(413, f"the body has more than {limit} bytes: send less at once", "too-large")
 
 
-def parse_event(request: Request, body: bytes, *, origin: Origin, types: EventTypes, buckets: int) -> Enriched:
+def parse_event(request: Request, content: bytes, *, origin: Origin, types: EventTypes, buckets: int) -> Enriched:
     """The one event of a ``POST /api/events``.
 
     Raises:
         Refused: it cannot be accepted.
     """
     media_type = media_type_of(request)
-    content = content_of(request, body, limit=MAXIMUM_EVENT_BYTES)
     try:
         if media_type == JSON:
             event = decode(content)
@@ -178,7 +177,7 @@ def parse_event(request: Request, body: bytes, *, origin: Origin, types: EventTy
 
 
 def parse_batch(
-    request: Request, body: bytes, *, origin: Origin, types: EventTypes, buckets: int
+    request: Request, content: bytes, *, origin: Origin, types: EventTypes, buckets: int
 ) -> list[Enriched | Problem]:
     """The events of a ``POST …/batch``, each checked by itself.
 
@@ -186,17 +185,13 @@ def parse_batch(
         Refused: the batch as a whole cannot be read.
     """
     media_type = media_type_of(request)
-    content = content_of(request, body, limit=MAXIMUM_BATCH_BYTES)
     if media_type in NDJSON:
-        parts: list[object] = [line for line in content.split(b"\n") if line.strip()]
+        parts = [line for line in content.split(b"\n") if line.strip()]
     elif media_type in (JSON, cloudevents.BATCH):
         try:
-            decoded = decode(content)
+            parts = split_array(content)
         except InvalidEventError as error:
             raise Refused(invalid(error)) from None
-        if not isinstance(decoded, list):
-            raise refuse(400, "a batch is a JSON array of events, or one event a line as NDJSON", "validation")
-        parts = decoded
     else:
         supported = ", ".join((JSON, NDJSON[0], cloudevents.BATCH))
         raise refuse(415, f"{media_type[:64]!r} is not understood: send one of {supported}", "content-type")
@@ -217,27 +212,32 @@ def invalid(error: InvalidEventError) -> Problem:
 
 
 def _parse_part(
-    part: object, index: int, *, origin: Origin, types: EventTypes, buckets: int, structured: bool
+    part: bytes, index: int, *, origin: Origin, types: EventTypes, buckets: int, structured: bool
 ) -> Enriched | Problem:
+    if len(part) > MAXIMUM_EVENT_BYTES:
+        return _too_large_event()
     try:
-        if isinstance(part, bytes):
-            if len(part) > MAXIMUM_EVENT_BYTES:
-                return Problem(413, f"the event has more than {MAXIMUM_EVENT_BYTES} bytes", "too-large")
-            part = decode(part)
+        event = decode(part)
         if structured:
-            part = cloudevents.from_structured(part)
+            event = cloudevents.from_structured(event)
         if origin.idempotency_key is not None:
             origin = msgspec.structs.replace(origin, idempotency_key=derive_id(origin.idempotency_key, str(index)))
-        event = _check(part, origin=origin, types=types, buckets=buckets)
+        return _check(event, origin=origin, types=types, buckets=buckets)
     except InvalidEventError as error:
         return invalid(error)
-    if len(event.body) > LARGEST_ENRICHED_BYTES:
-        return Problem(413, f"the event has more than {MAXIMUM_EVENT_BYTES} bytes", "too-large")
-    return event
+    except Refused as refused:
+        return refused.problem
 
 
 def _check(event: object, *, origin: Origin, types: EventTypes, buckets: int) -> Enriched:
     if not isinstance(event, dict):
         raise InvalidEventError(FieldError("", "an event is a JSON object"))
     check_limits(event)
-    return enrich(event, types.check(event), origin, buckets=buckets)
+    enriched = enrich(event, types.check(event), origin, buckets=buckets)
+    if len(enriched.body) > LARGEST_ENRICHED_BYTES:
+        raise Refused(_too_large_event())
+    return enriched
+
+
+def _too_large_event() -> Problem:
+    return Problem(413, f"the event has more than {MAXIMUM_EVENT_BYTES} bytes", "too-large")

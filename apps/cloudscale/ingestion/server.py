@@ -17,7 +17,7 @@ from granian._granian import RSGIProtocolClosed as ProtocolClosed
 from cloudscale import logs, pipeline
 from cloudscale.events import MAXIMUM_EVENT_BYTES
 from cloudscale.ingestion import application
-from cloudscale.ingestion.answers import refusal, unavailable
+from cloudscale.ingestion.answers import refusal
 from cloudscale.ingestion.bodies import Bodies
 from cloudscale.ingestion.bridge import serve_asgi
 from cloudscale.ingestion.client_address import ClientAddresses
@@ -105,14 +105,8 @@ class Server:
         client = self._addresses.find(scope.client, forwarded_for)
         request = Request(path, headers.get, headers.__contains__, headers.items, client, arrived_at)
         limit = MAXIMUM_EVENT_BYTES if single else MAXIMUM_BATCH_BYTES
-        length = headers.get("content-length")
-        # A compressed body says nothing of what will be held.
-        held = self._bodies.reserve(None if "content-encoding" in headers else length, limit)
-        if held is None:
-            problem = unavailable("too many large requests are being read: send the event again later", "memory")
-            _respond(protocol, _without_reading(intake.shed(problem, path), scope))
-            return
-        read = partial(self._bodies.read, protocol, length, limit)
+        hold = self._bodies.hold(client)
+        read = partial(self._bodies.read, protocol, request, hold, limit=limit)
         try:
             answer = await (intake.post_event(request, read) if single else intake.post_batch(request, read))
         except ProtocolClosed:
@@ -124,8 +118,8 @@ class Server:
                 log.exception("a request was not answered as it should", path=path)
             answer = intake.failed(path, correlation_id=correlation_id)
         finally:
-            self._bodies.release(held)
-        _respond(protocol, answer)
+            hold.release()
+        _respond(protocol, answer if hold.has_arrived else _without_reading(answer, scope))
 
 
 def _joined(headers: RSGIHeaders, name: str) -> str:
