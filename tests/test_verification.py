@@ -63,8 +63,11 @@ class Place:
 
     async def queue(self, event_id: str) -> None:
         """Leave an event in the queue."""
+        await self.queue_body(msgspec.json.encode([document(event_id, "contoso", LONG_AGO)]))
+
+    async def queue_body(self, body: bytes) -> None:
+        """Leave a message in the queue."""
         name = self.resource.spec.queue.name
-        body = msgspec.json.encode([document(event_id, "contoso", LONG_AGO)])
         async with open_client(self.resource.spec.queue, self.settings) as client, client.get_queue_sender(name) as to:
             await to.send_messages(ServiceBusMessage(body))
 
@@ -222,6 +225,19 @@ async def test_an_event_that_waits_in_the_queue_is_not_missing(place: Place) -> 
     assert balance.oldest_unpersisted.event_id == "waiting"
 
 
+@pytest.mark.parametrize("body", [b'[{"id":"\xff"}]', b"[" * 100_000], ids=["no UTF-8", "nested too deep"])
+async def test_a_message_that_nobody_can_read_does_not_keep_others_from_being_found(place: Place, body: bytes) -> None:
+    await place.queue_body(body)
+    await place.accept("waiting", "gone")
+    await place.hold("waiting")
+    await place.hold("gone")
+    await place.queue("waiting")
+
+    balance = await place.verify()
+
+    assert [each.event_id for each in balance.missing] == ["gone"]
+
+
 async def test_an_event_that_is_stored_and_not_settled_yet_is_counted_once(place: Place) -> None:
     await place.accept("a")
     await place.hold("a")
@@ -245,7 +261,7 @@ async def test_a_copy_that_waits_while_the_first_is_stored_is_no_loss(place: Pla
     assert balance.total("in_flight") == 1
 
 
-@pytest.mark.parametrize("step", ["count_by_tenant_and_hour", "_look_through_queues"])
+@pytest.mark.parametrize("step", ["count_by_tenant_and_hour", "look_through_queues"])
 async def test_an_event_that_is_stored_meanwhile_is_no_loss(
     place: Place, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

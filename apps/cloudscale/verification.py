@@ -22,14 +22,12 @@ import msgspec
 
 from cloudscale.limits.keys import keys_of
 from cloudscale.limits.ledger_reading import Acceptance, Hour, LedgerReading, read_ledger, restricted
-from cloudscale.queue.connection import open_client, translated
+from cloudscale.queue.search import look_through_queues
 from cloudscale.units import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from azure.servicebus import ServiceBusSubQueue
-    from azure.servicebus.aio import ServiceBusClient
     from redis.asyncio import Redis
 
     from cloudscale.pipeline import EventPipeline
@@ -41,11 +39,6 @@ STALE_AFTER = timedelta(seconds=30)
 
 LOOKED_UP = 20_000
 """Stale acceptances looked up in one verification, the oldest ones."""
-
-PEEKED_MESSAGES = 20_000
-"""Messages of each queue that are looked through for stale acceptances."""
-
-_PEEK_AT_ONCE = 250
 
 
 class HourBalance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -133,40 +126,80 @@ async def verify(
     first_hour = _first_hour(resource, now=now, since=scope.since)
     hours = sorted(hour for hour in _all_hours(before) if hour[1] >= first_hour)
     stale = _stale(before, received_before=now - scope.stale_after.total_seconds())
-    acknowledged = [each for each in stale if each.acknowledged]
+    looked_up = [each for each in stale if each.acknowledged][:LOOKED_UP]
     # Asked before the store counts: what is here must be in the count, too.
-    looked_up = acknowledged[:LOOKED_UP]
     known = await store.acceptances(map(_event_of, looked_up))
     persisted = await store.count_by_tenant_and_hour(hours)
     after = restricted(await read_ledger(redis, keys_of(resource)), scope.tenants)
-
-    stored_yet_unsettled = {each for each in looked_up if each.token in known.get(_event_of(each), ())}
     remaining = set(map(_identity, after.in_flight))
     # Of an event that is stored, another acceptance is a copy: it waits for the worker that will find it out.
     absent = [each for each in looked_up if _event_of(each) not in known and _identity(each) in remaining]
-    found, complete = await _look_through_queues(resource, settings, wanted=absent)
-    nowhere = [each for each in absent if (each.event_id, each.token) not in found]
+    nowhere, complete = await _missed_by_all(absent, resource, settings, store=store)
+    return _conclude(
+        _Evidence(
+            at=now,
+            before=before,
+            stale=stale,
+            stored_yet_unsettled={each for each in looked_up if each.token in known.get(_event_of(each), ())},
+            persisted={hour: persisted.get(hour, 0) for hour in hours},
+            after=after,
+            nowhere=nowhere,
+            complete=complete,
+        )
+    )
+
+
+class _Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What a verification has read, in the order in which it did."""
+
+    at: float
+    before: LedgerReading
+    stale: list[Acceptance]
+    stored_yet_unsettled: set[Acceptance]
+    persisted: dict[Hour, int]
+    after: LedgerReading
+    nowhere: list[Acceptance]
+    complete: bool
+    """All of the queues was looked through, so that what is nowhere is missing."""
+
+
+async def _missed_by_all(
+    absent: list[Acceptance], resource: EventPipeline, settings: Settings, *, store: EventStore
+) -> tuple[list[Acceptance], bool]:
+    """Those of the acceptances that were absent from the store which no queue has, nor the store by now.
+
+    The second value says whether all of the queues was looked through.
+    """
+    wanted = {(each.event_id, each.token) for each in absent}
+    search = await look_through_queues(resource.spec.queue, settings, wanted=wanted)
+    nowhere = [each for each in absent if (each.event_id, each.token) not in search.found]
     # Events go from the queue to the store: one that left the queue before it was looked through is there by now.
     stored_since = await store.acceptances(map(_event_of, nowhere))
-    nowhere = [each for each in nowhere if _event_of(each) not in stored_since]
-    missing = nowhere if complete else []
+    return [each for each in nowhere if _event_of(each) not in stored_since], search.complete
+
+
+def _conclude(evidence: _Evidence) -> Balance:
+    before, after, stale = evidence.before, evidence.after, evidence.stale
+    missing = evidence.nowhere if evidence.complete else []
     # What the store has is counted there; what nobody has is the difference.
-    counted_elsewhere = stored_yet_unsettled | set(missing)
-    unpersisted = [each for each in before.in_flight if each.acknowledged and each not in stored_yet_unsettled]
+    counted_elsewhere = evidence.stored_yet_unsettled | set(missing)
+    remaining = set(map(_identity, after.in_flight))
+    unpersisted = [each for each in before.in_flight if each.acknowledged and each not in evidence.stored_yet_unsettled]
+    not_looked_up = max(0, sum(each.acknowledged for each in stale) - LOOKED_UP)
     young = len(before.in_flight) > len(stale)
     return Balance(
-        at=datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        at=datetime.fromtimestamp(evidence.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         hours=_balances(
             _without(before, counted_elsewhere),
             _without(after, counted_elsewhere),
-            persisted={hour: persisted.get(hour, 0) for hour in hours},
+            persisted=evidence.persisted,
             missing=Counter(each.hour for each in missing),
         ),
         moving=young or before.accepted != after.accepted or _settlements(before) != _settlements(after),
         missing=missing,
         reserved=[each for each in stale if not each.acknowledged and _identity(each) in remaining],
         oldest_unpersisted=min(unpersisted, key=lambda each: each.received_at, default=None),
-        unsearched=(0 if complete else len(nowhere)) + max(0, len(acknowledged) - LOOKED_UP),
+        unsearched=(0 if evidence.complete else len(evidence.nowhere)) + not_looked_up,
     )
 
 
@@ -245,60 +278,3 @@ def _balances(
             )
         )
     return balances
-
-
-async def _look_through_queues(
-    resource: EventPipeline, settings: Settings, *, wanted: list[Acceptance]
-) -> tuple[set[tuple[str, str]], bool]:
-    """Which of the acceptances, as ``(event id, token)``, wait in the queue or its dead letters.
-
-    The second value says whether all of the queues was looked through.
-    """
-    if not wanted:
-        return set(), True
-    from azure.servicebus import ServiceBusSubQueue  # noqa: PLC0415 - a second of import that is rarely needed
-
-    looked_for = {(each.event_id, each.token) for each in wanted}
-    found: set[tuple[str, str]] = set()
-    complete = True
-    async with open_client(resource.spec.queue, settings) as client:
-        for sub_queue in (None, ServiceBusSubQueue.DEAD_LETTER):
-            looked_through, there = await _peek(
-                client, resource.spec.queue.name, sub_queue=sub_queue, looked_for=looked_for - found
-            )
-            complete &= looked_through
-            found |= there
-    return found, complete or found == looked_for
-
-
-async def _peek(
-    client: ServiceBusClient,
-    queue: str,
-    *,
-    sub_queue: ServiceBusSubQueue | None,
-    looked_for: set[tuple[str, str]],
-) -> tuple[bool, set[tuple[str, str]]]:
-    """What the (sub-)queue holds of ``looked_for``, after False when there was too much to look through."""
-    found: set[tuple[str, str]] = set()
-    with translated("look through the queue"):
-        async with client.get_queue_receiver(queue, sub_queue=sub_queue) as receiver:
-            next_number = 1
-            for _ in range(PEEKED_MESSAGES // _PEEK_AT_ONCE):
-                messages = await receiver.peek_messages(_PEEK_AT_ONCE, sequence_number=next_number)
-                if not messages or found == looked_for:
-                    return True, found
-                for message in messages:
-                    found |= looked_for & _tokens(b"".join(message.body))
-                next_number = (messages[-1].sequence_number or 0) + 1
-    return False, found
-
-
-def _tokens(body: bytes) -> set[tuple[str, str]]:
-    """The ``(event id, token)`` pairs in a message; none when it cannot be read, which makes it a dead letter."""
-    try:
-        events = msgspec.json.decode(body)
-    except msgspec.DecodeError:
-        return set()
-    if not isinstance(events, list):
-        return set()
-    return {(str(event.get("id")), str(event.get("acceptance"))) for event in events if isinstance(event, dict)}

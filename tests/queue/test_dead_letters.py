@@ -111,10 +111,13 @@ async def test_a_dead_letter_shows_its_event_reason_and_attempts(
     assert msgspec.json.decode(msgspec.json.encode(letter), type=DeadLetter) == letter
 
 
-async def test_an_unreadable_message_shows_its_text(client: ServiceBusClient, letters: DeadLetters) -> None:
-    await bury(client, ServiceBusMessage(b"{broken \xff"))
+@pytest.mark.parametrize("body", [b"{broken \xff", b'[{"id":"\xff"}]', b"[" * 100_000], ids=lambda body: body[:12])
+async def test_an_unreadable_message_shows_its_text(
+    client: ServiceBusClient, letters: DeadLetters, body: bytes
+) -> None:
+    await bury(client, ServiceBusMessage(body))
     (letter,) = await letters.list()
-    assert letter.body == "{broken \ufffd"
+    assert letter.body == body.decode(errors="replace")
     assert letter.events == []
     assert letter.attempts >= 1
 

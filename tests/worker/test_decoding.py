@@ -74,7 +74,7 @@ def test_a_bad_event_has_its_reason_and_leaves_its_neighbours_alone(event: objec
     assert len(result.cart_checks) == 1
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"null", b"{}", b"7", b"\xff"])
+@pytest.mark.parametrize("body", [b"", b"{", b"null", b"{}", b"7", b"\xff", b'[{"id":"\xff"}]', b"[" * 100_000])
 def test_a_body_that_is_no_array_cannot_be_read(body: bytes) -> None:
     with pytest.raises(UndecodableMessageError):
         decode(body, validate, Decoded())

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import msgspec
 from azure.servicebus import ServiceBusMessage, ServiceBusSubQueue
 
+from cloudscale import untrusted_json
 from cloudscale.queue.connection import open_client
 from cloudscale.queue.outbox import Outbox
 from cloudscale.queue.poison import DeadLetterReason, attempts_of
 from cloudscale.queue.receiver import MessageReceiver, body_of
+from cloudscale.untrusted_json import UnreadableJsonError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -171,8 +173,8 @@ def described(message: ServiceBusReceivedMessage) -> DeadLetter:
     body = body_of(message)
     content: object
     try:
-        content = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        content = untrusted_json.decode(body, untrusted_json.ANYTHING)
+    except UnreadableJsonError:
         content = body.decode(errors="replace")
     return DeadLetter(
         sequence_number=message.sequence_number or 0,
