@@ -9,12 +9,19 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kubernetes.utils import parse_quantity
+
 from cloudscale_operator.names import PIPELINE_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from decimal import Decimal
 
     from cloudscale_operator.kinds import Manifest
+
+
+AMOUNTS = ("requests", "limits")
+"""Fields that hold quantities, which the API server writes in its own way: ``1000m`` becomes ``1``."""
 
 
 class PipelineKey(NamedTuple):
@@ -102,8 +109,10 @@ def is_contained(part: Any, whole: Any) -> bool:
     """Whether all that ``part`` says holds in ``whole``, which may say more: defaults, status, others' fields."""
     if isinstance(part, dict):
         return isinstance(whole, dict) and all(
+            (_amounts(value) <= _amounts(whole[key]) if key in AMOUNTS else is_contained(value, whole[key]))
+            if key in whole
             # The API server leaves out what is empty.
-            is_contained(value, whole[key]) if key in whole else value in ({}, [], "")
+            else value in ({}, [], "")
             for key, value in part.items()
         )
     if isinstance(part, list):
@@ -114,6 +123,13 @@ def is_contained(part: Any, whole: Any) -> bool:
             return all(item["name"] in named and is_contained(item, named[item["name"]]) for item in part)
         return len(part) == len(whole) and all(map(is_contained, part, whole))
     return bool(part == whole)
+
+
+def _amounts(quantities: Mapping[str, str]) -> set[tuple[str, Decimal]]:
+    return {
+        (resource, parse_quantity(quantity))  # type: ignore[no-untyped-call]
+        for resource, quantity in quantities.items()
+    }
 
 
 def _is_owned(child: Manifest, owner: str) -> bool:

@@ -85,6 +85,25 @@ def test_containment_by_example(part: Any, whole: Any, *, contained: bool) -> No
     assert is_contained(part, whole) is contained
 
 
+@pytest.mark.parametrize(
+    ("asked", "kept"), [("1000m", "1"), ("0.5", "500m"), ("1024Mi", "1Gi"), ("1.5Gi", "1536Mi"), ("1e3", "1k")]
+)
+def test_a_quantity_may_be_written_in_another_way(asked: str, kept: str) -> None:
+    resources = {"resources": {"requests": {"cpu": asked}, "limits": {"cpu": asked}}}
+    assert is_contained(resources, {"resources": {"requests": {"cpu": kept}, "limits": {"cpu": kept}}})
+
+
+def test_a_request_that_the_api_server_drew_from_the_limits_does_not_matter() -> None:
+    assert is_contained({"limits": {"cpu": "1"}, "requests": {}}, {"limits": {"cpu": "1"}, "requests": {"cpu": "1"}})
+
+
+@pytest.mark.parametrize(
+    ("name", "asked", "kept"), [("limits", "1", "2"), ("limits", "1G", "1Gi"), ("data", "1000m", "1")]
+)
+def test_another_quantity_and_a_text_like_one_are_another(name: str, asked: str, kept: str) -> None:
+    assert not is_contained({name: {"cpu": asked}}, {name: {"cpu": kept}})
+
+
 def test_children_are_kept_by_their_pipeline() -> None:
     children = Children()
     assert children.observe(service()) == PipelineKey("shop", "example")
