@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.operator.examples import CLIENT_ID, SPECS, build, find
 
+from cloudscale.ingestion.intake import BATCH_PATHS, SINGLE_PATHS
 from cloudscale.settings import read_settings
 from cloudscale_operator.manifests.network import BACKEND_PORTS
 
@@ -146,6 +147,20 @@ def test_a_cluster_without_extensions_gets_none_of_their_kinds() -> None:
     kinds = {item["kind"] for item in build(SPECS["gateway"], context="bare-cluster")}
     assert not kinds & {"ScaledObject", "TriggerAuthentication", "HTTPRoute", "ServiceMonitor", "PrometheusRule"}
     assert "HorizontalPodAutoscaler" in kinds
+
+
+@pytest.mark.parametrize("name", ["ingress", "gateway"])
+def test_outsiders_reach_events_and_their_description_only(name: str) -> None:
+    kind = {"ingress": "Ingress", "gateway": "HTTPRoute"}[name]
+    (rule,) = find(build(SPECS[name]), kind, "ingestion")["spec"]["rules"]
+    if name == "ingress":
+        paths = {path["path"]: path["pathType"] for path in rule["http"]["paths"]}
+    else:
+        paths = {match["path"]["value"]: match["path"]["type"] for match in rule["matches"]}
+    prefixes = {path for path, kind in paths.items() if "Prefix" in kind}
+    assert prefixes == {"/api"}
+    assert {path for path, kind in paths.items() if kind == "Exact"} == {"/docs", "/docs.js", "/openapi.json"}
+    assert all(path.startswith("/api/") for path in SINGLE_PATHS | BATCH_PATHS)
 
 
 def test_alerting_rules_look_at_this_pipeline_only() -> None:

@@ -1,4 +1,8 @@
-"""Ways in from outside of the cluster: an Ingress or a Gateway API HTTPRoute."""
+"""Ways in from outside of the cluster: an Ingress or a Gateway API HTTPRoute.
+
+They lead to what clients need and to nothing else: metrics, figures and probes share the port, and tell about tenants
+and volumes to whoever asks.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,9 @@ if TYPE_CHECKING:
     from cloudscale_operator.context import Context
 
 SERVICE_PORT = 80
+PUBLIC_PREFIX = "/api"
+PUBLIC_PATHS = ("/docs", "/docs.js", "/openapi.json")
+"""The description of the API; a prefix would let in what lies below."""
 
 
 def build_exposure(pipeline: EventPipeline, context: Context) -> list[Manifest]:
@@ -27,12 +34,12 @@ def build_exposure(pipeline: EventPipeline, context: Context) -> list[Manifest]:
 
 def _ingress(pipeline: EventPipeline, ingress: Ingress) -> Manifest:
     service = object_name(pipeline.metadata.name, INGESTION)
-    path = {
-        "path": "/",
-        "pathType": "Prefix",
-        "backend": {"service": {"name": service, "port": {"number": SERVICE_PORT}}},
-    }
-    specification: dict[str, Any] = {"rules": [{"host": ingress.host, "http": {"paths": [path]}}]}
+    backend = {"service": {"name": service, "port": {"number": SERVICE_PORT}}}
+    paths = [
+        {"path": PUBLIC_PREFIX, "pathType": "Prefix", "backend": backend},
+        *({"path": path, "pathType": "Exact", "backend": backend} for path in PUBLIC_PATHS),
+    ]
+    specification: dict[str, Any] = {"rules": [{"host": ingress.host, "http": {"paths": paths}}]}
     if ingress.class_name:
         specification["ingressClassName"] = ingress.class_name
     if ingress.tls_secret_name:
@@ -48,9 +55,13 @@ def _ingress(pipeline: EventPipeline, ingress: Ingress) -> Manifest:
 def _route(pipeline: EventPipeline, gateway: Gateway) -> Manifest:
     service = object_name(pipeline.metadata.name, INGESTION)
     parent = {"name": gateway.name} | ({"namespace": gateway.namespace} if gateway.namespace else {})
+    matches = [
+        {"path": {"type": "PathPrefix", "value": PUBLIC_PREFIX}},
+        *({"path": {"type": "Exact", "value": path}} for path in PUBLIC_PATHS),
+    ]
     specification: dict[str, Any] = {
         "parentRefs": [parent],
-        "rules": [{"backendRefs": [{"name": service, "port": SERVICE_PORT}]}],
+        "rules": [{"matches": matches, "backendRefs": [{"name": service, "port": SERVICE_PORT}]}],
     }
     if gateway.hostnames:
         specification["hostnames"] = list(gateway.hostnames)
