@@ -91,6 +91,15 @@ def test_every_long_running_pod_is_probed(chart: str) -> None:
                 assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container)
 
 
+@pytest.mark.parametrize("chart", CHARTS)
+def test_every_object_names_the_namespace_of_its_release(chart: str) -> None:
+    # `helm template` writes what the templates say and nothing more: piped on, the rest goes wherever kubectl stands.
+    clusterwide = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+    for document in render(chart, *(["metrics.serviceMonitor=true"] if chart == "cloudscale" else [])):
+        expected = None if document["kind"] in clusterwide else "demo"
+        assert document["metadata"].get("namespace") == expected, document["kind"]
+
+
 def test_only_the_operator_holds_a_service_account_token() -> None:
     for specification in pod_specs(render("cloudscale-backends")):
         assert specification["automountServiceAccountToken"] is False

@@ -134,6 +134,17 @@ def test_the_operator_is_told_the_built_image_by_a_variable_that_tilt_replaces(t
     ]
 
 
+def test_everything_goes_to_the_namespace_of_its_part(tilt: Tilt) -> None:
+    places = {
+        (document["kind"], document["metadata"]["name"]): document["metadata"].get("namespace")
+        for document in tilt.objects()
+    }
+    assert places["StatefulSet", "servicebus"] == places["EventPipeline", "sample"] == "cloudscale-demo"
+    assert places["Deployment", "cloudscale-operator"] == places["ServiceAccount", "cloudscale-operator"] == "cloudscale"
+    nowhere = {kind for (kind, _name), namespace in places.items() if namespace is None}
+    assert nowhere == {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+
+
 def test_every_resource_that_is_named_is_handed_to_kubernetes_or_defined(tilt: Tilt) -> None:
     objects = {document["metadata"]["name"] for document in tilt.objects()}
     local = {call.positional[0] for call in tilt.named("local_resource")}
