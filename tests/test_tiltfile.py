@@ -140,7 +140,9 @@ def test_everything_goes_to_the_namespace_of_its_part(tilt: Tilt) -> None:
         for document in tilt.objects()
     }
     assert places["StatefulSet", "servicebus"] == places["EventPipeline", "sample"] == "cloudscale-demo"
-    assert places["Deployment", "cloudscale-operator"] == places["ServiceAccount", "cloudscale-operator"] == "cloudscale"
+    assert (
+        places["Deployment", "cloudscale-operator"] == places["ServiceAccount", "cloudscale-operator"] == "cloudscale"
+    )
     nowhere = {kind for (kind, _name), namespace in places.items() if namespace is None}
     assert nowhere == {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
 
