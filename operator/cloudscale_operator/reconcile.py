@@ -27,7 +27,7 @@ from cloudscale_operator.conditions import Condition, transitions
 from cloudscale_operator.credentials import CredentialCache, Credentials
 from cloudscale_operator.depth import DepthReaders, Source
 from cloudscale_operator.desired import desired_objects
-from cloudscale_operator.kinds import DEPLOYMENT, OPTIONAL_KINDS, SCALED_OBJECT, Kind, Manifest
+from cloudscale_operator.kinds import DEPLOYMENT, OPTIONAL_KINDS, Kind, Manifest
 from cloudscale_operator.names import FINALIZER, INGESTION, object_name
 from cloudscale_operator.status import Observation, build_status, failed_status
 
@@ -289,7 +289,7 @@ class Reconciler:
         return Observation(
             pipeline=pipeline,
             live=self.children.of(key),
-            keda=SCALED_OBJECT in context.available,
+            available=context.available,
             reading=self._readers.latest(key),
             missing=credentials.missing,
             refusals=tuple(refusals),

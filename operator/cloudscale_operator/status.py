@@ -1,7 +1,8 @@
 """What the status says, from what was observed: a pure function.
 
 ``Ready`` means that events are taken, kept and processed as the current specification says: the backends answer and
-both roles are available and rolled out. Scaling that does not work makes a pipeline slow, not unready.
+both roles are available and rolled out. Scaling that does not work makes a pipeline slow, not unready, and a missing
+way in from outside leaves the one inside: ``ScalingActive`` and ``Exposed`` tell of these.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cloudscale.backpressure import concurrency_limit
 from cloudscale_operator.children import ChildKey
 from cloudscale_operator.conditions import Condition, dated, timestamp
-from cloudscale_operator.kinds import DEPLOYMENT, SCALED_OBJECT, Manifest
+from cloudscale_operator.kinds import DEPLOYMENT, HTTP_ROUTE, INGRESS, SCALED_OBJECT, Kind, Manifest
 from cloudscale_operator.names import DASHBOARD, INGESTION, WORKER, object_name, selector_labels
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ class Observation:
 
     pipeline: EventPipeline
     live: Mapping[ChildKey, Manifest]
-    keda: bool
+    available: frozenset[Kind]
+    """Optional kinds that the cluster has."""
     reading: Reading | None
     missing: tuple[str, ...] = ()
     """Secrets that are not there."""
@@ -55,7 +57,7 @@ def build_status(observation: Observation, previous: Status, *, now: datetime) -
     ingestion = _availability("IngestionAvailable", deployments[INGESTION])
     workers = _workers(observation, deployments[WORKER])
     ready = observation.draining or _ready(observation, [backends, ingestion, workers], deployments)
-    conditions = [ready, backends, ingestion, workers, _scaling(observation), _paused(pipeline)]
+    conditions = [ready, backends, ingestion, workers, _scaling(observation), _paused(pipeline), *_exposed(observation)]
     generation = pipeline.metadata.generation
     return {
         "phase": _phase(observation, ready, previous),
@@ -68,7 +70,7 @@ def build_status(observation: Observation, previous: Status, *, now: datetime) -
             "dashboard": _ready_replicas(deployments[DASHBOARD]),
         },
         "selector": ",".join(f"{label}={value}" for label, value in selector_labels(name, WORKER).items()),
-        "endpoint": endpoint(pipeline),
+        "endpoint": endpoint(pipeline, observation.available),
     }
 
 
@@ -80,12 +82,12 @@ def failed_status(previous: Status, *, generation: int, reason: str, message: st
     return {**previous, "phase": "Failed", "observedGeneration": generation, "conditions": conditions + others}
 
 
-def endpoint(pipeline: EventPipeline) -> str:
+def endpoint(pipeline: EventPipeline, available: frozenset[Kind]) -> str:
     """Where clients reach ingestion: from outside if it is exposed, else inside of the cluster."""
     expose = pipeline.spec.expose
     if expose.ingress:
         return f"{'https' if expose.ingress.tls_secret_name else 'http'}://{expose.ingress.host}"
-    if expose.gateway and expose.gateway.hostnames:
+    if expose.gateway and expose.gateway.hostnames and HTTP_ROUTE in available:
         return f"https://{expose.gateway.hostnames[0]}"
     return f"http://{object_name(pipeline.metadata.name, INGESTION)}.{pipeline.metadata.namespace}.svc"
 
@@ -146,7 +148,7 @@ def _ready(observation: Observation, parts: list[Condition], deployments: Mappin
 
 def _scaling(observation: Observation) -> Condition:
     kind = "ScalingActive"
-    if not observation.keda:
+    if SCALED_OBJECT not in observation.available:
         text = "the cluster has no KEDA (ScaledObject): the number of workers is fixed; install KEDA to let it follow "
         return Condition(kind, "False", "KedaMissing", text + "the queue")
     if observation.pipeline.spec.paused:
@@ -169,6 +171,35 @@ def _paused(pipeline: EventPipeline) -> Condition:
     if pipeline.spec.paused:
         return Condition("Paused", "True", "SpecPaused", "spec.paused is true: workers are stopped")
     return Condition("Paused", "False", "Running", "spec.paused is false")
+
+
+def _exposed(observation: Observation) -> list[Condition]:
+    """Whether there is a way in from outside, nothing where none is asked for."""
+    expose, kind = observation.pipeline.spec.expose, "Exposed"
+    if expose.gateway and HTTP_ROUTE not in observation.available:
+        text = "the cluster has no HTTPRoute, so spec.expose.gateway has no effect: install the Gateway API, or use "
+        return [Condition(kind, "False", "HTTPRouteKindMissing", text + "spec.expose.ingress")]
+    wanted = [each for each, asked in ((INGRESS, expose.ingress), (HTTP_ROUTE, expose.gateway)) if asked]
+    if not wanted:
+        return []
+    name = object_name(observation.pipeline.metadata.name, INGESTION)
+    for each in wanted:
+        live = observation.live.get(ChildKey(each.kind, name))
+        if live is None:
+            return [Condition(kind, "Unknown", "NotCreatedYet", f"the {each.kind} {name} does not exist yet")]
+        if refusal := _route_refusal(live):
+            return [Condition(kind, "False", "RouteRefused", f"the Gateway does not take the route {name}: {refusal}")]
+    kinds = " and ".join(each.kind for each in wanted)
+    return [Condition(kind, "True", "RouteCreated", f"the {kinds} {name} leads to ingestion")]
+
+
+def _route_refusal(route: Manifest) -> str:
+    """What the first Gateway that refuses an HTTPRoute says, empty if none does."""
+    for parent in route.get("status", {}).get("parents", ()):
+        for condition in parent.get("conditions", ()):
+            if condition["type"] in ("Accepted", "ResolvedRefs") and condition["status"] == "False":
+                return f"{condition.get('reason', condition['type'])}: {condition.get('message', '')}"
+    return ""
 
 
 def _phase(observation: Observation, ready: Condition, previous: Status) -> str:

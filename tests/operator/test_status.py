@@ -14,9 +14,11 @@ from cloudscale.crd import status_schema
 from cloudscale.queue.administration import QueueDepth
 from cloudscale_operator.children import ChildKey
 from cloudscale_operator.depth import Reading
+from cloudscale_operator.kinds import HTTP_ROUTE, OPTIONAL_KINDS
 from cloudscale_operator.status import Observation, Status, build_status, endpoint
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+EVERYTHING = frozenset(OPTIONAL_KINDS)
 
 
 def deployment(role: str, *, replicas: int = 1, available: int = 1, **status: Any) -> tuple[ChildKey, dict[str, Any]]:
@@ -43,7 +45,9 @@ ALL = [deployment("ingestion"), deployment("worker"), deployment("dashboard"), s
 
 
 def found(*children: tuple[ChildKey, dict[str, Any]], spec: dict[str, Any] | None = None) -> Observation:
-    return Observation(pipeline=pipeline(spec or {}), live=dict([*ALL, *children]), keda=True, reading=depth())
+    return Observation(
+        pipeline=pipeline(spec or {}), live=dict([*ALL, *children]), available=EVERYTHING, reading=depth()
+    )
 
 
 def status_of(observation: Observation, previous: Status | None = None) -> Status:
@@ -145,7 +149,7 @@ def test_scaling_is_what_keda_says(conditions: dict[str, str], reason: str) -> N
 
 
 def test_scaling_that_fails_does_not_make_a_pipeline_unready() -> None:
-    assert status_of(replace(found(), keda=False))["phase"] == "Ready"
+    assert status_of(replace(found(), available=frozenset()))["phase"] == "Ready"
 
 
 def test_refused_objects_fail_the_pipeline() -> None:
@@ -181,4 +185,32 @@ def test_the_time_of_the_reading_is_renewed_once_in_a_while() -> None:
     ],
 )
 def test_the_endpoint_is_where_clients_reach_ingestion(name: str, url: str) -> None:
-    assert endpoint(pipeline(SPECS[name])) == url
+    assert endpoint(pipeline(SPECS[name]), EVERYTHING) == url
+
+
+def test_a_gateway_without_the_gateway_api_is_told_and_the_endpoint_is_the_service() -> None:
+    observation = replace(found(spec=SPECS["gateway"]), available=EVERYTHING - {HTTP_ROUTE})
+    status = status_of(observation)
+    assert reasons(observation)["Exposed"] == "False HTTPRouteKindMissing"
+    assert status["endpoint"] == "http://example-ingestion.shop.svc"
+    assert status["phase"] == "Ready"
+
+
+@pytest.mark.parametrize(
+    ("live", "reason"),
+    [
+        (None, "Unknown NotCreatedYet"),
+        ({}, "True RouteCreated"),
+        ({"type": "Accepted", "status": "True"}, "True RouteCreated"),
+        ({"type": "Accepted", "status": "False", "reason": "NotAllowedByListeners"}, "False RouteRefused"),
+    ],
+)
+def test_a_route_is_what_its_gateway_says(live: dict[str, str] | None, reason: str) -> None:
+    key = ChildKey("HTTPRoute", "example-ingestion")
+    route = {"status": {"parents": [{"conditions": [live] if live else []}]}}
+    children = [(key, route)] if live is not None else []
+    assert reasons(found(*children, spec=SPECS["gateway"]))["Exposed"] == reason
+
+
+def test_a_pipeline_that_is_not_exposed_says_nothing_about_it() -> None:
+    assert "Exposed" not in reasons(found())
