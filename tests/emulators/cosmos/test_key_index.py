@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -98,3 +99,53 @@ async def test_keys_that_are_looked_up_together_are_those_that_are_found_one_by_
         for number in (0, 3, 147, 297):
             with pytest.raises(CosmosError, match="already exists"):
                 await create(storage, documents, number)
+
+
+async def expect_all(storage: Storage, documents: Documents, numbers: set[int]) -> None:
+    """Each of them is found, and none can be created a second time."""
+    expect(documents, numbers, set())
+    for number in numbers:
+        with pytest.raises(CosmosError, match="already exists"):
+            await create(storage, documents, number)
+
+
+@pytest.mark.usefixtures("small_steps")
+async def test_a_merge_that_fails_loses_no_key_and_is_done_later(tmp_path: Path) -> None:
+    async with open_documents(tmp_path) as (storage, documents):
+        refuse = "BEFORE INSERT ON keys_1 WHEN (SELECT count(*) FROM keys_1) % 7 = 3"
+        storage.connection.execute(f"CREATE TRIGGER refuse {refuse} BEGIN SELECT RAISE(ABORT, 'refused'); END")
+        for number in range(100):
+            await create(storage, documents, number)
+        await expect_all(storage, documents, set(range(100)))
+        storage.connection.execute("DROP TRIGGER refuse")
+        for number in range(100, 150):
+            await create(storage, documents, number)
+        await expect_all(storage, documents, set(range(150)))
+        (merged,) = storage.connection.execute("SELECT merged FROM containers").fetchone()
+        assert merged >= 100
+    async with open_documents(tmp_path) as (storage, documents):
+        await expect_all(storage, documents, set(range(150)))
+
+
+@pytest.mark.usefixtures("small_steps")
+async def test_a_merge_whose_commit_fails_loses_no_key(tmp_path: Path) -> None:
+    async with open_documents(tmp_path) as (storage, documents):
+
+        def break_the_transaction() -> None:
+            storage.connection.execute("ROLLBACK")
+            storage.connection.execute("SELECT missing")
+
+        for number in range(42):
+            await create(storage, documents, number)
+        # The next write asks for another slice, and what is asked for after it is in the same transaction as that.
+        _, broken = await asyncio.gather(
+            storage.write(lambda: documents.create(b'{"id":"item-42","pk":"p0"}', None)),
+            storage.write(lambda: storage.write(break_the_transaction)),
+        )
+        with pytest.raises(CosmosError, match="cannot write"):
+            await broken
+        for number in range(43, 150):
+            await create(storage, documents, number)
+        await expect_all(storage, documents, set(range(150)))
+    async with open_documents(tmp_path) as (storage, documents):
+        await expect_all(storage, documents, set(range(150)))

@@ -38,7 +38,7 @@ class Time:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Time:
     """The time, for the emulator only."""
     clock = Time()
-    for module in ("documents", "queries", "change_feed"):
+    for module in ("clock", "queries", "change_feed"):
         monkeypatch.setattr(f"cloudscale.emulators.cosmos.{module}.time", clock)
     return clock
 

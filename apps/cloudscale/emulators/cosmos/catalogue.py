@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from cloudscale.emulators.cosmos.documents import Clock, Documents
+from cloudscale.emulators.cosmos.clock import Clock
+from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.errors import OWNER_NOT_FOUND, bad_request, conflict, not_found
 from cloudscale.emulators.cosmos.partition_key import PartitionKeyDefinition
 from cloudscale.emulators.cosmos.resources import Container, Database

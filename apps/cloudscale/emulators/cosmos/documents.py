@@ -1,9 +1,9 @@
 """The documents of one container: every change of an item goes through here, inside a write of the storage."""
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from cloudscale.emulators.cosmos.clock import Clock
 from cloudscale.emulators.cosmos.document_head import Head, HeadReader
 from cloudscale.emulators.cosmos.errors import (
     PARTITION_KEY_MISMATCH,
@@ -24,22 +24,6 @@ from cloudscale.emulators.cosmos.unique_keys import UniqueKeys
 # Sequence numbers are reserved in blocks, so that none is used twice after a restart although the documents with the
 # highest ones may be gone.
 RESERVED_SEQUENCE_NUMBERS: Final = 10_000
-
-
-class Clock:
-    """Unix seconds that never go back, so that the order of timestamps is the order of sequence numbers."""
-
-    def __init__(self) -> None:
-        self._last = 0
-
-    def now(self) -> int:
-        """The current second."""
-        self._last = max(self._last, int(time.time()))
-        return self._last
-
-    def not_before(self, timestamp: int) -> None:
-        """Never answer less than ``timestamp``."""
-        self._last = max(self._last, timestamp)
 
 
 class Documents:
@@ -85,10 +69,15 @@ class Documents:
     def keep(self) -> None:
         """The write succeeded."""
         self._enlisted = False
+        merged = self.keys.is_merging
         self.keys.keep()
         self.partitions.keep()
-        if self.keys.wants_merge:
-            self._storage.write_unattended(lambda: self.keys.merge_step(self.lsn))
+        if self.keys.wants_merge and not merged:
+            self._storage.write_unattended(self._merge_keys)
+
+    def _merge_keys(self) -> None:
+        self._enlist()
+        self.keys.merge_step(self.lsn)
 
     def discard(self) -> None:
         """The write was rolled back."""
@@ -144,11 +133,8 @@ class Documents:
     def _load(self, number: int) -> Item:
         item = self._buffer.get(number)
         if item is None:
-            row = self._connection.execute(
-                f"SELECT {COLUMNS} FROM {self._table} WHERE number = ?",
-                (number,),
-            ).fetchone()
-            item = to_item(row)
+            statement = f"SELECT {COLUMNS} FROM {self._table} WHERE number = ?"
+            item = to_item(self._connection.execute(statement, (number,)).fetchone())
         return item
 
     # writing

@@ -41,6 +41,7 @@ class KeyIndex:
         self._young: dict[bytes, int] = {}
         self._sealed: dict[bytes, int] = {}
         self._merge_order: list[bytes] = []
+        self._merging: list[bytes] = []
         self._sealed_up_to = 0
         self.load()
 
@@ -56,7 +57,8 @@ class KeyIndex:
             (merged,),
         )
         self._young = {key_digest(partition, name.decode()): number for partition, name, number in rows}
-        self._pending, self._looked_up, self._sealed, self._merge_order = {}, {}, {}, []
+        self._pending, self._looked_up, self._sealed = {}, {}, {}
+        self._merge_order, self._merging = [], []
 
     def look_up(self, digests: Sequence[bytes]) -> None:
         """Get the answers for many keys from the table at once, for ``find`` to give them during this write.
@@ -100,13 +102,25 @@ class KeyIndex:
                 self._sealed.pop(digest, None)
             else:
                 self._young[digest] = number
-        self._pending.clear()
-        self._looked_up.clear()
+        if self._merging:
+            del self._merge_order[-len(self._merging) :]
+            for digest in self._merging:
+                self._sealed.pop(digest, None)
+        self._forget_write()
 
     def discard(self) -> None:
         """The write was rolled back."""
+        self._forget_write()
+
+    def _forget_write(self) -> None:
         self._pending.clear()
         self._looked_up.clear()
+        self._merging = []
+
+    @property
+    def is_merging(self) -> bool:
+        """Whether the write that is being made merges a slice."""
+        return bool(self._merging)
 
     @property
     def wants_merge(self) -> bool:
@@ -114,7 +128,10 @@ class KeyIndex:
         return bool(self._merge_order) or len(self._young) >= YOUNG_KEYS
 
     def merge_step(self, last_number: int) -> None:
-        """Merge one slice into the table. Needs a write of its own; all numbers up to ``last_number`` are kept."""
+        """Merge one slice into the table, in a write of its own; all numbers up to ``last_number`` are kept.
+
+        The slice leaves memory with ``keep``: until then the table may lose it again.
+        """
         if not self.wants_merge:
             return
         if not self._merge_order:
@@ -122,15 +139,10 @@ class KeyIndex:
             self._merge_order = sorted(self._sealed, reverse=True)
             self._sealed_up_to = last_number
         self.has_merged = True
-        rows: list[tuple[bytes, int]] = []
-        for _ in range(min(MERGE_SLICE, len(self._merge_order))):
-            digest = self._merge_order.pop()
-            number = self._sealed.pop(digest, None)
-            if number is not None:
-                rows.append((digest, number))
+        self._merging = self._merge_order[-MERGE_SLICE:]
+        rows = [(digest, self._sealed[digest]) for digest in reversed(self._merging) if digest in self._sealed]
         self._connection.executemany(f"INSERT OR REPLACE INTO {self._table} VALUES (?, ?)", rows)
-        if not self._merge_order:
+        if len(self._merging) == len(self._merge_order):
             self._connection.execute(
                 "UPDATE containers SET merged = ? WHERE number = ?", (self._sealed_up_to, self._container)
             )
-            self._sealed = {}
