@@ -20,6 +20,7 @@ from cloudscale.dashboard import dead_letters, inspecting, overview, records, se
 from cloudscale.dashboard.access import TokenFile
 from cloudscale.dashboard.audit import Audit
 from cloudscale.dashboard.backends import Backends
+from cloudscale.dashboard.body_limit import BodyLimit
 from cloudscale.dashboard.collector import Collector
 from cloudscale.dashboard.remembered import Remembered
 from cloudscale.dashboard.responses import EXCEPTION_HANDLERS, JsonResponse, SecurityHeaders
@@ -59,12 +60,12 @@ def build_application(resource: EventPipeline, settings: Settings) -> Starlette:
             state.answers = Remembered(ANSWER_SECONDS)
             state.stopping = asyncio.Event()
             state.collector = Collector(backends.redis, keys, depth=backends.depth, name=socket.gethostname())
-            collecting = start_task(state.collector.run(), name="collector")
+            state.collecting = start_task(state.collector.run(), name="collector")
             try:
                 yield
             finally:
                 state.stopping.set()
-                await cancel_and_wait(collecting)
+                await cancel_and_wait(state.collecting)
 
     return Starlette(
         routes=[
@@ -79,13 +80,16 @@ def build_application(resource: EventPipeline, settings: Settings) -> Starlette:
             *inspecting.routes,
             Mount("/static", assets()),
         ],
-        middleware=[Middleware(SecurityHeaders), Middleware(GZipMiddleware, minimum_size=1024)],
+        middleware=[Middleware(SecurityHeaders), Middleware(BodyLimit), Middleware(GZipMiddleware, minimum_size=1024)],
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )
 
 
-async def _health(_request: Request) -> Response:
+async def _health(request: Request) -> Response:
+    if request.app.state.collecting.done():
+        # Only a restart brings it back.
+        return JsonResponse({"status": "failed", "problems": ["the collector of live figures ended, see the log"]}, 503)
     return JsonResponse({"status": "alive"})
 
 

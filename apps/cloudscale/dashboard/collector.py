@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from cloudscale import activity
 from cloudscale.dashboard.points import Gauges, Point, Tally, point_of, tally_of
-from cloudscale.errors import BackendError
+from cloudscale.errors import BackendError, ConfigurationError
 from cloudscale.figures import Figures, decode_all
 
 if TYPE_CHECKING:
@@ -96,10 +96,11 @@ class Collector:
         while True:
             try:
                 await self._tick(keep=tick % TICKS_PER_POINT == 0)
-            except (RedisError, OSError, TimeoutError) as error:
+            # A process of another version may publish figures of another form while the pipeline is rolled.
+            except (RedisError, OSError, TimeoutError, msgspec.DecodeError) as error:
                 self._gauges = msgspec.structs.replace(self._gauges, in_flight=None)
                 if self._redis_answers:
-                    log.warning("no live figures: Redis cannot be read", reason=str(error))
+                    log.warning("no live figures: they cannot be read from Redis", reason=str(error))
                 self._redis_answers = False
             else:
                 self._redis_answers = True
@@ -136,7 +137,7 @@ class Collector:
         while True:
             try:
                 self._depth = await self._read_depth()
-            except BackendError as error:
+            except (BackendError, ConfigurationError) as error:
                 self._depth = None
                 if self._broker_answers:
                     log.warning("the queue's depth is not known", reason=str(error))
@@ -157,7 +158,11 @@ class Collector:
             break
         oldest = time.time() - POINTS * TICKS_PER_POINT * TICK_SECONDS
         for each in raw:
-            record = msgspec.json.decode(each, type=Record)
+            try:
+                record = msgspec.json.decode(each, type=Record)
+            except msgspec.DecodeError as error:
+                log.warning("a point of the history was written by another version", reason=str(error))
+                continue
             if record.point.at >= oldest:
                 self.points.append(record.point)
                 self.tallies.append(record.tally)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from starlette.routing import Route
 
+from cloudscale import untrusted_json
 from cloudscale.dashboard.responses import JsonResponse, RefusedError
 from cloudscale.dashboard.sessions import actor_of, viewer_of
+from cloudscale.untrusted_json import UnreadableJsonError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +33,9 @@ class Choice(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=
 
     sequence_numbers: Annotated[list[int], msgspec.Meta(min_length=1, max_length=10_000)] | None = None
     all: bool = False
+
+
+_choice = msgspec.json.Decoder(Choice)
 
 
 async def show_all(request: Request) -> Response:
@@ -64,8 +69,8 @@ async def discard(request: Request) -> Response:
 async def _act(request: Request, act: Act) -> Response:
     viewer = actor_of(request)
     try:
-        choice = msgspec.json.decode(await request.body(), type=Choice)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        choice = untrusted_json.decode(await request.body(), _choice)
+    except UnreadableJsonError as error:
         raise RefusedError(400, f"Name the dead letters as sequenceNumbers, or say all: {error}") from None
     if choice.all == (choice.sequence_numbers is not None):
         raise RefusedError(400, "Name the dead letters as sequenceNumbers, or say all, and not both.")

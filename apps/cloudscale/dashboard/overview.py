@@ -10,7 +10,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from cloudscale.dashboard.points import Point, as_columns, restricted
-from cloudscale.dashboard.responses import JsonResponse
+from cloudscale.dashboard.responses import JsonResponse, RefusedError
 from cloudscale.dashboard.service_levels import ServiceLevel, service_levels
 from cloudscale.dashboard.sessions import viewer_of
 
@@ -55,20 +55,26 @@ async def stream(request: Request) -> Response:
 
     The browser fetches the history again after a reconnect, which fills the gap in the plots.
     """
-    viewer = viewer_of(request)
-    collector: Collector = request.app.state.collector
-    stopping: asyncio.Event = request.app.state.stopping
+    # Refused here, while the answer can still say so.
+    viewer_of(request)
     return StreamingResponse(
-        _messages(collector, viewer, stopping),
+        _messages(request),
         media_type="text/event-stream",
         headers={"cache-control": "no-store", "x-accel-buffering": "no"},
     )
 
 
-async def _messages(collector: Collector, viewer: Viewer, stopping: asyncio.Event) -> AsyncIterator[bytes]:
+async def _messages(request: Request) -> AsyncIterator[bytes]:
+    """The stream, for as long as the viewer's token or session holds."""
+    collector: Collector = request.app.state.collector
+    stopping: asyncio.Event = request.app.state.stopping
     yield b"retry: 1000\n\n"
     with collector.listening() as arrival:
         while not stopping.is_set():
+            try:
+                viewer = viewer_of(request)
+            except RefusedError:
+                return
             yield b"data: " + msgspec.json.encode(now(collector, viewer)) + b"\n\n"
             arrival.clear()
             try:

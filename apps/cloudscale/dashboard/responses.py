@@ -8,7 +8,7 @@ import msgspec
 from redis.exceptions import RedisError
 from starlette.responses import Response
 
-from cloudscale.errors import BackendError, CloudScaleError
+from cloudscale.errors import BackendError, CloudScaleError, ConfigurationError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -61,7 +61,17 @@ async def on_backend_error(_request: Request, error: Exception) -> Response:
     return problem(503, "A backend cannot be reached", str(error))
 
 
-EXCEPTION_HANDLERS = {RefusedError: on_refused, BackendError: on_backend_error, RedisError: on_backend_error}
+async def on_configuration_error(_request: Request, error: Exception) -> Response:
+    """Answer when a setting has to be mended first."""
+    return problem(500, "This pipeline is not configured right", str(error))
+
+
+EXCEPTION_HANDLERS = {
+    RefusedError: on_refused,
+    BackendError: on_backend_error,
+    RedisError: on_backend_error,
+    ConfigurationError: on_configuration_error,
+}
 
 
 class SecurityHeaders:

@@ -11,9 +11,11 @@ import structlog
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from cloudscale import untrusted_json
 from cloudscale.dashboard.access import ANYBODY, SESSION_SECONDS, Access, Viewer
 from cloudscale.dashboard.responses import JsonResponse, RefusedError
 from cloudscale.dashboard.static_files import page
+from cloudscale.untrusted_json import UnreadableJsonError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +33,9 @@ class SignIn(msgspec.Struct, frozen=True):
     """The body of a sign-in."""
 
     token: str
+
+
+_sign_in = msgspec.json.Decoder(SignIn)
 
 
 def viewer_of(request: Request) -> Viewer:
@@ -92,8 +97,8 @@ async def sign_in(request: Request) -> Response:
     refuse_other_sites(request)
     access: Access = request.app.state.tokens.current()
     try:
-        token = msgspec.json.decode(await request.body(), type=SignIn).token.strip()
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        token = untrusted_json.decode(await request.body(), _sign_in).token.strip()
+    except UnreadableJsonError as error:
         raise RefusedError(400, f'Send the access token as JSON, {{"token": …}}: {error}') from None
     viewer = access.viewer_of_token(token)
     if viewer is None:
