@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from cloudscale_operator.kinds import KINDS
+
 ROOT = Path(__file__).parent.parent
 CHARTS = ("cloudscale", "cloudscale-backends")
 BACKENDS = ("servicebus", "cosmos", "redis")
@@ -111,6 +113,45 @@ def test_the_operator_may_read_secrets_but_neither_list_nor_change_them() -> Non
     assert verbs == {"get"}
     for rule in role["rules"]:
         assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+
+
+def bound_to_the_operator(documents: list[dict[str, Any]]) -> dict[str | None, set[str]]:
+    """The roles that the operator's account has, by namespace; None stands for the whole cluster."""
+    roles: dict[str | None, set[str]] = {}
+    for document in documents:
+        if document["kind"] in {"RoleBinding", "ClusterRoleBinding"}:
+            assert document["subjects"] == [
+                {"kind": "ServiceAccount", "name": "cloudscale-operator", "namespace": "demo"}
+            ]
+            assert find(documents, document["roleRef"]["kind"], document["roleRef"]["name"])["rules"]
+            roles.setdefault(document["metadata"].get("namespace"), set()).add(document["roleRef"]["name"])
+    return roles
+
+
+def test_the_operator_may_work_in_every_namespace_unless_some_are_named() -> None:
+    assert bound_to_the_operator(render("cloudscale")) == {None: {"cloudscale-operator", "cloudscale-operator-cluster"}}
+
+
+def test_an_operator_of_some_namespaces_may_work_in_those_alone() -> None:
+    documents = render("cloudscale", "watchNamespaces={one,two}")
+    assert bound_to_the_operator(documents) == {
+        None: {"cloudscale-operator-cluster"},
+        "one": {"cloudscale-operator"},
+        "two": {"cloudscale-operator"},
+    }
+    everywhere = find(documents, "ClusterRole", "cloudscale-operator-cluster")["rules"]
+    assert {(resource, *rule["verbs"]) for rule in everywhere for resource in rule["resources"]} == {
+        ("customresourcedefinitions", "get", "list", "watch"),
+        ("namespaces", "get", "list", "watch"),
+    }
+
+
+def test_what_the_operator_may_do_in_a_namespace_is_about_namespaced_kinds() -> None:
+    # Bound by a RoleBinding, a rule about anything else gives nothing.
+    rules = find(render("cloudscale"), "ClusterRole", "cloudscale-operator")["rules"]
+    resources = {resource for rule in rules for resource in rule["resources"]}
+    assert not resources & {"namespaces", "nodes", "customresourcedefinitions", "clusterroles", "clusterrolebindings"}
+    assert {kind.plural for kind in KINDS} <= resources
 
 
 def test_the_operator_runs_once_and_is_replaced_rather_than_doubled() -> None:
@@ -221,18 +262,31 @@ def test_generated_keys_differ_from_release_to_release() -> None:
     assert all(first["data"][name] != second["data"][name] for name in BACKENDS)
 
 
+def render_notes(chart: str, copy: Path, *values: str) -> str:
+    """What helm prints after an installation, which takes a cluster: here it is rendered as part of a manifest."""
+    shutil.copytree(ROOT / "charts" / chart, copy)
+    (copy / "templates" / "NOTES.txt").rename(copy / "notes.txt")
+    (copy / "templates" / "notes.yaml").write_text('notes: {{ tpl (.Files.Get "notes.txt") . | quote }}\n')
+    settings = [part for value in values for part in ("--set", value)]
+    only = ("--show-only=templates/notes.yaml", "--kube-version=1.34.0")
+    notes: str = yaml.safe_load(helm("template", "x", str(copy), *only, *settings))["notes"]
+    return notes
+
+
 def test_the_notes_say_what_loses_data(tmp_path: Path) -> None:
-    # helm prints notes only when it installs, which takes a cluster: here they are rendered as part of a manifest.
-    chart = tmp_path / "chart"
-    shutil.copytree(ROOT / "charts" / "cloudscale-backends", chart)
-    (chart / "templates" / "NOTES.txt").rename(chart / "notes.txt")
-    (chart / "templates" / "notes.yaml").write_text('notes: {{ tpl (.Files.Get "notes.txt") . | quote }}\n')
-    rendered = helm(
-        "template", "x", str(chart), "--show-only=templates/notes.yaml", "--set=redis.persistence.enabled=false"
-    )
-    notes = yaml.safe_load(rendered)["notes"]
+    notes = render_notes("cloudscale-backends", tmp_path / "chart", "redis.persistence.enabled=false")
     assert "DATA LOSS: redis runs without persistence" in notes
     assert "delete pvc data-servicebus-0 data-cosmos-0\n" in notes
+
+
+@pytest.mark.parametrize(
+    ("values", "namespaces"), [((), "every namespace"), (("watchNamespaces={one,two}",), "one, two")]
+)
+def test_the_notes_say_which_namespaces_the_operator_looks_after(
+    tmp_path: Path, values: tuple[str, ...], namespaces: str
+) -> None:
+    notes = render_notes("cloudscale", tmp_path / "chart", *values)
+    assert f"looks after the EventPipelines of {namespaces}.\n" in notes
 
 
 @pytest.mark.parametrize(

@@ -21,3 +21,10 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- else }}{{ required "serviceAccount.name is needed when serviceAccount.create is false" .Values.serviceAccount.name }}
 {{- end }}
 {{- end }}
+
+{{/* Who the operator is to the API server. */}}
+{{- define "cloudscale.subjects" -}}
+- kind: ServiceAccount
+  name: {{ include "cloudscale.serviceAccount" . }}
+  namespace: {{ .Release.Namespace }}
+{{- end }}
