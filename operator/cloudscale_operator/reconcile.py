@@ -28,8 +28,8 @@ from cloudscale_operator.credentials import CredentialCache, Credentials
 from cloudscale_operator.depth import DepthReaders, Source
 from cloudscale_operator.desired import desired_objects
 from cloudscale_operator.kinds import DEPLOYMENT, OPTIONAL_KINDS, Kind, Manifest
-from cloudscale_operator.names import FINALIZER, INGESTION, object_name
-from cloudscale_operator.status import Observation, build_status, failed_status
+from cloudscale_operator.names import FINALIZER, INGESTION, WORKER, object_name
+from cloudscale_operator.status import Observation, build_status, failed_status, is_unserved
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline
@@ -58,6 +58,8 @@ class Memory:
     credentials: CredentialCache = field(default_factory=CredentialCache)
     stopped: datetime | None = None
     """Since when no ingestion pod has been there during a deletion."""
+    unserved_since: datetime | None = None
+    """Since when the queue has not been empty while no worker runs."""
     thresholds: Thresholds = field(default_factory=Thresholds)
 
 
@@ -137,7 +139,7 @@ class Reconciler:
         await self._watch_depth(key, pipeline, credentials, _interval(pipeline))
         context = await self._context_of(credentials, draining=False)
         refusals = await self._apply(key, pipeline, memory, context)
-        await self._report(key, body, self._observation(key, pipeline, credentials, context, refusals), memory)
+        await self._report(key, body, self._observation(key, pipeline, memory, credentials, context, refusals), memory)
         if credentials.missing:
             return MISSING_SECONDS
         return REFUSED_SECONDS if refusals else RESYNC_SECONDS
@@ -159,7 +161,7 @@ class Reconciler:
                 memory.stopped = now
         started = datetime.fromisoformat(body["metadata"]["deletionTimestamp"])
         judgement = drain.judge(pipeline, self._readers.latest(key), started=started, stopped=memory.stopped, now=now)
-        observation = self._observation(key, pipeline, credentials, context, refusals)
+        observation = self._observation(key, pipeline, memory, credentials, context, refusals)
         ready = Condition("Ready", "False", judgement.reason, judgement.message)
         await self._report(key, body, replace(observation, draining=ready), memory)
         if judgement.done:
@@ -282,15 +284,22 @@ class Reconciler:
         self,
         key: PipelineKey,
         pipeline: EventPipeline,
+        memory: Memory,
         credentials: Credentials,
         context: Context,
         refusals: list[str],
     ) -> Observation:
+        live, reading = self.children.of(key), self._readers.latest(key)
+        if not is_unserved(live.get(ChildKey(DEPLOYMENT.kind, object_name(key.name, WORKER))), reading):
+            memory.unserved_since = None
+        elif memory.unserved_since is None:
+            memory.unserved_since = datetime.now(UTC)
         return Observation(
             pipeline=pipeline,
-            live=self.children.of(key),
+            live=live,
             available=context.available,
-            reading=self._readers.latest(key),
+            reading=reading,
+            unserved_since=memory.unserved_since,
             missing=credentials.missing,
             refusals=tuple(refusals),
         )

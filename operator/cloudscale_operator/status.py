@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from cloudscale.backpressure import concurrency_limit
+from cloudscale.units import parse_duration
 from cloudscale_operator.children import ChildKey
 from cloudscale_operator.conditions import Condition, dated, timestamp
 from cloudscale_operator.kinds import DEPLOYMENT, HTTP_ROUTE, INGRESS, SCALED_OBJECT, Kind, Manifest
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 READING_SHOWN_EVERY = timedelta(seconds=30)
 """A reading that changed nothing renews its time in the status no more often than this."""
+
+WAKE_SECONDS = 60.0
+"""How long after its polling interval KEDA may take to start a worker for a queue that is no longer empty."""
 
 Status = dict[str, Any]
 
@@ -42,6 +46,8 @@ class Observation:
     """Secrets that are not there."""
     refusals: tuple[str, ...] = ()
     """What the API server said to manifests that it did not take."""
+    unserved_since: datetime | None = None
+    """Since when the queue has not been empty while no worker runs."""
     draining: Condition | None = None
     """Why Ready is false during a deletion."""
 
@@ -55,7 +61,7 @@ def build_status(observation: Observation, previous: Status, *, now: datetime) -
     }
     backends = _backends(observation)
     ingestion = _availability("IngestionAvailable", deployments[INGESTION])
-    workers = _workers(observation, deployments[WORKER])
+    workers = _workers(observation, deployments[WORKER], now=now)
     ready = observation.draining or _ready(observation, [backends, ingestion, workers], deployments)
     conditions = [ready, backends, ingestion, workers, _scaling(observation), _paused(pipeline), *_exposed(observation)]
     generation = pipeline.metadata.generation
@@ -116,7 +122,13 @@ def _availability(kind: str, deployment: Manifest | None) -> Condition:
     return Condition(kind, "False", reason, text)
 
 
-def _workers(observation: Observation, deployment: Manifest | None) -> Condition:
+def is_unserved(deployment: Manifest | None, reading: Reading | None) -> bool:
+    """Whether the queue holds something and nobody is there, or asked for, to process it."""
+    stopped = deployment is not None and deployment["spec"].get("replicas") == 0
+    return bool(stopped and reading and reading.depth and reading.depth.active)
+
+
+def _workers(observation: Observation, deployment: Manifest | None, *, now: datetime) -> Condition:
     kind = "WorkersAvailable"
     if deployment is not None and deployment["spec"].get("replicas") == 0:
         if observation.pipeline.spec.paused:
@@ -124,8 +136,22 @@ def _workers(observation: Observation, deployment: Manifest | None) -> Condition
                 kind, "False", "Paused", "spec.paused keeps the workers stopped; the queue keeps the events"
             )
         if observation.pipeline.spec.processing.replicas.min == 0:
-            return Condition(kind, "True", "ScaledToZero", "the queue is empty, so no worker is needed")
+            return _scaled_to_zero(observation, now=now)
     return _availability(kind, deployment)
+
+
+def _scaled_to_zero(observation: Observation, *, now: datetime) -> Condition:
+    kind, depth = "WorkersAvailable", observation.reading.depth if observation.reading else None
+    if depth is None:
+        return Condition(kind, "Unknown", "DepthUnknown", "no worker runs, and whether one is needed is not known")
+    if not depth.active:
+        return Condition(kind, "True", "ScaledToZero", "the queue is empty, so no worker is needed")
+    interval = parse_duration(observation.pipeline.spec.processing.replicas.polling_interval)
+    if observation.unserved_since and now - observation.unserved_since > interval + timedelta(seconds=WAKE_SECONDS):
+        text = "the queue is not empty, and KEDA has started no worker since "
+        text += f"{timestamp(observation.unserved_since)}: the ScaledObject and the logs of keda-operator say why; "
+        return Condition(kind, "False", "NotWoken", text + "spec.processing.replicas.min: 1 does without")
+    return Condition(kind, "True", "Waking", "the queue is no longer empty: KEDA starts a worker")
 
 
 def _ready(observation: Observation, parts: list[Condition], deployments: Mapping[str, Manifest | None]) -> Condition:

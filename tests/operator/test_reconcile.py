@@ -59,6 +59,16 @@ def add_secret(server: ApiServer, name: str, **values: str) -> None:
     server.store(f"/api/v1/namespaces/shop/secrets/{name}", {"kind": "Secret", "data": data})
 
 
+async def send(broker: ServiceBusServer, queue: str) -> None:
+    """Put one message into a queue."""
+    connection = (
+        f"Endpoint=sb://127.0.0.1:{broker.port};SharedAccessKeyName=RootManageSharedAccessKey;"
+        f"SharedAccessKey={broker.key};UseDevelopmentEmulator=true"
+    )
+    async with ServiceBusClient.from_connection_string(connection) as client, client.get_queue_sender(queue) as sender:
+        await sender.send_messages(ServiceBusMessage(b"[]"))
+
+
 class Bench:
     """A reconciler and the API server that it works on; ``sync`` does what the watches do."""
 
@@ -212,6 +222,24 @@ async def test_a_pipeline_becomes_ready_and_says_so(bench: Bench) -> None:
     assert "AllAvailable" in bench.events()
 
 
+async def test_it_is_remembered_since_when_a_queue_has_waited_for_a_worker(
+    bench: Bench, broker: ServiceBusServer
+) -> None:
+    spec = {"queue": {"name": "unserved"}, "processing": {"replicas": {"min": 0}, "concurrency": {"interval": "1s"}}}
+    bench.server.add_pipeline(spec=spec)
+    await bench.visit_with_depth()
+    bench.make_available("worker", replicas=0)
+    await bench.visit()
+    assert bench.condition("WorkersAvailable")["reason"] == "ScaledToZero"
+    await send(broker, "unserved")
+
+    async def noticed() -> bool:
+        await bench.visit()
+        return "Waking" in bench.condition("WorkersAvailable").values()
+
+    await wait_until(noticed, within=WAIT, interval=timedelta(milliseconds=200))
+
+
 async def test_a_missing_secret_is_named(bench: Bench) -> None:
     del bench.server.objects["/api/v1/namespaces/shop/secrets/cloudscale-redis"]
     bench.server.add_pipeline(spec={})
@@ -335,12 +363,7 @@ async def test_a_queue_that_does_not_empty_ends_the_drain_at_its_deadline(
 ) -> None:
     bench.server.add_pipeline(spec={"queue": {"name": "full"}})
     await bench.visit_with_depth()
-    connection = (
-        f"Endpoint=sb://127.0.0.1:{broker.port};SharedAccessKeyName=RootManageSharedAccessKey;"
-        f"SharedAccessKey={broker.key};UseDevelopmentEmulator=true"
-    )
-    async with ServiceBusClient.from_connection_string(connection) as client, client.get_queue_sender("full") as sender:
-        await sender.send_messages(ServiceBusMessage(b"[]"))
+    await send(broker, "full")
     deleted(bench.server, {"queue": {"name": "full"}, "drainDeadline": "3s"})
     await bench.visit()
     bench.make_available("ingestion", replicas=0)

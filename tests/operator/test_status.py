@@ -15,7 +15,7 @@ from cloudscale.queue.administration import QueueDepth
 from cloudscale_operator.children import ChildKey
 from cloudscale_operator.depth import Reading
 from cloudscale_operator.kinds import HTTP_ROUTE, OPTIONAL_KINDS
-from cloudscale_operator.status import Observation, Status, build_status, endpoint
+from cloudscale_operator.status import Observation, Status, build_status, endpoint, is_unserved
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EVERYTHING = frozenset(OPTIONAL_KINDS)
@@ -126,6 +126,36 @@ def test_no_worker_on_an_empty_queue_is_fine_when_scaled_to_zero() -> None:
     observation = found(deployment("worker", replicas=0, available=0), spec=spec)
     assert reasons(observation)["WorkersAvailable"] == "True ScaledToZero"
     assert status_of(observation)["phase"] == "Ready"
+
+
+@pytest.mark.parametrize(
+    ("since", "reason"),
+    [(None, "True Waking"), (60, "True Waking"), (64, "True Waking"), (66, "False NotWoken")],
+)
+def test_a_queue_that_no_worker_wakes_up_for_is_told_after_a_while(since: int | None, reason: str) -> None:
+    spec = {"processing": {"replicas": {"min": 0, "pollingInterval": "5s"}}}
+    asleep = found(deployment("worker", replicas=0, available=0), spec=spec)
+    moment = None if since is None else NOW - timedelta(seconds=since)
+    observation = replace(asleep, reading=depth(7), unserved_since=moment)
+    assert reasons(observation)["WorkersAvailable"] == reason
+    assert reasons(observation)["Ready"] == ("False NotWoken" if reason == "False NotWoken" else "True AllAvailable")
+
+
+def test_workers_at_zero_prove_nothing_about_a_queue_that_cannot_be_read() -> None:
+    spec = {"processing": {"replicas": {"min": 0}}}
+    asleep = found(deployment("worker", replicas=0, available=0), spec=spec)
+    observation = replace(asleep, reading=Reading(NOW, None, "the broker is away"))
+    assert reasons(observation)["WorkersAvailable"] == "Unknown DepthUnknown"
+
+
+@pytest.mark.parametrize(
+    ("replicas", "active", "unserved"), [(0, 1, True), (0, 0, False), (1, 1, False), (None, 1, False)]
+)
+def test_a_queue_is_unserved_when_it_holds_something_and_no_worker_is_asked_for(
+    replicas: int | None, active: int, *, unserved: bool
+) -> None:
+    worker = None if replicas is None else deployment("worker", replicas=replicas)[1]
+    assert is_unserved(worker, depth(active)) is unserved
 
 
 def test_a_paused_pipeline_is_ready_without_workers() -> None:
