@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from cloudscale.emulators.servicebus.journal import Journal, JournalError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -108,13 +110,74 @@ def test_a_directory_belongs_to_one_process(tmp_path: Path) -> None:
     opened(tmp_path).close()
 
 
+@contextlib.contextmanager
+def refusing(journal: Journal) -> Iterator[None]:
+    """Let no write to the newest segment succeed for a while."""
+    descriptor = journal.segments[-1].descriptor
+    kept = os.dup(descriptor)
+    read_only = os.open(journal.segments[-1].path, os.O_RDONLY)
+    os.dup2(read_only, descriptor)
+    os.close(read_only)
+    yield
+    os.dup2(kept, descriptor)
+    os.close(kept)
+
+
 def test_a_disk_that_refuses_to_write_is_an_error(tmp_path: Path) -> None:
     journal = opened(tmp_path)
     journal.append(b"record")
-    descriptor = journal.segments[0].descriptor
-    read_only = os.open(journal.segments[0].path, os.O_RDONLY)
-    os.dup2(read_only, descriptor)
-    os.close(read_only)
-    with pytest.raises(JournalError, match="cannot be written"):
+    with refusing(journal), pytest.raises(JournalError, match="cannot be written"):
         journal.write()
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda journal: journal.write(),
+        lambda journal: journal.sync(),
+        lambda journal: journal.append(b"later"),
+        lambda journal: journal.read(3, 8, 9),
+        lambda journal: journal.collect(),
+    ],
+    ids=["write", "sync", "append", "read", "collect"],
+)
+def test_after_one_failure_every_call_fails_although_the_disk_would_work_again(
+    tmp_path: Path, call: Callable[[Journal], object]
+) -> None:
+    journal = opened(tmp_path, segment_bytes=10)
+    journal.append(b"a record that fills a segment")
+    journal.append(b"record")
+    journal.write()
+    journal.append(b"unwritten")
+    with refusing(journal), pytest.raises(JournalError):
+        journal.write()
+    with pytest.raises(JournalError, match="cannot be written"):
+        call(journal)
+    journal.close()
+    assert b"later" not in records(tmp_path)
+
+
+@pytest.mark.parametrize("call", [lambda journal: journal.append(b"next"), lambda journal: journal.read(1, 8, 6)])
+def test_the_journal_tells_of_its_failure_itself_whoever_called(
+    tmp_path: Path, call: Callable[[Journal], object]
+) -> None:
+    journal = opened(tmp_path, segment_bytes=10)
+    told = []
+    journal.failed = lambda: told.append(journal.failure)
+    journal.append(b"a record that fills the segment")
+    with refusing(journal), pytest.raises(JournalError):
+        call(journal)
+    assert len(told) == 1
+    assert isinstance(told[0], JournalError)
+    journal.close()
+
+
+def test_a_segment_that_cannot_be_created_is_a_failure_too(tmp_path: Path) -> None:
+    journal = opened(tmp_path, segment_bytes=10)
+    journal.append(b"a record that fills the segment")
+    (tmp_path / "000000000002.journal").touch()
+    with pytest.raises(JournalError, match="cannot be created"):
+        journal.append(b"next")
+    assert journal.failure is not None
     journal.close()

@@ -63,7 +63,8 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 — the interface's signature
         """Return what the client held; a broken connection counts as a failed delivery."""
         self._connections.discard(self)
-        for channel in self.channels.values():
+        # A journal that failed records no return; the restart brings the messages back.
+        for channel in () if self.broker.journal.failure else self.channels.values():
             channel.close(counted=not self._closing)
         self.channels.clear()
         self.transport = None

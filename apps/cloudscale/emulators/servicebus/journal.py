@@ -8,6 +8,9 @@ Segments are deleted from the oldest on, and only when nothing in them lives, so
 earlier one is never lost before it. Each segment starts with a snapshot of the state that is not messages, written by
 the owner (``snapshot``), so nothing but live messages keeps an old segment. A torn record at the very end, left by a
 crash, is cut off; damage anywhere else is refused loudly.
+
+The first failure is the last act: what is in memory is ahead of the disk from then on, so whatever would write raises
+as well; ``failed`` tells the owner, whoever made the call.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from cloudscale.errors import CloudScaleError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import NoReturn
 
 SEGMENT_BYTES = 64 * 1024 * 1024
 _HEADER = struct.Struct(">II")
@@ -72,6 +76,8 @@ class Journal:
             ) from None
         self.segments: deque[Segment] = deque()
         self.snapshot: Callable[[], Iterator[bytes]] = lambda: iter(())
+        self.failed: Callable[[], None] = lambda: None
+        self.failure: JournalError | None = None
         self._by_number: dict[int, Segment] = {}
         self._buffer: list[bytes] = []
         self._written = 0
@@ -143,8 +149,9 @@ class Journal:
         """Hand every buffered record to the kernel.
 
         Raises:
-            JournalError: the disk refuses; what is in memory is ahead of the disk, so the process has to end.
+            JournalError: the disk refuses, now or before.
         """
+        self._check()
         if not self._buffer:
             return
         segment = self.segments[-1]
@@ -157,7 +164,7 @@ class Journal:
                 self.bytes_written += count
                 data = data[count:]
         except OSError as error:
-            raise JournalError(f"{segment.path} cannot be written: {error.strerror}; make room and restart") from error
+            self._fail(f"{segment.path} cannot be written: {error.strerror}; make room and restart", error)
         self._unsynchronised = True
 
     @property
@@ -171,6 +178,7 @@ class Journal:
         Raises:
             JournalError: the disk reports an error, after which nothing it said before can be trusted.
         """
+        self._check()
         if not self._unsynchronised:
             return
         self._unsynchronised = False
@@ -180,12 +188,12 @@ class Journal:
             with self._descriptors:
                 os.fdatasync(segment.descriptor)
         except OSError as error:
-            raise JournalError(f"{segment.path} cannot be synchronised: {error.strerror}") from error
+            self._fail(f"{segment.path} cannot be synchronised: {error.strerror}; replace the disk and restart", error)
         self.sync_seconds += time.perf_counter() - started
         self.syncs += 1
 
     def read(self, number: int, offset: int, length: int) -> bytes:
-        """Read octets of a record back."""
+        """Read octets of a record back; raises as :meth:`write` does if they have to be written first."""
         segment = self._by_number[number]
         if segment is self.segments[-1] and offset + length > self._written:
             self.write()
@@ -204,7 +212,7 @@ class Journal:
         segment.live_bytes -= size
 
     def collect(self) -> int:
-        """Delete the oldest segments in which nothing lives; return how many."""
+        """Delete the oldest segments in which nothing lives; return how many. Raises as :meth:`write` does."""
         deleted = 0
         while len(self.segments) > 1 and not self.segments[0].live:
             if not deleted:
@@ -215,7 +223,10 @@ class Journal:
             del self._by_number[segment.number]
             with self._descriptors:
                 os.close(segment.descriptor)
-            segment.path.unlink()
+            try:
+                segment.path.unlink()
+            except OSError as error:
+                self._fail(f"{segment.path} cannot be deleted: {error.strerror}; look after the directory", error)
             deleted += 1
         return deleted
 
@@ -229,12 +240,20 @@ class Journal:
         return oldest.number if live * 2 < total and oldest.live_bytes * 4 < oldest.size else None
 
     def close(self) -> None:
-        """Write, synchronise and give the directory free."""
-        self.write()
-        self.sync()
-        for segment in self.segments:
-            os.close(segment.descriptor)
-        os.close(self._lock)
+        """Write and synchronise, unless the journal failed before, and give the directory free.
+
+        Raises:
+            JournalError: the disk refuses what is left.
+        """
+        try:
+            if self.failure is None:
+                self.write()
+                self.sync()
+        finally:
+            with self._descriptors:
+                for segment in self.segments:
+                    os.close(segment.descriptor)
+            os.close(self._lock)
 
     def _rotate(self) -> Segment:
         """Start a new segment. The old one is synchronised first, so only the newest can ever have a torn end."""
@@ -249,15 +268,29 @@ class Journal:
 
     def _start_segment(self, number: int) -> Segment:
         path = self._directory / _NAME.format(number)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        segment = Segment(number, path, descriptor)
-        self._add(segment)
-        directory = os.open(self._directory, os.O_RDONLY)
         try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            segment = Segment(number, path, descriptor)
+            self._add(segment)
+            directory = os.open(self._directory, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+        except OSError as error:
+            self._fail(f"{path} cannot be created: {error.strerror}; make room and restart", error)
         return segment
+
+    def _fail(self, reason: str, error: OSError) -> NoReturn:
+        self.failure = JournalError(reason)
+        # To append looks at this figure alone and then writes, which raises: so the usual case pays for no check.
+        self._segment_bytes = 0
+        self.failed()
+        raise self.failure from error
+
+    def _check(self) -> None:
+        if self.failure is not None:
+            raise JournalError(str(self.failure))
 
     def _add(self, segment: Segment) -> None:
         self.segments.append(segment)

@@ -100,17 +100,21 @@ async def serve(settings: Settings, *, ready: Callable[[Ports], None], stop: asy
         JournalError: the data directory cannot be used, or stops to be usable.
     """
     broker = Broker(settings.data_directory, settings.key)
-    failures: list[JournalError] = []
+    loop = asyncio.get_running_loop()
+    turn = Turn(broker.journal, settings.sync)
+    connections = Connections(broker, turn)
 
-    def failed(error: JournalError) -> None:
+    def end() -> None:
         # What is in memory is ahead of the disk now, so nobody may be answered: restarting is the only way back.
-        failures.append(error)
         for connection in connections:
             connection.abort()
         stop.set()
 
-    turn = Turn(broker.journal, settings.sync, failed=failed)
-    connections = Connections(broker, turn)
+    def failed() -> None:
+        # A thread that synchronises may be the first to see it.
+        loop.call_soon_threadsafe(end)
+
+    broker.journal.failed = failed
     try:
         for description in settings.queues:
             if description.name.lower() not in broker.queues:
@@ -124,13 +128,13 @@ async def serve(settings: Settings, *, ready: Callable[[Ports], None], stop: asy
             await asyncio.sleep(GOODBYE_SECONDS if len(connections) else 0)
             for connection in connections:
                 connection.abort()
-    except JournalError as error:
-        failures.append(error)
+    except* JournalError:
+        # A timer's arrives in a group; the journal remembers the error itself.
+        log.exception("the journal failed, the emulator ends")
     finally:
-        if not failures:
-            broker.close()
-    if failures:
-        raise failures[0]
+        broker.close()
+    if broker.journal.failure is not None:
+        raise broker.journal.failure
 
 
 async def _run_timers(broker: Broker, connections: Connections, stop: asyncio.Event) -> None:

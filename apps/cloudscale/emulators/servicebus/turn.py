@@ -11,10 +11,10 @@ import asyncio
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from cloudscale.emulators.servicebus.journal import Journal, JournalError
+from cloudscale.emulators.servicebus.journal import JournalError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from cloudscale.emulators.servicebus.journal import Journal
 
 SYNC_INTERVAL_SECONDS = 0.1
 
@@ -40,10 +40,9 @@ class Outbox(Protocol):
 class Turn:
     """Collects what happens in a turn of the loop and ends it in the right order."""
 
-    def __init__(self, journal: Journal, policy: SyncPolicy, *, failed: Callable[[JournalError], None]) -> None:
+    def __init__(self, journal: Journal, policy: SyncPolicy) -> None:
         self._journal = journal
         self._policy = policy
-        self._failed = failed
         self._outboxes: dict[Outbox, None] = {}
         self._scheduled = False
         self._loop = asyncio.get_running_loop()
@@ -57,33 +56,33 @@ class Turn:
             self._loop.call_soon(self._end)
 
     async def commit(self) -> None:
-        """Make what was changed so far as durable as the policy asks, for callers outside of connections."""
-        try:
-            self._journal.write()
-            if self._policy is SyncPolicy.ALWAYS:
-                await asyncio.to_thread(self._journal.sync)
-        except JournalError as error:
-            self._failed(error)
-            raise
+        """Make what was changed so far as durable as the policy asks, for callers outside of connections.
+
+        Raises:
+            JournalError: the disk refuses.
+        """
+        self._journal.write()
+        if self._policy is SyncPolicy.ALWAYS:
+            await asyncio.to_thread(self._journal.sync)
 
     async def synchronise(self) -> None:
-        """Write what timers changed, and synchronise at the interval of the policy, until cancelled."""
+        """Write what timers changed, and synchronise at the interval of the policy, until cancelled.
+
+        Raises:
+            JournalError: the disk refuses.
+        """
         while True:
             await asyncio.sleep(SYNC_INTERVAL_SECONDS)
-            try:
-                self._journal.write()
-                if self._policy is not SyncPolicy.NEVER and self._journal.unsynchronised:
-                    await asyncio.to_thread(self._journal.sync)
-            except JournalError as error:
-                self._failed(error)
-                return
+            self._journal.write()
+            if self._policy is not SyncPolicy.NEVER and self._journal.unsynchronised:
+                await asyncio.to_thread(self._journal.sync)
 
     def _end(self) -> None:
         self._scheduled = False
         try:
             self._journal.write()
-        except JournalError as error:
-            self._failed(error)
+        except JournalError:
+            # Nobody is answered any more. The server knows: the journal tells it of its failure itself.
             return
         if self._policy is SyncPolicy.ALWAYS:
             if self._group is None or self._group.done():
@@ -100,8 +99,7 @@ class Turn:
             try:
                 self._journal.write()
                 await asyncio.to_thread(self._journal.sync)
-            except JournalError as error:
-                self._failed(error)
+            except JournalError:
                 return
             for outbox, data in waiting:
                 outbox.send(data)
