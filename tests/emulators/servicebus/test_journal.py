@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +15,9 @@ from cloudscale.emulators.servicebus.journal import Journal, JournalError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+TIMEOUT_SECONDS = 10
+QUIET_SECONDS = 0.2
 
 
 def records(directory: Path) -> list[bytes]:
@@ -170,6 +175,34 @@ def test_the_journal_tells_of_its_failure_itself_whoever_called(
         call(journal)
     assert len(told) == 1
     assert isinstance(told[0], JournalError)
+    journal.close()
+
+
+def test_nobody_leaves_the_synchronisation_before_the_disk_has_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = opened(tmp_path)
+    entered, finished = threading.Event(), threading.Event()
+    real = os.fdatasync
+
+    def slow(descriptor: int) -> None:
+        entered.set()
+        finished.wait(TIMEOUT_SECONDS)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    journal.append(b"record")
+    journal.write()
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(journal.sync)
+        assert entered.wait(TIMEOUT_SECONDS)
+        second = threads.submit(journal.sync)
+        done, _ = wait([second], timeout=QUIET_SECONDS)
+        finished.set()
+        first.result(TIMEOUT_SECONDS)
+        second.result(TIMEOUT_SECONDS)
+    assert not done
+    assert journal.syncs == 1
     journal.close()
 
 

@@ -83,7 +83,7 @@ class Journal:
         self._written = 0
         self._unsynchronised = False
         # A segment must not be closed while another thread synchronises it.
-        self._descriptors = threading.Lock()
+        self._synchronising = threading.Lock()
         self.bytes_written = 0
         self.sync_seconds = 0.0
         self.syncs = 0
@@ -178,19 +178,20 @@ class Journal:
         Raises:
             JournalError: the disk reports an error, after which nothing it said before can be trusted.
         """
-        self._check()
-        if not self._unsynchronised:
-            return
-        self._unsynchronised = False
-        segment = self.segments[-1]
         started = time.perf_counter()
-        try:
-            with self._descriptors:
+        # Who comes while another thread synchronises has to wait for it, though nothing new is left to do.
+        with self._synchronising:
+            self._check()
+            if not self._unsynchronised:
+                return
+            self._unsynchronised = False
+            segment = self.segments[-1]
+            try:
                 os.fdatasync(segment.descriptor)
-        except OSError as error:
-            self._fail(f"{segment.path} cannot be synchronised: {error.strerror}; replace the disk and restart", error)
-        self.sync_seconds += time.perf_counter() - started
-        self.syncs += 1
+            except OSError as error:
+                self._fail(f"{segment.path} cannot be synchronised: {error.strerror}; replace the disk", error)
+            self.sync_seconds += time.perf_counter() - started
+            self.syncs += 1
 
     def read(self, number: int, offset: int, length: int) -> bytes:
         """Read octets of a record back; raises as :meth:`write` does if they have to be written first."""
@@ -221,7 +222,7 @@ class Journal:
                 self.sync()
             segment = self.segments.popleft()
             del self._by_number[segment.number]
-            with self._descriptors:
+            with self._synchronising:
                 os.close(segment.descriptor)
             try:
                 segment.path.unlink()
@@ -250,7 +251,7 @@ class Journal:
                 self.write()
                 self.sync()
         finally:
-            with self._descriptors:
+            with self._synchronising:
                 for segment in self.segments:
                     os.close(segment.descriptor)
             os.close(self._lock)
