@@ -16,7 +16,6 @@ from tests.servers.ingestion import UNLIMITED, ingestion_server
 from cloudscale import metrics
 from cloudscale.event_types import EventTypes
 from cloudscale.ingestion.intake import Intake
-from cloudscale.limits.rates import Rates
 from cloudscale.pipeline import Ingestion
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from tests.servers.servicebus import ServiceBusServer
 
     from cloudscale.ingestion.group_commit import GroupCommit
+    from cloudscale.ingestion.queue_depth import RecentQueueDepth
 
 
 def test_an_accepted_event_is_in_the_queue_with_what_the_pipeline_knows_of_it(
@@ -351,9 +351,9 @@ def test_the_metrics_count_what_was_accepted(client: Client) -> None:
 
 
 def test_a_mistake_of_the_server_counts_as_an_answer_like_any_other() -> None:
-    rates = Rates(burst=1, per_second=1, window_limit=1, window_milliseconds=1000)
     groups = cast("GroupCommit", None)  # nothing is committed here
-    intake = Intake(groups, spec=Ingestion(), rates=rates, types=EventTypes(), buckets=1)
+    depth = cast("RecentQueueDepth", None)  # nothing is shed
+    intake = Intake(groups, depth=depth, spec=Ingestion(), types=EventTypes(), buckets=1)
     before = metrics.count_of_responses()
 
     answer = intake.failed("/api/events", correlation_id="c-1")

@@ -21,6 +21,7 @@ from cloudscale.ingestion import answers
 from cloudscale.ingestion.answers import Answer, BatchItem
 from cloudscale.ingestion.problems import Problem
 from cloudscale.ingestion.requests import Refused, correlation_id_of, origin_of, parse_batch, parse_event
+from cloudscale.limits.rates import rates_of
 from cloudscale.logs import bind
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
     from cloudscale.event_types import EventTypes
     from cloudscale.ingestion.group_commit import GroupCommit, Outcome
     from cloudscale.ingestion.problems import Headers
+    from cloudscale.ingestion.queue_depth import RecentQueueDepth
     from cloudscale.ingestion.requests import Request
-    from cloudscale.limits.rates import Rates
     from cloudscale.pipeline import Ingestion
     from cloudscale.tracing import RequestTrace, Tracing
 
@@ -50,8 +51,8 @@ class Intake:
         self,
         groups: GroupCommit,
         *,
+        depth: RecentQueueDepth,
         spec: Ingestion,
-        rates: Rates,
         types: EventTypes,
         buckets: int,
         tracing: Tracing | None = None,
@@ -59,13 +60,12 @@ class Intake:
         self._groups = groups
         self._types = types
         self._buckets = buckets
-        self._rates = rates
+        self._rates = rates_of(spec.rate_limits)
         self._in_flight_limit = spec.shed_above.in_flight
         self._depth_limit = spec.shed_above.queue_depth
         self._skips = spec.idempotency.on_duplicate == "Skip"
         self._tracing = tracing
-        self.depth = 0
-        """Messages in the queue at the last reading, kept up to date by the service."""
+        self._depth = depth
         self.draining = False
 
     def overloaded(self, path: str) -> Answer | None:
@@ -76,9 +76,10 @@ class Intake:
             problem = answers.unavailable(
                 f"{self._in_flight_limit} requests are waiting already: send the event again later", "in-flight"
             )
-        elif self.depth > self._depth_limit:
+        elif self._depth.messages > self._depth_limit:
             problem = answers.unavailable(
-                f"the queue holds {self.depth} messages, more than {self._depth_limit}: send the event again later",
+                f"the queue holds {self._depth.messages} messages, more than {self._depth_limit}: "
+                "send the event again later",
                 "queue-depth",
                 retry_after_seconds=5,
             )
@@ -188,11 +189,11 @@ class Intake:
             trace.published(events=outcome.published)
         extra = answers.rate_headers(outcome.allowance, self._rates)
         problem = self._limited(outcome)
+        if problem is None and outcome.failure is not None and "copy" not in outcome.states:
+            problem = answers.unavailable(f"no event was accepted: {outcome.failure}", "broker")
         if problem is None:
             items = self._items(parsed, unique, outcome, correlation_id=origin.correlation_id)
-            if outcome.failure is None or any(item.status in (200, 202, 409) for item in items):
-                return answers.batch_answer(items, correlation_id=origin.correlation_id, extra=extra)
-            problem = answers.unavailable(f"no event was accepted: {outcome.failure}", "broker")
+            return answers.batch_answer(items, correlation_id=origin.correlation_id, extra=extra)
         return self._refusal(problem, request, correlation_id=origin.correlation_id, extra=extra)
 
     def _items(
@@ -212,7 +213,7 @@ class Intake:
         items, reasons = [], Counter[str]()
         for index, event in enumerate(parsed):
             if isinstance(event, Problem):
-                item = BatchItem(index, event.status, problem=event.as_object(""))
+                item = BatchItem(index, event.status, problem=event.as_object(correlation_id))
                 reasons[event.reason] += 1
             else:
                 first, state, first_id = results[event.key_in_tenant]

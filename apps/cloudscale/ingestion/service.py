@@ -20,17 +20,18 @@ from cloudscale.errors import BackendError
 from cloudscale.event_types import EventTypes
 from cloudscale.ingestion.group_commit import GroupCommit
 from cloudscale.ingestion.intake import Intake
+from cloudscale.ingestion.queue_depth import RecentQueueDepth
 from cloudscale.ingestion.request_rate import RequestRate
 from cloudscale.limits.admission import Admission
 from cloudscale.limits.keys import keys_of
-from cloudscale.limits.rates import Rates
+from cloudscale.limits.rates import rates_of
 from cloudscale.queue.administration import QueueAdministration
 from cloudscale.queue.sender import EventSender
 from cloudscale.tasks import cancel_and_wait, gather_all, start_task
 from cloudscale.units import parse_duration
 
 if TYPE_CHECKING:
-    from cloudscale.pipeline import EventPipeline, RateLimits
+    from cloudscale.pipeline import EventPipeline
     from cloudscale.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -39,7 +40,6 @@ GROUPS_IN_FLIGHT = 2
 """Two keep the tail down: while the broker works on one group, Redis works on the next."""
 
 REDIS_SECONDS = 0.25
-DEPTH_INTERVAL_SECONDS = 5.0
 CONNECT_INTERVAL_SECONDS = 1.0
 PING_INTERVAL_SECONDS = 1.0
 
@@ -86,6 +86,7 @@ class IngestionService:
         self._administration = await self._resources.enter_async_context(
             QueueAdministration(self._spec.queue, self._settings)
         )
+        self._depth = RecentQueueDepth(self._administration.depth)
         self._senders = [
             await self._resources.enter_async_context(
                 EventSender(self._spec.queue, self._settings, pipeline=self._pipeline.metadata.name)
@@ -108,16 +109,16 @@ class IngestionService:
                 events_per_message=self._spec.queue.events_per_message,
             )
         )
-        self.intake = self._intake_of(groups, rates=rates)
+        self.intake = self._intake_of(groups)
         self._tasks = [
             start_task(self._connect(), name="connect"),
-            start_task(self._watch_depth(), name="queue-depth"),
+            start_task(self._depth.watch(), name="queue-depth"),
             start_task(self._watch_cache(), name="cache"),
             start_task(self.request_rate.sample_every_second(), name="request-rate"),
             start_task(figures.publish_every_second(self._redis, "ingestion", prefix=keys.prefix), name="figures"),
         ]
 
-    def _intake_of(self, groups: GroupCommit, *, rates: Rates) -> Intake:
+    def _intake_of(self, groups: GroupCommit) -> Intake:
         ingestion = self._spec.ingestion
         # The bound is the replica's, which its processes share.
         share = max(1, ingestion.shed_above.in_flight // self._settings.processes)
@@ -127,8 +128,8 @@ class IngestionService:
             self._resources.push_async_callback(asyncio.to_thread, traces.close)
         return Intake(
             groups,
+            depth=self._depth,
             spec=msgspec.structs.replace(ingestion, shed_above=shedding),
-            rates=rates,
             types=EventTypes(self._spec.event_types),
             buckets=self._spec.store.partition_buckets,
             tracing=traces,
@@ -181,18 +182,6 @@ class IngestionService:
                 self._queue_is_there = True
                 return
 
-    async def _watch_depth(self) -> None:
-        while True:
-            try:
-                depth = await self._administration.depth()
-            except BackendError as error:
-                log.debug("the queue's depth cannot be read", reason=str(error))
-            else:
-                self.intake.depth = depth.active
-                metrics.QUEUE_DEPTH.set(depth.active)
-                metrics.DEAD_LETTER_DEPTH.set(depth.dead_letters)
-            await asyncio.sleep(DEPTH_INTERVAL_SECONDS)
-
     async def _watch_cache(self) -> None:
         while True:
             try:
@@ -203,13 +192,3 @@ class IngestionService:
                 self._cache_was_there = True
                 metrics.CACHE_AVAILABLE.set(1)
             await asyncio.sleep(PING_INTERVAL_SECONDS)
-
-
-def rates_of(limits: RateLimits) -> Rates:
-    """The limits that the resource sets, with the window in milliseconds."""
-    return Rates(
-        burst=limits.per_client.burst,
-        per_second=limits.per_client.per_second,
-        window_limit=limits.global_.limit,
-        window_milliseconds=round(parse_duration(limits.global_.window).total_seconds() * 1000),
-    )

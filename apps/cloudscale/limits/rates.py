@@ -8,9 +8,14 @@ counter, as described by Cloudflare in "How we built rate limiting capable of sc
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+from cloudscale.units import parse_duration
+
+if TYPE_CHECKING:
+    from cloudscale.pipeline import RateLimits
 
 TRACKED_CLIENTS = 100_000
 
@@ -22,6 +27,16 @@ class Rates(msgspec.Struct, frozen=True):
     per_second: float
     window_limit: int
     window_milliseconds: int
+
+
+def rates_of(limits: RateLimits) -> Rates:
+    """The limits that the resource sets, with the window in milliseconds."""
+    return Rates(
+        burst=limits.per_client.burst,
+        per_second=limits.per_client.per_second,
+        window_limit=limits.global_.limit,
+        window_milliseconds=round(parse_duration(limits.global_.window).total_seconds() * 1000),
+    )
 
 
 Limit = Literal["client", "global"]

@@ -1,0 +1,55 @@
+"""Keeps a recent reading of the queue's depth, by which ingestion sheds load."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from cloudscale import metrics
+from cloudscale.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from cloudscale.queue.administration import QueueDepth
+
+log = structlog.get_logger(__name__)
+
+INTERVAL_SECONDS = 5.0
+FAILURES_TO_FORGET = 3
+"""A reading that could not be renewed so often says nothing any more: kept, a high one would refuse every request for
+as long as the management API is away, while the queue has long been worked off."""
+
+
+class RecentQueueDepth:
+    """The last reading that ``read`` has given."""
+
+    def __init__(self, read: Callable[[], Awaitable[QueueDepth]]) -> None:
+        self._read = read
+        self._failures = 0
+        self.messages = 0
+        """Messages in the queue; 0 while nothing is known."""
+
+    async def watch(self) -> None:
+        """Read every few seconds, until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def look(self) -> None:
+        """Read once."""
+        try:
+            depth = await self._read()
+        except BackendError as error:
+            self._failures += 1
+            if self._failures == FAILURES_TO_FORGET and self.messages:
+                log.warning("the queue's depth is not known any more, requests are not shed by it", reason=str(error))
+            if self._failures >= FAILURES_TO_FORGET:
+                self.messages = 0
+            return
+        self._failures = 0
+        self.messages = depth.active
+        metrics.QUEUE_DEPTH.set(depth.active)
+        metrics.DEAD_LETTER_DEPTH.set(depth.dead_letters)
