@@ -191,13 +191,13 @@ BAD_PIPELINES = [
         "breaker without window",
         {"processing": {"circuitBreaker": {"window": "0s"}}},
         "spec.processing.circuitBreaker.window",
-        "must be longer than 0s",
+        "must be at least 1ms",
     ),
     BadPipeline(
         "velocity without window",
         {"processing": {"fraud": {"velocity": {"window": "0m"}}}},
         "spec.processing.fraud.velocity.window",
-        "must be longer than 0s",
+        "must be at least 1ms",
     ),
     BadPipeline(
         "score of an unknown type",
@@ -331,7 +331,13 @@ BAD_PIPELINES = [
         "window of no length",
         {"ingestion": {"rateLimits": {"global": {"window": "0s"}}}},
         "spec.ingestion.rateLimits.global.window",
-        "must be longer than 0s",
+        "must be at least 1ms",
+    ),
+    BadPipeline(
+        "window that rounds to no length",
+        {"ingestion": {"rateLimits": {"global": {"window": "0.4ms"}}}},
+        "spec.ingestion.rateLimits.global.window",
+        "must be at least 1ms",
     ),
     BadPipeline(
         "rate of nothing",
@@ -360,7 +366,7 @@ BAD_PIPELINES = [
         "should match",
     ),
     BadPipeline("unknown deletion", {"deletion": "Now"}, "spec.deletion", "is not one of", "Unsupported value"),
-    BadPipeline("no time to drain", {"drainDeadline": "0s"}, "spec.drainDeadline", "must be longer than 0s"),
+    BadPipeline("no time to drain", {"drainDeadline": "0s"}, "spec.drainDeadline", "must be at least 1ms"),
     BadPipeline(
         "pinned to no label", {"placement": {"pinTo": "=x"}}, "spec.placement.pinTo", "does not match", "should match"
     ),

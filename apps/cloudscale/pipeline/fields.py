@@ -7,14 +7,16 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from cloudscale.pipeline.rules import POSITIVE, Rule, at_least, requests_within_limits, rules
+from cloudscale.pipeline.rules import Rule, at_least, requests_within_limits, rules
 from cloudscale.units import DURATION_PATTERN, QUANTITY_PATTERN
 
 Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, max_length=32, extra_json_schema=rules(at_least("0s")))]
 """Any duration, zero included. Its rule refuses what matches the pattern and still is too long to count."""
 
-PositiveDuration = Annotated[str, Meta(pattern=DURATION_PATTERN, max_length=32, extra_json_schema=rules(POSITIVE))]
-"""A duration where zero would make no sense."""
+PositiveDuration = Annotated[
+    str, Meta(pattern=DURATION_PATTERN, max_length=32, extra_json_schema=rules(at_least("1ms")))
+]
+"""A duration where zero would make no sense. Redis counts in milliseconds, so one is the least."""
 
 BoundedDuration = Annotated[str, Meta(pattern=DURATION_PATTERN, max_length=32)]
 """A duration whose field says in a rule of its own between which bounds it lies."""

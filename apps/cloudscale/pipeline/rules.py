@@ -77,7 +77,6 @@ def excludes(one: str, other: str) -> Rule:
     )
 
 
-POSITIVE = Rule("duration(self) > duration('0s')", "must be longer than 0s", lambda self: bool(parse_duration(self)))
 IMMUTABLE = Rule("self == oldSelf", "is immutable: delete the pipeline and create it anew to change it", None)
 MIN_UP_TO_MAX = Rule(
     "self.min <= self.max", "min must not exceed max", lambda self: bool(self["min"] <= self["max"]), field="min"
