@@ -5,7 +5,7 @@ from azure.core.exceptions import ServiceRequestError
 from azure.cosmos.exceptions import CosmosHttpResponseError
 
 from cloudscale.errors import BackendError, BackendUnavailableError, CredentialError, ThrottledError
-from cloudscale.store.errors import RequestRefusedError, translated
+from cloudscale.store.errors import MissingContainerError, RequestRefusedError, translated
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from cloudscale.store.errors import RequestRefusedError, translated
         (400, RequestRefusedError),
         (401, CredentialError),
         (403, CredentialError),
-        (404, RequestRefusedError),
+        (404, MissingContainerError),
         (408, BackendUnavailableError),
         (413, RequestRefusedError),
         (429, ThrottledError),

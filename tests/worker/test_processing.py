@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from tests.worker.place import Place, add_to_cart, page_view, purchase
 
 from cloudscale.queue.poison import DeadLetterReason
+from cloudscale.store.errors import MissingContainerError
+from cloudscale.worker.decoding import CartCheck
 
 if TYPE_CHECKING:
     from cloudscale.store.batches import Document
@@ -119,6 +123,46 @@ async def test_a_cart_without_a_purchase_raises_an_alert(place: Place) -> None:
         await place.emptied()
     assert (alert.kind, alert.user_id) == ("cart_abandoned", "leaver")
     assert alert.evidence == {"cartEventId": abandoned["id"], "since": abandoned["createdAt"]}
+
+
+async def test_a_cart_check_that_the_store_refuses_takes_no_neighbour_along(place: Place) -> None:
+    await place.use_queue(maxDeliveryCount=2)
+    # No id may have a slash, so the alert's is refused whenever it is tried.
+    check = CartCheck(
+        tenant_id="t1", user_id="u", cart_event_id="a/b", since=datetime(2024, 5, 1, tzinfo=UTC), correlation_id="c"
+    )
+    await place.send_body(msgspec.json.encode([check]))
+    good = await place.accept([page_view() for _ in range(3)])
+    for event in good:
+        await place.send([event])
+    async with place.worker():
+        await place.stored(3)
+        (letter,) = await place.dead(1)
+        await place.emptied()
+    assert letter.reason == DeadLetterReason.MAX_RETRIES_EXCEEDED
+    assert "the store answered 400" in letter.description
+
+
+async def test_a_container_that_somebody_deletes_is_created_anew_and_costs_no_event(place: Place) -> None:
+    await place.use_queue(maxDeliveryCount=1)
+    async with place.worker():
+        await place.send(await place.accept([page_view()]))
+        await place.stored(1)
+        for name in (place.store.names.events, place.store.names.alerts):
+            await place.store.database.delete_container(name)
+        events = await place.accept([page_view() for _ in range(12)], address="192.0.2.9")
+        await place.send(events)
+
+        async def is_back() -> bool:
+            try:
+                return await place.store.count() == len(events)
+            except MissingContainerError:
+                return False
+
+        await place.until(is_back)
+        await place.alerts(1)
+        await place.emptied()
+    assert (await place.administration.depth()).dead_letters == 0
 
 
 async def test_a_replayed_dead_letter_is_stored_and_the_balance_stays(place: Place) -> None:

@@ -68,6 +68,18 @@ async def test_events_without_a_user_have_no_profile(place: Place) -> None:
     assert await place.profiles.count() == 0
 
 
+async def test_documents_that_are_no_events_keep_nobodys_profile_back(place: Place) -> None:
+    strange = [
+        {"id": "1", "partitionKey": "t1:2024-01", "userId": "u0", "payloadHash": "h", "acceptance": "a"},
+        {**documents(2, 1)[0], "eventType": "purchase", "amount": "a lot"},
+        {**documents(3, 1)[0], "userId": 7},
+    ]
+    async with projection(place, "one") as (one, _):
+        await place.store.create_events([*strange, *documents(10, 5)])
+        await one.make_pass()
+    assert await scores(place) == [1] * 5
+
+
 async def test_a_pass_that_was_not_noted_is_repeated_without_effect(place: Place) -> None:
     await place.store.create_events(documents(0, 50))
     async with projection(place, "one") as (one, ranges):

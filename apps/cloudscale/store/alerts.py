@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from cloudscale.store.batches import cut
-from cloudscale.store.errors import translated
+from cloudscale.store.errors import MissingContainerError, translated
 from cloudscale.tasks import gather_all
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from cloudscale.store.batches import Batch
     from cloudscale.store.events import EventStore
+
+MAXIMUM_ID_BYTES = 1023
+"""Of Cosmos DB (https://learn.microsoft.com/azure/cosmos-db/concepts-limits#per-item-limits)."""
 
 Kind = Literal["velocity", "cart_abandoned"]
 
@@ -32,10 +36,19 @@ class Alert(msgspec.Struct, frozen=True, rename="camel", kw_only=True, omit_defa
     evidence: dict[str, Any] = {}
 
 
+def alert_id(kind: str, about: str) -> str:
+    """An id that follows from what an alert is about, within the length of a document id."""
+    text = f"{kind}-{about}"
+    if len(text.encode()) <= MAXIMUM_ID_BYTES:
+        return text
+    return f"{text[:100]}~{hashlib.blake2b(text.encode(), digest_size=16).hexdigest()}"
+
+
 class AlertStore:
     """The alerts of one pipeline, over the client of its :class:`EventStore`."""
 
     def __init__(self, store: EventStore) -> None:
+        self._store = store
         self._container = store.database.get_container_client(store.names.alerts)
 
     async def raise_alerts(self, alerts: Sequence[Alert]) -> None:
@@ -63,6 +76,10 @@ class AlertStore:
             return [msgspec.convert(row, Alert) async for row in rows]
 
     async def _write(self, batch: Batch) -> None:
-        with translated(f"write {len(batch.documents)} alerts"):
-            operations = [("upsert", (document,)) for document in batch.documents]
-            await self._container.execute_item_batch(operations, batch.partition_key)
+        operations = [("upsert", (document,)) for document in batch.documents]
+        try:
+            with translated(f"write {len(batch.documents)} alerts"):
+                await self._container.execute_item_batch(operations, batch.partition_key)
+        except MissingContainerError:
+            await self._store.ensure()
+            raise

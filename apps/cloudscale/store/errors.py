@@ -31,6 +31,10 @@ class RequestRefusedError(BackendError):
         super().__init__(message)
 
 
+class MissingContainerError(BackendUnavailableError):
+    """The database or container is not there (404): somebody has deleted it, and no document is to blame."""
+
+
 @contextmanager
 def translated(action: str) -> Iterator[None]:
     """Turn what the SDK raises into this project's errors; ``action`` says what was tried ("write 50 events").
@@ -38,6 +42,7 @@ def translated(action: str) -> Iterator[None]:
     Raises:
         ThrottledError: 429, with the delay that the store asked for.
         CredentialError: 401 or 403.
+        MissingContainerError: 404; whoever asks for an item that may be absent handles its 404 within.
         RequestRefusedError: another 4xx that blames the request.
         BackendUnavailableError: everything that blames the store or the way to it.
     """
@@ -59,6 +64,8 @@ def from_response(action: str, error: CosmosHttpResponseError | CosmosBatchOpera
         return ThrottledError(text, retry_after_seconds=retry_after_seconds(error))
     if status in {401, 403}:
         return CredentialError(f"{text}; check the connection string, or the role of the workload identity")
+    if status == 404:
+        return MissingContainerError(f"{text}; a worker creates the containers anew when it writes")
     if 400 <= status < 500 and status not in {408, 410, 449}:
         return RequestRefusedError(text, status=status)
     return BackendUnavailableError(text)

@@ -21,7 +21,7 @@ from cloudscale.errors import BackendUnavailableError, CredentialError
 from cloudscale.store.batches import Batch, Document, cut
 from cloudscale.store.client import open_client
 from cloudscale.store.containers import ContainerNames, ensure_containers
-from cloudscale.store.errors import RESPONSES, translated
+from cloudscale.store.errors import RESPONSES, MissingContainerError, translated
 from cloudscale.tasks import gather_all
 
 if TYPE_CHECKING:
@@ -131,13 +131,17 @@ class EventStore:
         operations = [("create", (document,)) for document in batch.documents]
         async with self._in_flight:
             started = perf_counter()
-            with translated(f"write {len(operations)} events to partition {batch.partition_key}"):
-                try:
-                    result = await self._container.execute_item_batch(operations, batch.partition_key)
-                except RESPONSES as error:
-                    if error.status_code == 409:
-                        return False
-                    raise
+            try:
+                with translated(f"write {len(operations)} events to partition {batch.partition_key}"):
+                    try:
+                        result = await self._container.execute_item_batch(operations, batch.partition_key)
+                    except RESPONSES as error:
+                        if error.status_code == 409:
+                            return False
+                        raise
+            except MissingContainerError:
+                await self.ensure()
+                raise
         metrics.STORE_DURATION.labels("create").observe(perf_counter() - started)
         metrics.STORE_REQUEST_UNITS.inc(float(result.get_response_headers().get("x-ms-request-charge", 0)))
         return True

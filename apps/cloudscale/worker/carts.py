@@ -9,7 +9,7 @@ import msgspec
 from azure.servicebus import ServiceBusMessage
 
 from cloudscale.events import as_utc
-from cloudscale.store.alerts import Alert
+from cloudscale.store.alerts import Alert, alert_id
 from cloudscale.worker.decoding import CartCheck
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class CartWatch:
 
     def _alert(self, check: CartCheck) -> Alert:
         return Alert(
-            id=f"cart-{check.cart_event_id}",
+            id=alert_id("cart", check.cart_event_id),
             kind="cart_abandoned",
             tenant_id=check.tenant_id,
             created_at=as_utc(check.since + self._after),

@@ -14,6 +14,7 @@ import structlog
 from cloudscale.errors import BackendError
 from cloudscale.queue.poison import DeadLetterReason, verdict
 from cloudscale.queue.receiver import body_of
+from cloudscale.store.errors import RequestRefusedError
 from cloudscale.worker.persistence import InterruptedByStopError
 
 if TYPE_CHECKING:
@@ -99,6 +100,11 @@ class Lane:
         except InterruptedByStopError as error:
             log.info("messages go back to the queue", messages=len(messages), reason=str(error))
             await receiver.abandon(messages)
+            return
+        except RequestRefusedError as error:
+            # The store is there and takes other requests.
+            log.warning("the store refuses what an event needs", messages=len(messages), error=str(error))
+            await self._isolate(receiver, messages, error)
             return
         except BackendError:
             await receiver.abandon(messages)

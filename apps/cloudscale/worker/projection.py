@@ -108,8 +108,11 @@ class Projection:
         page = await self._feed.read(of, continuation=continuation, since=lease.since, limit=PAGE_EVENTS)
         while page.events:
             for event in page.events:
-                if user_id := event.get("userId"):
-                    changes.setdefault((event["tenantId"], user_id), []).append(change_of(event))
+                change = change_of(event)
+                if change is None:
+                    log.warning("a document is no event, profiles leave it out", document=event.get("id"), range=of.id)
+                elif change.user_id:
+                    changes.setdefault((change.tenant_id, change.user_id), []).append(change)
             continuation = page.continuation
             events += len(page.events)
             if events >= PASS_EVENTS:

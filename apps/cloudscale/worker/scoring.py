@@ -18,22 +18,32 @@ AMOUNT_DIGITS = 6
 """Sums of money are rounded to so many decimals after each addition, so that doubles add up to what was paid."""
 
 
-class Change(msgspec.Struct, frozen=True, gc=False):
-    """What a profile needs of an event. ``lsn`` is its transaction's number in the range; amount and currency are a
-    purchase's."""
+class Change(msgspec.Struct, frozen=True, rename="camel", kw_only=True, gc=False):
+    """What a profile needs of an event. ``lsn`` is its transaction's number in the range."""
 
-    lsn: int
     event_type: str
     created_at: str
-    amount: float = 0.0
-    currency: str = ""
+    tenant_id: str
+    user_id: str | None = None
+    lsn: int = msgspec.field(name="_lsn")
 
 
-def change_of(event: Document) -> Change:
-    """The change that an event of the feed makes."""
-    if event["eventType"] == "purchase":
-        return Change(event["_lsn"], "purchase", event["createdAt"], event["amount"], event["currency"])
-    return Change(event["_lsn"], event["eventType"], event["createdAt"])
+class PurchaseChange(Change, frozen=True, kw_only=True, gc=False):
+    """What a profile needs of a purchase."""
+
+    amount: float
+    currency: str
+
+
+def change_of(event: Document) -> Change | None:
+    """The change that an event of the feed makes; None for a document that is no event.
+
+    Another tool may have written to the container, and a feed has no dead letters.
+    """
+    try:
+        return msgspec.convert(event, PurchaseChange if event.get("eventType") == "purchase" else Change)
+    except msgspec.ValidationError:
+        return None
 
 
 def apply(profile: Profile, changes: Iterable[Change], *, of: FeedRange, scoring: Mapping[str, int]) -> bool:
@@ -66,7 +76,7 @@ def _add(profile: Profile, change: Change, scoring: Mapping[str, int]) -> None:
     profile.score += scoring.get(event_type, 0)
     profile.events += 1
     profile.counts[event_type] = profile.counts.get(event_type, 0) + 1
-    if change.currency:
+    if isinstance(change, PurchaseChange):
         paid = profile.purchases.get(change.currency, 0.0) + change.amount
         profile.purchases[change.currency] = round(paid, AMOUNT_DIGITS)
     profile.first_seen = min(profile.first_seen or change.created_at, change.created_at)
