@@ -20,6 +20,8 @@ class Context:
     authority_secret: str = ""
     """Secret with the certificate authority of the backends, empty if there is none in the namespace."""
     credentials_hash: str = ""
+    backend_ports: frozenset[int] = frozenset()
+    """TCP ports that the pipeline's Secrets name."""
     available: frozenset[Kind] = field(default_factory=frozenset)
     """Optional kinds that the cluster has."""
     draining: bool = False

@@ -1,14 +1,15 @@
-"""What a pipeline's Secrets hold: the broker's connection string, and whether everything is there."""
+"""What a pipeline's Secrets hold: the broker's connection string, the backends' ports, and whether all are there."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cloudscale_operator.names import AUTHORITY_KEY
+from cloudscale_operator.ports import named_ports
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline, SecretKey
@@ -19,6 +20,8 @@ AGE_SECONDS = 60.0
 MISSING_AGE_SECONDS = 5.0
 """The same for one that was not there: pipeline and Secrets are often applied together."""
 
+QUEUE = "the queue"
+
 
 @dataclass(frozen=True)
 class Credentials:
@@ -28,6 +31,10 @@ class Credentials:
     authority: str
     """PEM of the backends' certificate authority, empty if the namespace has none."""
     missing: tuple[str, ...]
+    queue_missing: str
+    """The line about the queue's Secret, empty if it is there. Without it nobody can tell how deep the queue is."""
+    ports: frozenset[int]
+    """TCP ports that the Secrets name, for which the pods need a way out."""
     digest: str
 
 
@@ -47,9 +54,13 @@ class CredentialCache:
             age = MISSING_AGE_SECONDS if known.missing else AGE_SECONDS
             if now - self._read_at < age:
                 return known
-        self._credentials = await read_credentials(api, pipeline, authority_secret=authority_secret)
+        found = await read_credentials(api, pipeline, authority_secret=authority_secret)
+        if known and found.missing:
+            # Pods that have read a Secret while it was there go on with what it said.
+            found = replace(found, ports=found.ports | known.ports)
+        self._credentials = found
         self._generation, self._read_at = generation, now
-        return self._credentials
+        return found
 
 
 async def read_credentials(api: KubernetesApi, pipeline: EventPipeline, *, authority_secret: str) -> Credentials:
@@ -60,7 +71,7 @@ async def read_credentials(api: KubernetesApi, pipeline: EventPipeline, *, autho
     """
     spec = pipeline.spec
     named = {
-        "the queue": spec.queue.connection,
+        QUEUE: spec.queue.connection,
         "the store": spec.store.connection,
         "the cache": spec.cache.url_secret_ref,
         "Application Insights": spec.telemetry.tracing.application_insights_secret_ref,
@@ -72,18 +83,19 @@ async def read_credentials(api: KubernetesApi, pipeline: EventPipeline, *, autho
         secret = await api.read(f"/api/v1/namespaces/{pipeline.metadata.namespace}/secrets/{name}")
         if secret is not None:
             found[name] = secret.get("data", {})
-    missing = tuple(
-        _complaint(what, reference, found)
-        for what, reference in wanted.items()
-        if reference.key not in found.get(reference.name, {})
-    )
+    values = {what: _value(found, reference) for what, reference in wanted.items()}
+    complaints = {
+        what: _complaint(what, reference, found) for what, reference in wanted.items() if values[what] is None
+    }
     summary = hashlib.sha256()
     for name, data in sorted(found.items()):
         summary.update(repr((name, sorted(data.items()))).encode())
     return Credentials(
-        connection_string=_value(found, spec.queue.connection),
-        authority=_decoded(found.get(authority_secret, {}).get(AUTHORITY_KEY, "")),
-        missing=missing,
+        connection_string=values.get(QUEUE) or "",
+        authority=_decoded(found.get(authority_secret, {}).get(AUTHORITY_KEY, "")) or "",
+        missing=tuple(complaints.values()),
+        queue_missing=complaints.get(QUEUE, ""),
+        ports=frozenset(port for value in values.values() if value for port in named_ports(value)),
         digest=summary.hexdigest()[:16],
     )
 
@@ -91,12 +103,20 @@ async def read_credentials(api: KubernetesApi, pipeline: EventPipeline, *, autho
 def _complaint(what: str, reference: SecretKey, found: dict[str, dict[str, str]]) -> str:
     if reference.name not in found:
         return f"{what} needs the Secret {reference.name}, which does not exist in the namespace: create it"
-    return f"{what} needs the key {reference.key} of the Secret {reference.name}, which it does not have: add it"
+    key = f"{what} needs the key {reference.key} of the Secret {reference.name}, which"
+    if reference.key not in found[reference.name]:
+        return f"{key} it does not have: add it"
+    return f"{key} is not text in UTF-8: replace it"
 
 
-def _value(found: dict[str, dict[str, str]], reference: SecretKey | None) -> str:
-    return _decoded(found.get(reference.name, {}).get(reference.key, "")) if reference else ""
+def _value(found: dict[str, dict[str, str]], reference: SecretKey) -> str | None:
+    encoded = found.get(reference.name, {}).get(reference.key)
+    return None if encoded is None else _decoded(encoded)
 
 
-def _decoded(text: str) -> str:
-    return base64.b64decode(text).decode()
+def _decoded(encoded: str) -> str | None:
+    """The text, None if it is none."""
+    try:
+        return base64.b64decode(encoded).decode()
+    except UnicodeDecodeError:
+        return None

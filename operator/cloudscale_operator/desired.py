@@ -29,7 +29,7 @@ def desired_objects(pipeline: EventPipeline, context: Context) -> list[Manifest]
     built = [
         build_configuration(pipeline),
         *build_identity(pipeline),
-        *build_network_policies(pipeline),
+        *build_network_policies(pipeline, context),
         *build_disruption_budgets(pipeline),
         *build_ingestion(pipeline, context),
         *build_worker(pipeline, context),

@@ -172,8 +172,8 @@ class Reconciler:
 
     async def _hopeless(self, key: PipelineKey, credentials: Credentials) -> str:
         """Why the queue cannot be emptied at all, empty if it may be."""
-        if credentials.missing:
-            return f"the queue was not emptied: {'; '.join(credentials.missing)}"
+        if credentials.queue_missing:
+            return f"the queue was not emptied: {credentials.queue_missing}"
         namespace = await self._api.read(f"/api/v1/namespaces/{key.namespace}")
         if namespace is None or namespace.get("status", {}).get("phase") == "Terminating":
             return "the queue was not emptied: the namespace is being deleted"
@@ -262,7 +262,7 @@ class Reconciler:
     async def _watch_depth(
         self, key: PipelineKey, pipeline: EventPipeline, credentials: Credentials, interval: timedelta
     ) -> None:
-        if not credentials.missing:
+        if not credentials.queue_missing:
             source = Source(pipeline.spec.queue, credentials.connection_string, credentials.authority, interval)
             await self._readers.ensure(key, source)
 
@@ -276,6 +276,7 @@ class Reconciler:
             self._context,
             authority_secret=self._authority_secret if credentials.authority else "",
             credentials_hash=credentials.digest,
+            backend_ports=credentials.ports,
             available=self._kinds,
             draining=draining,
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.operator.examples import CLIENT_ID, SPECS, build, find
+from tests.operator.examples import CLIENT_ID, CONTEXTS, SPECS, build, find, pipeline
 
 from cloudscale.ingestion.intake import BATCH_PATHS, SINGLE_PATHS
 from cloudscale.settings import read_settings
+from cloudscale_operator.desired import desired_objects
 from cloudscale_operator.manifests.network import BACKEND_PORTS
 
 
@@ -187,6 +189,14 @@ def test_a_port_that_the_resource_names_is_let_out() -> None:
     rules = find(build(SPECS["workload-identity"]), "NetworkPolicy", "backends")["spec"]["egress"]
     ports = {port["port"] for rule in rules for port in rule["ports"]}
     assert ports == {53, 4443, *BACKEND_PORTS}
+
+
+def test_ports_of_the_secrets_and_of_a_plain_collector_are_let_out() -> None:
+    context = replace(CONTEXTS["default"], backend_ports=frozenset({7000}))
+    spec = {"telemetry": {"tracing": {"endpoint": "http://collector"}}}
+    policy = find(desired_objects(pipeline(spec), context), "NetworkPolicy", "backends")["spec"]
+    ports = {port["port"] for rule in policy["egress"] for port in rule["ports"]}
+    assert ports == {53, 80, 7000, *BACKEND_PORTS}
 
 
 def test_a_node_can_be_emptied_even_with_one_replica() -> None:

@@ -69,6 +69,12 @@ async def send(broker: ServiceBusServer, queue: str) -> None:
         await sender.send_messages(ServiceBusMessage(b"[]"))
 
 
+def egress_ports(server: ApiServer) -> set[int]:
+    """The ports that the pods of the pipeline may connect to."""
+    policy = server.objects["/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies/example-backends"]
+    return {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
+
+
 class Bench:
     """A reconciler and the API server that it works on; ``sync`` does what the watches do."""
 
@@ -263,6 +269,33 @@ async def test_a_secret_without_the_key_is_named(bench: Bench) -> None:
     assert "the key url of the Secret cloudscale-redis" in bench.condition("Ready")["message"]
 
 
+async def test_a_secret_that_is_no_text_is_named(bench: Bench) -> None:
+    bench.server.objects["/api/v1/namespaces/shop/secrets/cloudscale-redis"]["data"]["url"] = "/w=="
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    assert "cloudscale-redis, which is not text in UTF-8" in bench.condition("Ready")["message"]
+
+
+async def test_a_port_that_a_secret_names_is_let_out(bench: Bench) -> None:
+    add_secret(bench.server, "cloudscale-redis", url="redis://redis:7000/0")
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    assert 7000 in egress_ports(bench.server)
+
+
+async def test_a_secret_that_is_gone_closes_no_port_to_the_pods_that_have_read_it(bench: Bench) -> None:
+    add_secret(bench.server, "cloudscale-redis", url="redis://redis:7000/0")
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    del bench.server.objects["/api/v1/namespaces/shop/secrets/cloudscale-redis"]
+    body = bench.server.pipeline()
+    assert body is not None
+    body["metadata"]["generation"] = 2
+    await bench.visit()
+    assert bench.condition("Ready")["reason"] == "SecretMissing"
+    assert 7000 in egress_ports(bench.server)
+
+
 async def test_a_changed_secret_rolls_the_pods(bench: Bench) -> None:
     bench.server.add_pipeline(spec={})
     await bench.visit()
@@ -386,6 +419,20 @@ async def test_an_immediate_deletion_waits_for_nothing(bench: Bench) -> None:
     deleted(bench.server, {"deletion": "Immediate"})
     await bench.visit()
     assert bench.server.pipeline() is None
+
+
+async def test_a_drain_goes_on_without_a_secret_that_is_not_the_queues(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit_with_depth()
+    del bench.server.objects["/api/v1/namespaces/shop/secrets/cloudscale-redis"]
+    body = bench.server.pipeline()
+    assert body is not None
+    body["metadata"]["generation"] = 2
+    deleted(bench.server, {})
+    await bench.visit()
+    assert bench.status["phase"] == "Draining"
+    assert bench.condition("BackendsReachable")["reason"] == "SecretMissing"
+    assert "NotDrained" not in bench.events()
 
 
 @pytest.mark.parametrize("cause", ["secret", "namespace", "specification"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from cloudscale_operator.kinds import NETWORK_POLICY, Manifest
 from cloudscale_operator.names import (
@@ -15,9 +14,11 @@ from cloudscale_operator.names import (
     object_name,
     selector_labels,
 )
+from cloudscale_operator.ports import named_ports
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline
+    from cloudscale_operator.context import Context
 
 DNS_PORT = 53
 BACKEND_PORTS = (
@@ -35,12 +36,12 @@ API_SERVER_PORTS = (443, 6443)
 Rule = dict[str, Any]
 
 
-def build_network_policies(pipeline: EventPipeline) -> list[Manifest]:
+def build_network_policies(pipeline: EventPipeline, context: Context) -> list[Manifest]:
     """Deny everything, then allow DNS and the backends for all, and the way in for each role."""
     everyone = selector_labels(pipeline.metadata.name)
     policies = [
         _policy(pipeline, "default-deny", everyone, {"ingress": [], "egress": []}),
-        _policy(pipeline, "backends", everyone, {"egress": [_dns(), _ports(*_outward_ports(pipeline))]}),
+        _policy(pipeline, "backends", everyone, {"egress": [_dns(), _ports(*_outward_ports(pipeline, context))]}),
         # Ingestion is the pipeline's way in, from wherever the cluster lets traffic come.
         _policy(pipeline, INGESTION, _role(pipeline, INGESTION), {"ingress": [_ports(HTTP_PORT)]}),
         _policy(pipeline, WORKER, _role(pipeline, WORKER), {"ingress": [_ports(METRICS_PORT) | _FROM_THE_CLUSTER]}),
@@ -79,8 +80,8 @@ def _ports(*ports: int) -> Rule:
     return {"ports": [{"protocol": "TCP", "port": port} for port in ports]}
 
 
-def _outward_ports(pipeline: EventPipeline) -> list[int]:
-    """The well-known ports of the backends, and those that the specification's own addresses name."""
+def _outward_ports(pipeline: EventPipeline, context: Context) -> list[int]:
+    """The well-known ports of the backends, and those that the specification's addresses and its Secrets name."""
     addresses = filter(None, (pipeline.spec.store.endpoint, pipeline.spec.telemetry.tracing.endpoint))
-    named = {port for address in addresses if (port := urlsplit(address).port)}
-    return sorted({*BACKEND_PORTS, *named})
+    named = {port for address in addresses for port in named_ports(address)}
+    return sorted({*BACKEND_PORTS, *named, *context.backend_ports})
