@@ -19,10 +19,10 @@ DEFINITION: dict[str, Any] = {"id": "items", "partitionKey": {"paths": ["/pk"], 
 
 
 @asynccontextmanager
-async def open_documents(
+async def open_catalogue(
     directory: Path, definition: dict[str, Any] | None = None
-) -> AsyncIterator[tuple[Storage, Documents]]:
-    """A storage in ``directory`` and one container in it, the one that was there before if there was."""
+) -> AsyncIterator[tuple[Storage, Catalogue]]:
+    """A storage in ``directory``, with a container in the database ``db`` unless there are some from before."""
     path = directory / "cosmos.sqlite"
     prepare_file(path)
     storage = Storage(path, fsync="interval", prepare_reader=register)
@@ -31,6 +31,21 @@ async def open_documents(
         if not catalogue.databases():
             await storage.write(lambda: catalogue.create_database("db", None))
             await storage.write(lambda: catalogue.create_container("db", definition or DEFINITION, None))
-        yield storage, catalogue.containers("db")[0]
+        yield storage, catalogue
     finally:
         storage.close()
+
+
+@asynccontextmanager
+async def open_documents(
+    directory: Path, definition: dict[str, Any] | None = None
+) -> AsyncIterator[tuple[Storage, Documents]]:
+    """The same for tests that need no more than the container."""
+    async with open_catalogue(directory, definition) as (storage, catalogue):
+        yield storage, catalogue.containers("db")[0]
+
+
+def break_transaction(storage: Storage) -> None:
+    """As work in a write: fail the whole group, as a disk does that fails the commit."""
+    storage.connection.execute("ROLLBACK")
+    storage.connection.execute("SELECT missing")

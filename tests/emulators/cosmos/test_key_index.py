@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from tests.emulators.cosmos.stores import open_documents
+from tests.emulators.cosmos.stores import break_transaction, open_documents
 
 from cloudscale.emulators.cosmos import key_index
 from cloudscale.emulators.cosmos.errors import CosmosError
@@ -130,17 +130,12 @@ async def test_a_merge_that_fails_loses_no_key_and_is_done_later(tmp_path: Path)
 @pytest.mark.usefixtures("small_steps")
 async def test_a_merge_whose_commit_fails_loses_no_key(tmp_path: Path) -> None:
     async with open_documents(tmp_path) as (storage, documents):
-
-        def break_the_transaction() -> None:
-            storage.connection.execute("ROLLBACK")
-            storage.connection.execute("SELECT missing")
-
         for number in range(42):
             await create(storage, documents, number)
         # The next write asks for another slice, and what is asked for after it is in the same transaction as that.
         _, broken = await asyncio.gather(
             storage.write(lambda: documents.create(b'{"id":"item-42","pk":"p0"}', None)),
-            storage.write(lambda: storage.write(break_the_transaction)),
+            storage.write(lambda: storage.write(lambda: break_transaction(storage))),
         )
         with pytest.raises(CosmosError, match="cannot write"):
             await broken

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -15,6 +16,7 @@ from cloudscale.emulators.cosmos.partition_key import PartitionKeyDefinition
 from cloudscale.emulators.cosmos.resources import Container, Database
 from cloudscale.emulators.cosmos.storage import Storage
 from cloudscale.emulators.cosmos.tables import create_tables, drop_tables
+from cloudscale.emulators.cosmos.unique_keys import parse_unique_keys
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS databases (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
@@ -48,31 +50,45 @@ class Catalogue:
         self._storage = storage
         self._connection = storage.connection
         self._clock = Clock()
+        # By number. Whoever waits to write holds on to one of these and must find memory as it left it.
+        self._known_databases: WeakValueDictionary[int, Database] = WeakValueDictionary()
+        self._known_containers: WeakValueDictionary[int, Documents] = WeakValueDictionary()
         self.reload()
 
     def reload(self) -> None:
-        """Read everything from the tables."""
+        """Read everything from the tables. What is there already stays the same object."""
         self._databases: dict[str, Database] = {}
         self._containers: dict[str, dict[str, Documents]] = {}
-        databases: dict[int, Database] = {}
+        by_number: dict[int, Database] = {}
         for number, name, timestamp, throughput in self._connection.execute(
             "SELECT number, id, ts, throughput FROM databases ORDER BY number"
         ):
-            database = Database(number, name.decode(), timestamp, _decode(throughput))
-            databases[number] = self._databases[database.id] = database
-            self._containers[database.id] = {}
+            database = self._known_databases.get(number) or Database(number, name.decode(), timestamp, None)
+            database.throughput = _decode(throughput)
+            by_number[number] = database
+            self._add_database(database)
         for number, owner, definition, timestamp, throughput in self._connection.execute(
             "SELECT number, database, definition, ts, throughput FROM containers ORDER BY number"
         ).fetchall():
-            container = Container(
-                number, databases[owner], msgspec.json.decode(definition), timestamp, _decode(throughput)
-            )
-            self._open(container)
+            documents = self._known_containers.get(number)
+            decoded = msgspec.json.decode(definition)
+            if documents is None:
+                documents = self._open(Container(number, by_number[owner], decoded, timestamp, None))
+            documents.container.define(decoded)
+            documents.container.throughput = _decode(throughput)
+            self._add_container(documents)
 
     def _open(self, container: Container) -> Documents:
-        documents = Documents(self._storage, container, self._clock)
+        return Documents(self._storage, container, self._clock)
+
+    def _add_database(self, database: Database) -> None:
+        self._known_databases[database.number] = self._databases[database.id] = database
+        self._containers[database.id] = {}
+
+    def _add_container(self, documents: Documents) -> None:
+        container = documents.container
+        self._known_containers[container.number] = documents
         self._containers[container.database.id][container.id] = documents
-        return documents
 
     # Participant: the catalogue changes so rarely that it is read again when a write fails.
 
@@ -113,8 +129,7 @@ class Catalogue:
         )
         assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
         database = Database(cursor.lastrowid, checked, timestamp, throughput)
-        self._databases[checked] = database
-        self._containers[checked] = {}
+        self._add_database(database)
         return database
 
     def delete_database(self, name: str) -> None:
@@ -162,7 +177,9 @@ class Catalogue:
         )
         assert cursor.lastrowid is not None  # noqa: S101 - an INSERT always has one
         create_tables(self._connection, cursor.lastrowid)
-        return self._open(Container(cursor.lastrowid, owner, checked, timestamp, throughput))
+        documents = self._open(Container(cursor.lastrowid, owner, checked, timestamp, throughput))
+        self._add_container(documents)
+        return documents
 
     def replace_container(self, documents: Documents, definition: dict[str, Any]) -> None:
         """Change what may be changed later: time to live, indexing and the like."""
@@ -173,10 +190,7 @@ class Catalogue:
         if checked.get("uniqueKeyPolicy") != container.definition.get("uniqueKeyPolicy"):
             raise bad_request("A container's unique keys cannot be changed.")
         self._storage.enlist(self)
-        self._connection.execute(
-            "UPDATE containers SET definition = ? WHERE number = ?",
-            (msgspec.json.encode(checked).decode(), container.number),
-        )
+        self._update("containers", "definition", container.number, msgspec.json.encode(checked).decode())
         container.define(checked)
 
     def delete_container(self, documents: Documents) -> None:
@@ -185,8 +199,10 @@ class Catalogue:
         self._drop(documents.container)
 
     def _drop(self, container: Container) -> None:
+        cursor = self._connection.execute("DELETE FROM containers WHERE number = ?", (container.number,))
+        if cursor.rowcount == 0:
+            raise not_found(f"container '{container.id}'", substatus=OWNER_NOT_FOUND)
         drop_tables(self._connection, container.number)
-        self._connection.execute("DELETE FROM containers WHERE number = ?", (container.number,))
         del self._containers[container.database.id][container.id]
 
     # throughput
@@ -195,14 +211,14 @@ class Catalogue:
         """Replace the provisioned throughput of a database or container."""
         self._storage.enlist(self)
         table = "databases" if isinstance(owner, Database) else "containers"
-        self._connection.execute(
-            f"UPDATE {table} SET throughput = ? WHERE number = ?",
-            (_encode(throughput), owner.number),
-        )
-        if isinstance(owner, Container):
-            owner.throughput = throughput
-        else:
-            self.reload()
+        self._update(table, "throughput", owner.number, _encode(throughput))
+        owner.throughput = throughput
+
+    def _update(self, table: str, column: str, number: int, value: str | None) -> None:
+        cursor = self._connection.execute(f"UPDATE {table} SET {column} = ? WHERE number = ?", (value, number))
+        if cursor.rowcount == 0:
+            what = f"the {table.removesuffix('s')}, which was deleted meanwhile"
+            raise not_found(what, substatus=OWNER_NOT_FOUND)
 
 
 def _check_name(name: object) -> str:
@@ -220,10 +236,11 @@ def _check_definition(definition: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(partition_key, dict):
         raise bad_request("partitionKey must be an object.")
     PartitionKeyDefinition.parse(partition_key)
+    parse_unique_keys(kept)
     kept["partitionKey"] = {"kind": "Hash", **partition_key, "version": 2}
     ttl = kept.get("defaultTtl")
-    if ttl is not None and (not isinstance(ttl, int) or isinstance(ttl, bool) or not (ttl == -1 or ttl > 0)):
-        raise bad_request("defaultTtl must be -1 or a positive number of seconds.")
+    if ttl is not None and (not isinstance(ttl, int) or isinstance(ttl, bool) or not (ttl == -1 or 0 < ttl < 2**31)):
+        raise bad_request("defaultTtl must be -1 or a positive number of seconds below 2^31.")
     kept.setdefault("indexingPolicy", DEFAULT_INDEXING_POLICY)
     return kept
 

@@ -19,7 +19,7 @@ def etag(lsn: int, timestamp: int) -> str:
     return f'"{lsn:08x}-0000-0000-0000-{timestamp:012x}"'
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Database:
     """A database. ``timestamp`` is Unix seconds."""
 

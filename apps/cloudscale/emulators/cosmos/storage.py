@@ -158,6 +158,8 @@ class Storage:
         self.connection.execute("RELEASE write")
         for participant in self._touched:
             participant.discard()
+        # Memory is as it was: if the group fails too, this write leaves nothing to read again, perhaps not even tables.
+        self._touched = {}
 
     def _fail(
         self, futures: list[asyncio.Future[Any]], participants: dict[Participant, None], error: sqlite3.Error

@@ -2,12 +2,35 @@
 
 import sqlite3
 from hashlib import blake2b
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from cloudscale.emulators.cosmos.errors import conflict
+from cloudscale.emulators.cosmos.errors import bad_request, conflict
 from cloudscale.emulators.cosmos.resources import Container, Item
+
+# "Unique key constraints in Azure Cosmos DB": at most ten keys of at most sixteen paths.
+_Path = Annotated[str, msgspec.Meta(pattern="^/")]
+
+
+class _Key(msgspec.Struct):
+    paths: Annotated[list[_Path], msgspec.Meta(min_length=1, max_length=16)]
+
+
+class _Policy(msgspec.Struct, rename="camel"):
+    unique_keys: Annotated[list[_Key], msgspec.Meta(max_length=10)] = []
+
+
+def parse_unique_keys(definition: dict[str, Any]) -> list[list[list[str]]]:
+    """The names along each path of each unique key in a container's definition; raises CosmosError 400."""
+    policy = definition.get("uniqueKeyPolicy")
+    if policy is None:
+        return []
+    try:
+        keys = msgspec.convert(policy, _Policy).unique_keys
+    except msgspec.ValidationError as error:
+        raise bad_request(f"uniqueKeyPolicy makes no sense: {error}.") from error
+    return [[path.strip("/").split("/") for path in key.paths] for key in keys]
 
 
 class UniqueKeys:
@@ -16,10 +39,7 @@ class UniqueKeys:
     def __init__(self, connection: sqlite3.Connection, container: Container) -> None:
         self._connection = connection
         self._table = f"unique_{container.number}"
-        policy = container.definition.get("uniqueKeyPolicy") or {}
-        self._keys: list[list[list[str]]] = [
-            [path.strip("/").split("/") for path in key["paths"]] for key in policy.get("uniqueKeys", [])
-        ]
+        self._keys = parse_unique_keys(container.definition)
 
     @property
     def any(self) -> bool:
