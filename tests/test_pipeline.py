@@ -179,11 +179,22 @@ def test_a_missing_file_is_named(file: Path) -> None:
         ("a: 1\na: 2", r"line 2 is not valid YAML: key 'a' comes twice"),
         ("1: x", r"line 1 is not valid YAML: key 1 is not a string"),
         ("a: \x00", "is not valid YAML"),
+        ("a:\n  b: 0x_", r"line 2 is not valid YAML: '0x_' cannot be read as int"),
+        ("a: !!bool maybe", "line 1 is not valid YAML: 'maybe' cannot be read as bool"),
+        ("a: !!set {x}", "line 1 is not valid YAML: could not determine a constructor"),
+        ("a: !!timestamp soon", "line 1 is not valid YAML: could not determine a constructor"),
     ],
 )
 def test_a_file_that_is_no_yaml_is_refused_with_its_line(file: Path, text: str, message: str) -> None:
     file.write_text(text)
     with pytest.raises(ConfigurationError, match=message):
+        load_file(file)
+
+
+@pytest.mark.parametrize("text", ["metadata: {}\nspec: &a\n  x: *a\n", "&a [*a]", "a: " + "[" * 3000])
+def test_a_file_that_contains_itself_or_is_nested_too_deep_is_refused(file: Path, text: str) -> None:
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match=r"pipeline\.yaml is nested too deep, or an alias"):
         load_file(file)
 
 

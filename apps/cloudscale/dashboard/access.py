@@ -137,7 +137,7 @@ def read_access(path: Path | None) -> Access:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigurationError(f"the dashboard's token file {path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError):
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
         raise ConfigurationError(f"the dashboard's token file {path} is not valid YAML") from None
     if isinstance(content, str):
         content = [{"token": content, "name": "owner", "act": True}]

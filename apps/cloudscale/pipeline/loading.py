@@ -37,6 +37,15 @@ def load_file(path: Path | str) -> EventPipeline:
         InvalidPipelineError: the EventPipeline breaks the schema or a rule.
     """
     try:
+        return load(_read_document(path))
+    except RecursionError:
+        raise ConfigurationError(
+            f"{path} is nested too deep, or an alias in it stands inside of its own anchor: write the value out"
+        ) from None
+
+
+def _read_document(path: Path | str) -> Mapping[str, Any]:
+    try:
         text = Path(path).read_text(encoding="utf-8")
         documents = [document for document in yaml.load_all(text, _Loader) if document is not None]
     except OSError as error:
@@ -53,7 +62,8 @@ def load_file(path: Path | str) -> EventPipeline:
         documents = [document for document in documents if isinstance(document, dict) and document.get("kind") == KIND]
     if len(documents) != 1:
         raise ConfigurationError(f"{path} holds {len(documents)} documents of kind {KIND}: it should hold one")
-    return load(documents[0])
+    document: Mapping[str, Any] = documents[0]
+    return document
 
 
 def as_document(pipeline: EventPipeline) -> dict[str, Any]:
@@ -77,7 +87,24 @@ class _Loader(yaml.SafeLoader):
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Refuse what looks like a number, or is tagged as one, and is none: PyYAML lets Python's own error through."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError):
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.MarkedYAMLError(
+                problem=f"{str(node.value)[:40]!r} cannot be read as {kind}; a text is written in quotes",
+                problem_mark=node.start_mark,
+            ) from None
 
+
+_JSON_TYPES = {f"tag:yaml.org,2002:{name}" for name in ("map", "seq", "str", "int", "float", "bool", "null")}
+
+# None is the constructor of all other tags, which refuses them.
+_Loader.yaml_constructors = {
+    tag: construct for tag, construct in yaml.SafeLoader.yaml_constructors.items() if tag is None or tag in _JSON_TYPES
+}
 # A date is a string in JSON, so it has to stay one here.
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
