@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 import textwrap
@@ -162,6 +163,45 @@ async def test_a_process_that_hangs_is_ended_and_started_again(
     async with Supervisor([hangs], log_directory=tmp_path, announce=announced):
         await announced.wait_for("worker does not answer any more")
         await announced.wait_for("worker is back")
+
+
+async def test_a_process_whose_log_was_removed_is_still_watched_and_the_loss_is_told_once(
+    tmp_path: Path, announced: Announcements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "HEALTH_INTERVAL_SECONDS", 0.02)
+    async with Supervisor([plan(tmp_path)], log_directory=tmp_path, announce=announced) as running:
+        (tmp_path / "worker.log").unlink()
+        await announced.wait_for("its log")
+        (tmp_path / "worker.flag").unlink()
+        await announced.wait_for("worker does not answer any more")
+        await announced.wait_for("worker is back")
+        assert running.processes["worker"].restarts == 1
+    assert sum("its log" in line for line in announced.lines) == 1
+
+
+async def test_a_process_whose_id_cannot_be_written_down_runs_on(tmp_path: Path, announced: Announcements) -> None:
+    (tmp_path / "worker.pid").mkdir()
+    async with Supervisor([plan(tmp_path)], log_directory=tmp_path, announce=announced) as running:
+        assert running.processes["worker"].state is State.READY
+    assert any("worker.pid cannot be written" in line for line in announced.lines)
+
+
+async def test_a_process_starts_again_after_its_logs_were_removed(tmp_path: Path, announced: Announcements) -> None:
+    logs = tmp_path / "logs"
+    async with Supervisor([plan(tmp_path)], log_directory=logs, announce=announced) as running:
+        shutil.rmtree(logs)
+        child = running.processes["worker"].child
+        assert child is not None
+        os.kill(child.pid, signal.SIGKILL)
+        await announced.wait_for("worker is back")
+
+
+async def test_a_log_that_cannot_be_made_ends_the_start_with_its_name(tmp_path: Path, announced: Announcements) -> None:
+    (tmp_path / "worker.log").mkdir()
+
+    with pytest.raises(BackendUnavailableError, match=r"worker: cannot make .*worker\.log \(Is a directory\)"):
+        async with Supervisor([plan(tmp_path)], log_directory=tmp_path, announce=announced):
+            pass
 
 
 async def test_stopping_asks_first_and_kills_what_does_not_listen(tmp_path: Path, announced: Announcements) -> None:

@@ -76,12 +76,18 @@ class ChildProcess:
         """Start the process.
 
         Raises:
-            BackendUnavailableError: the program cannot be executed.
+            BackendUnavailableError: the program cannot be executed, or its files cannot be made.
         """
-        if plan.scratch_directory is not None:
-            shutil.rmtree(plan.scratch_directory, ignore_errors=True)
-            plan.scratch_directory.mkdir(parents=True)
-        descriptor = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            if plan.scratch_directory is not None:
+                shutil.rmtree(plan.scratch_directory, ignore_errors=True)
+                plan.scratch_directory.mkdir(parents=True)
+            log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise BackendUnavailableError(
+                f"{plan.name}: cannot make {error.filename} ({error.strerror}): make room, or mend its permissions"
+            ) from None
         try:
             process = await asyncio.create_subprocess_exec(
                 *plan.command,
@@ -132,9 +138,12 @@ class ChildProcess:
 
     def last_line(self) -> str:
         """The last line of the log: where a process that gave up says why."""
-        with self.log_path.open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - _LAST_LINE_BYTES))
-            lines = log.read().decode(errors="replace").split("\n")
+        try:
+            with self.log_path.open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - _LAST_LINE_BYTES))
+                lines = log.read().decode(errors="replace").split("\n")
+        except FileNotFoundError:
+            return ""
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def bound_log(self) -> None:
@@ -142,6 +151,9 @@ class ChildProcess:
 
         The process holds the file open in append mode, so the file is copied and cut instead of renamed. A line
         written between the two is lost: it is a log.
+
+        Raises:
+            OSError: the log is gone or cannot be copied.
         """
         if self.log_path.stat().st_size > LOG_BYTES:
             shutil.copyfile(self.log_path, self.log_path.with_suffix(".1.log"))

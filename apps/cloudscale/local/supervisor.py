@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from cloudscale.errors import BackendUnavailableError
 from cloudscale.local.process import ChildProcess, ProcessPlan, describe_exit
+from cloudscale.tasks import cancel_and_wait, start_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -155,14 +155,12 @@ class Supervisor:
         process.state = State.STARTING
         log_path = self._log_directory / f"{process.plan.name}.log"
         process.child = child = await ChildProcess.start(process.plan, log_path=log_path)
-        log_path.with_suffix(".pid").write_text(f"{child.pid}\n")
-        watch = asyncio.create_task(self._watch(process, child), name=f"watch {process.plan.name}")
+        watch = start_task(self._watch(process, child), name=f"watch {process.plan.name}")
         try:
+            self._write_down(child, log_path.with_suffix(".pid"))
             return await child.wait()
         finally:
-            watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watch
+            await cancel_and_wait(watch)
 
     async def _watch(self, process: Supervised, child: ChildProcess) -> None:
         ready = False
@@ -174,12 +172,32 @@ class Supervisor:
         if process.restarts:
             self._announce(f"{process.plan.name} is back")
         failures = 0
+        is_bounded = True
         while failures < HEALTH_FAILURES:
             await asyncio.sleep(HEALTH_INTERVAL_SECONDS)
             failures = 0 if await process.plan.alive.succeeds() else failures + 1
-            child.bound_log()
+            is_bounded = self._bound_log(child, was_bounded=is_bounded)
         self._announce(f"{process.plan.name} does not answer any more, ending it")
         await child.kill()
+
+    def _bound_log(self, child: ChildProcess, *, was_bounded: bool) -> bool:
+        """Keep the log short; whether that worked. Trouble with a log is told once and stops no supervision."""
+        try:
+            child.bound_log()
+        except OSError as error:
+            if was_bounded:
+                self._announce(
+                    f"{child.plan.name} runs on, but its log {child.log_path} cannot be kept short "
+                    f"({error.strerror}): make room, or restart the run if the file was removed"
+                )
+            return False
+        return True
+
+    def _write_down(self, child: ChildProcess, path: Path) -> None:
+        try:
+            path.write_text(f"{child.pid}\n")
+        except OSError as error:
+            self._announce(f"{child.plan.name} runs, but {path} cannot be written ({error.strerror}): make room")
 
     async def stop(self, stage: Sequence[Supervised]) -> None:
         """Stop the processes of one stage together, each within its plan's ``stop_seconds``."""
