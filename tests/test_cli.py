@@ -10,6 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from cloudscale.cli import app
+from cloudscale.local.ports import find_free_ports
 
 if TYPE_CHECKING:
     from typer.testing import Result
@@ -80,6 +81,7 @@ def test_every_broken_field_of_a_resource_is_named(tmp_path: Path) -> None:
         (("verify",), "error: no pipeline runs in"),
         (("depth",), "error: no pipeline runs in"),
         (("dlq", "list"), "error: no pipeline runs in"),
+        (("depth", "--data-dir", __file__), f"error: {__file__}/run.json cannot be read (Not a directory)"),
         (("dlq", "replay"), "error: say which dead letters: sequence numbers, or --all"),
         (("dlq", "discard", "1", "--all"), "error: say which dead letters: sequence numbers, or --all"),
         (("events", "send", "absent.jsonl", "--url", "http://127.0.0.1:9"), "error: absent.jsonl cannot be read"),
@@ -94,6 +96,20 @@ def test_an_expected_error_is_one_line_and_no_traceback(
     assert result.returncode == 2
     assert result.stderr.startswith(message)
     assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+
+
+def test_a_redis_url_that_is_none_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.yaml"
+    path.write_text("apiVersion: cloudscale.io/v1alpha1\nkind: EventPipeline\nmetadata: {name: shop}\n")
+    port, dashboard_port = map(str, find_free_ports("127.0.0.1", 2))
+    ports = ("--port", port, "--dashboard-port", dashboard_port)
+
+    result = command("run", str(path), *ports, "--redis-url", "secret@localhost:6379", cwd=tmp_path)
+
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: the Redis URL cannot be used: write redis://")
+    assert "secret" not in result.stderr
     assert result.stdout == ""
 
 

@@ -62,9 +62,18 @@ def test_the_record_of_a_run_that_was_killed_is_not_believed(tmp_path: Path) -> 
         read_record(tmp_path)
 
 
-def test_a_record_of_another_version_is_named(tmp_path: Path) -> None:
+def test_a_data_directory_that_is_a_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("")
+
+    with pytest.raises(ConfigurationError, match=r"file/run\.json cannot be read \(Not a directory\).*--data-dir"):
+        read_record(path)
+
+
+@pytest.mark.parametrize("content", [b'{"something": "else"}', b'{"pid": 1, "ingestion_url": "\xff"}'])
+def test_a_record_of_another_version_is_named(tmp_path: Path, content: bytes) -> None:
     with DataDirectory(tmp_path):
-        (tmp_path / "run.json").write_text('{"something": "else"}')
+        (tmp_path / "run.json").write_bytes(content)
         with pytest.raises(ConfigurationError, match=r"run\.json cannot be read"):
             read_record(tmp_path)
 

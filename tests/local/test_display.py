@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import errno
 import io
-from typing import TYPE_CHECKING
+import os
+import subprocess
+import sys
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from cloudscale.local.display import LiveDisplay, PlainDisplay, render
@@ -10,9 +15,6 @@ from cloudscale.local.probes import TcpProbe
 from cloudscale.local.process import ProcessPlan
 from cloudscale.local.readings import Reading, describe
 from cloudscale.local.supervisor import State, Supervised
-
-if TYPE_CHECKING:
-    import pytest
 
 READING = Reading(
     accepted_per_second=4200.4,
@@ -87,6 +89,39 @@ def test_a_quiet_run_prints_announcements_alone(capsys: pytest.CaptureFixture[st
         display.update(processes(), READING)
 
     assert capsys.readouterr().out == "worker is back\n"
+
+
+@pytest.mark.parametrize("is_full", [False, True], ids=["nobody reads", "the disk is full"])
+def test_a_run_goes_on_when_its_output_cannot_be_written(*, is_full: bool) -> None:
+    program = (
+        "import sys; from cloudscale.local.display import PlainDisplay; display = PlainDisplay();"
+        "display.announce('a'); display.announce('b'); print('went on', file=sys.stderr)"
+    )
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed, Path("/dev/full").open("wb") as full:
+        result = subprocess.run(
+            (sys.executable, "-c", program),
+            stdout=full if is_full else closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert result.stderr.startswith("went on")
+    assert is_full or (result.returncode, result.stderr) == (0, "went on\n")
+
+
+def test_a_run_goes_on_when_its_terminal_is_gone() -> None:
+    class Gone(io.StringIO):
+        def write(self, _text: str) -> int:
+            raise OSError(errno.EIO, "Input/output error")
+
+    display = LiveDisplay(Console(file=Gone(), force_terminal=True))
+
+    display.announce("worker is back")
+    display.update(processes(), READING)
 
 
 def test_the_live_table_is_drawn_below_the_announcements() -> None:

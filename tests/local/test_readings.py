@@ -54,6 +54,18 @@ async def test_a_reading_has_rates_since_the_last_one_and_the_ledgers_totals(tmp
     assert second.persisted == 93
 
 
+async def test_the_ledger_is_read_beside_figures_of_another_version(tmp_path: Path) -> None:
+    keys = keys_of(PIPELINE)
+    with redis_server(tmp_path) as server:
+        async with Redis.from_url(server.url) as redis, Readings(PIPELINE, redis_url=server.url) as readings:
+            await redis.hset(keys.prefix + "figures", mapping={"worker": '{"at": "noon"}'})
+            await redis.hset(keys.inflight, mapping={"shop\na\n1": "c1"})
+            reading = await readings.take()
+
+    assert reading is not None
+    assert reading.in_flight == 1
+
+
 async def test_there_is_no_reading_while_redis_is_away(tmp_path: Path) -> None:
     async with Readings(PIPELINE, redis_url="redis://127.0.0.1:1/0") as readings:
         assert await readings.take() is None

@@ -104,31 +104,34 @@ def read_record(path: Path) -> RunRecord:
     """The record of the run that holds the data directory ``path``.
 
     Raises:
-        ConfigurationError: no pipeline runs there.
+        ConfigurationError: no pipeline runs there, or the directory cannot be read.
     """
     record_path = path / "run.json"
     try:
         content = record_path.read_bytes()
+        is_running = bool(content) and _is_held(path / "lock")
     except FileNotFoundError:
-        content = b""
-    if not content or not _is_held(path / "lock"):
+        content, is_running = b"", False
+    except OSError as error:
+        raise ConfigurationError(
+            f"{error.filename} cannot be read ({error.strerror}): point --data-dir to the directory of a "
+            "`cloudscale run` of your own"
+        ) from None
+    if not is_running:
         raise ConfigurationError(
             f"no pipeline runs in {path.absolute()}: start one with `cloudscale run`, point --data-dir to the "
             "directory of one that runs, or set the CLOUDSCALE_… variables of a pipeline elsewhere"
         )
     try:
         return msgspec.json.decode(content, type=RunRecord)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"{record_path} cannot be read ({error}): it was written by another version; restart `cloudscale run`"
         ) from None
 
 
 def _is_held(lock_path: Path) -> bool:
-    try:
-        lock = os.open(lock_path, os.O_RDWR)
-    except FileNotFoundError:
-        return False
+    lock = os.open(lock_path, os.O_RDWR)
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
@@ -61,8 +65,16 @@ class PlainDisplay:
         pass
 
     def announce(self, text: str) -> None:
-        """Print the text."""
-        print(text, flush=True)  # noqa: T201 (this is the command's output)
+        """Print the text. Where nobody reads it any more, as behind ``| head``, the run goes on without a word."""
+        try:
+            print(text, flush=True)  # noqa: T201 (this is the command's output)
+        except BrokenPipeError:
+            # Otherwise what is left in the buffer would fail once more when the interpreter ends.
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        except OSError:
+            # A log on a full disk misses a line; the run goes on.
+            return
 
     def update(self, processes: Mapping[str, Supervised], reading: Reading | None) -> None:  # noqa: ARG002 (not shown)
         """Print the reading, unless it says the same as the last one."""
@@ -91,12 +103,15 @@ class LiveDisplay:
 
     def announce(self, text: str) -> None:
         """Print the text above the table."""
-        # Wrapped by the terminal alone, which keeps an address whole.
-        self._console.print(Text(text), soft_wrap=True)
+        # A terminal that is gone is no reason to leave a restart or the drain undone.
+        with contextlib.suppress(OSError):
+            # Wrapped by the terminal alone, which keeps an address whole.
+            self._console.print(Text(text), soft_wrap=True)
 
     def update(self, processes: Mapping[str, Supervised], reading: Reading | None) -> None:
         """Redraw the table."""
-        self._live.update(render(processes, reading), refresh=True)
+        with contextlib.suppress(OSError):
+            self._live.update(render(processes, reading), refresh=True)
 
 
 def render(processes: Mapping[str, Supervised], reading: Reading | None) -> Table:

@@ -34,6 +34,7 @@ from cloudscale.local.readings import Readings, describe_totals
 from cloudscale.local.redis_server import configuration, find_program
 from cloudscale.local.supervisor import Supervisor
 from cloudscale.pipeline import EventPipeline, as_document, load_file
+from cloudscale.tasks import cancel_and_wait, start_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,12 +97,13 @@ async def _run(pipeline: EventPipeline, layout: Layout, *, directory: DataDirect
     # The services read a copy, so that editing the file cannot make a restarted process differ from the others.
     write_private(directory.path / "pipeline.json", msgspec.json.format(msgspec.json.encode(as_document(pipeline))))
     supervisor = Supervisor(plans, log_directory=directory.folder("logs"), announce=display.announce)
+    readings = Readings(pipeline, redis_url=settings.redis_url)
     asked_to_stop = _on_signals(supervisor, announce=display.announce)
     with display:
         display.announce(f"starting pipeline {pipeline.metadata.name} in {directory.path}")
         try:
-            async with Readings(pipeline, redis_url=settings.redis_url) as readings:
-                showing = asyncio.create_task(_show(supervisor, readings, display))
+            async with readings:
+                showing = start_task(_show(supervisor, readings, display), name="status display")
                 try:
                     async with supervisor:
                         record = _record(pipeline, layout, settings)
@@ -110,8 +112,7 @@ async def _run(pipeline: EventPipeline, layout: Layout, *, directory: DataDirect
                         await _wait(asked_to_stop, supervisor)
                         await _stop(supervisor, readings, display, drain_seconds=layout.options.drain_seconds)
                 finally:
-                    showing.cancel()
-                    await asyncio.gather(showing, return_exceptions=True)
+                    await cancel_and_wait(showing)
         except asyncio.CancelledError:
             if not asked_to_stop.is_set():
                 raise
