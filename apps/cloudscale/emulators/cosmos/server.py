@@ -7,7 +7,6 @@ import os
 import ssl
 import sys
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,11 +18,10 @@ from cloudscale.emulators.cosmos.emulator import Emulator
 from cloudscale.emulators.cosmos.errors import StartupError
 from cloudscale.emulators.cosmos.protocol import Connection
 from cloudscale.emulators.cosmos.query.functions import register
+from cloudscale.emulators.cosmos.reaper import reap_regularly
 from cloudscale.emulators.cosmos.routing import Router
 from cloudscale.emulators.cosmos.storage import FsyncPolicy, Storage
 
-REAP_SECONDS: Final = 5.0
-REAP_SLICE: Final = 200
 DRAIN_SECONDS: Final = 5.0
 COLLECT_AFTER_OBJECTS: Final = 20_000
 
@@ -73,7 +71,10 @@ def _tls_context(settings: ServerSettings) -> ssl.SSLContext | None:
 
 
 async def serve(settings: ServerSettings, stop: asyncio.Event) -> None:
-    """Run until ``stop`` is set; raises StartupError when the directory, the key or the port cannot be had."""
+    """Run until ``stop`` is set; raises StartupError when the directory, the key or the port cannot be had.
+
+    Any other error comes from the removal of expired documents, without which the server does not go on.
+    """
     lock = lock_directory(settings.data_directory)
     try:
         key_file = settings.account_key_file or settings.data_directory / "account.key"
@@ -111,7 +112,8 @@ async def _listen(
         raise StartupError(
             f"Cannot listen on {settings.host}:{settings.port}: {os.strerror(error.errno or 0)}."
         ) from error
-    reaper = loop.create_task(_reap_regularly(emulator))
+    reaper = loop.create_task(reap_regularly(emulator))
+    stopping = loop.create_task(stop.wait())
     log.info(
         "listening",
         host=settings.host,
@@ -125,23 +127,17 @@ async def _listen(
     # What lives now lives as long as the process: the collector need not look at it again. Requests leave no cycles.
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER_OBJECTS)
-    await stop.wait()
+    await asyncio.wait((reaper, stopping), return_when=asyncio.FIRST_COMPLETED)
     log.info("stopping")
     server.close()
-    reaper.cancel()
-    await asyncio.gather(reaper, return_exceptions=True)
+    for task in (reaper, stopping):
+        task.cancel()
+    ended, _ = await asyncio.gather(reaper, stopping, return_exceptions=True)
     workers = [connection.worker for connection in connections if connection.worker is not None]
     if workers:
         await asyncio.wait(workers, timeout=DRAIN_SECONDS)
     for connection in list(connections):
         connection.close()
     await server.wait_closed()
-
-
-async def _reap_regularly(emulator: Emulator) -> None:
-    """Remove expired documents, a few in each write so that others do not wait."""
-    while True:
-        await asyncio.sleep(REAP_SECONDS)
-        for documents in emulator.catalogue.all_containers():
-            while numbers := documents.expired(REAP_SLICE):
-                await emulator.storage.write(partial(documents.expire, numbers))
+    if isinstance(ended, Exception):
+        raise ended
