@@ -7,6 +7,9 @@ cluster=${CLOUDSCALE_CLUSTER:-cloudscale-dev}
 namespace=${CLOUDSCALE_NAMESPACE:-cloudscale-demo}
 image=${CLOUDSCALE_IMAGE:-cloudscale:dev}
 operator_namespace=cloudscale
+# The version that the tests on a cluster run with; the charts and docs name the same.
+keda_charts=https://kedacore.github.io/charts
+keda_version=2.20.2
 
 # A script that provides docker, kind and KEDA without a registry; where there is none they come from their projects.
 setup=${CLOUDSCALE_CLUSTER_SETUP:-}

@@ -1,15 +1,17 @@
 #!/bin/sh
-# Installs KEDA, unless it is there, and makes it trust the authority that signed the backends' certificates: its
+# Installs KEDA, unless it runs, and makes it trust the authority that signed the backends' certificates: its
 # azure-servicebus scaler reads the queue over HTTPS.
 . "$(dirname "$0")/environment.sh"
 
-if ! kubectl get namespace keda >/dev/null 2>&1; then
+# An installation that failed leaves its namespace, and perhaps some Deployments, behind: only one that works is left alone.
+if ! kubectl --namespace keda wait deployment --all --for condition=Available --timeout 30s >/dev/null 2>&1; then
 	say "Installing KEDA"
 	if [ -n "$setup" ]; then
 		command kubectl config use-context "kind-$cluster" >/dev/null
 		"$setup" keda
 	else
-		helm install keda keda --repo https://kedacore.github.io/charts --namespace keda --create-namespace --wait
+		helm upgrade --install keda keda --repo "$keda_charts" --version "$keda_version" \
+			--namespace keda --create-namespace --wait --timeout 5m
 	fi
 fi
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -59,3 +61,82 @@ def test_prometheus_runs_as_the_restricted_standard_asks() -> None:
 @pytest.mark.parametrize("script", sorted(KIND.glob("*.sh")), ids=lambda path: path.name)
 def test_a_script_can_be_parsed_by_a_plain_shell(script: Path) -> None:
     subprocess.run(["sh", "-n", str(script)], check=True, timeout=30)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A clone without a set-up script beside it; its tools write their command lines to ``calls`` and succeed."""
+    clone = tmp_path / "clone"
+    for folder in ("kind", ".ci"):
+        shutil.copytree(ROOT / folder, clone / folder)
+    (clone / "tools").mkdir()
+    for tool in ("docker", "kind", "helm", "kubectl", "make", "chromium", "promtool", "wrk", "python3"):
+        stub(clone, tool)
+    return clone
+
+
+def stub(checkout: Path, tool: str, failing: str = "") -> None:
+    """Put a tool in place that fails when its command line holds ``failing``."""
+    path = checkout / "tools" / tool
+    fails = f'case "$*" in *"{failing}"*) exit 1 ;; esac\n' if failing else ""
+    path.write_text(f'#!/bin/sh\necho "{tool} $*" >> {checkout}/calls\n{fails}')
+    path.chmod(0o755)
+
+
+def execute(checkout: Path, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of the clone with these tools."""
+    path = f"{checkout / 'tools'}:{os.environ['PATH']}"
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CLOUDSCALE_")}
+    return subprocess.run(
+        [checkout / script],
+        env=clean | {"PATH": path} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def calls(checkout: Path) -> str:
+    """Every command line so far."""
+    return (checkout / "calls").read_text()
+
+
+def test_keda_is_left_alone_where_it_works(checkout: Path) -> None:
+    assert execute(checkout, "kind/keda.sh").returncode == 0
+    assert "helm" not in calls(checkout)
+
+
+def test_a_failed_installation_of_keda_is_repaired_by_the_next(checkout: Path) -> None:
+    stub(checkout, "kubectl", failing="wait deployment --all")
+    assert execute(checkout, "kind/keda.sh").returncode == 0
+    assert re.search(r"helm .*upgrade --install keda keda .*--version [0-9.]+ ", calls(checkout))
+
+
+def test_ci_runs_the_tests_on_a_cluster_where_everything_for_one_can_be_had(checkout: Path) -> None:
+    assert execute(checkout, ".ci/run").returncode == 0
+    assert "make e2e" in calls(checkout)
+
+
+@pytest.mark.parametrize(("tool", "failing"), [("helm", "show chart keda"), ("docker", "info")])
+def test_ci_leaves_them_out_elsewhere_unless_they_are_demanded(checkout: Path, tool: str, failing: str) -> None:
+    stub(checkout, tool, failing=failing)
+    done = execute(checkout, ".ci/run")
+    assert done.returncode == 0, done.stderr
+    assert "Tests on a cluster: left out" in done.stdout
+    assert execute(checkout, ".ci/run", CLOUDSCALE_E2E="1").returncode == 1
+    assert "make e2e" not in calls(checkout)
+
+
+def test_one_version_of_keda_is_named_everywhere() -> None:
+    (version,) = re.findall(r"^keda_version=(.+)$", (KIND / "environment.sh").read_text(), re.MULTILINE)
+    (dependency,) = [
+        each
+        for each in yaml.safe_load((ROOT / "charts/cloudscale-keda/Chart.yaml").read_text())["dependencies"]
+        if each["name"] == "keda"
+    ]
+    assert dependency["version"] == version
+    for file in ("docs/azure.md", "charts/cloudscale/templates/NOTES.txt"):
+        commands = re.findall(r"helm install keda keda .*", (ROOT / file).read_text())
+        assert commands
+        assert all(f"--version {version} " in command for command in commands), file
