@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from cloudscale.emulators.cosmos.catalogue import Catalogue, prepare_file
+from cloudscale.emulators.cosmos.emulator import Emulator
 from cloudscale.emulators.cosmos.query.functions import register
 from cloudscale.emulators.cosmos.storage import Storage
 
@@ -43,6 +44,18 @@ async def open_documents(
     """The same for tests that need no more than the container."""
     async with open_catalogue(directory, definition) as (storage, catalogue):
         yield storage, catalogue.containers("db")[0]
+
+
+def emulator_of(storage: Storage, catalogue: Catalogue) -> Emulator:
+    """Just enough of an emulator to ask it for documents."""
+    return Emulator(
+        storage,
+        catalogue,
+        partition_ranges=1,
+        enforce_throughput=False,
+        advertised_host=None,
+        secure=False,
+    )
 
 
 def break_transaction(storage: Storage) -> None:

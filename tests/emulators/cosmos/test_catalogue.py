@@ -6,19 +6,25 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.emulators.cosmos.stores import DEFINITION, break_transaction, open_catalogue
+from tests.emulators.cosmos.stores import DEFINITION, break_transaction, emulator_of, open_catalogue
 
+from cloudscale.emulators.cosmos.change_feed import read_changes
 from cloudscale.emulators.cosmos.errors import CosmosError
+from cloudscale.emulators.cosmos.protocol import Request
+from cloudscale.emulators.cosmos.queries import read_all
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from cloudscale.emulators.cosmos.catalogue import Catalogue
+    from cloudscale.emulators.cosmos.protocol import Response
     from cloudscale.emulators.cosmos.resources import Item
     from cloudscale.emulators.cosmos.storage import Storage
 
 OTHER: dict[str, Any] = {**DEFINITION, "id": "other"}
+# Status and sub-status for something whose owner does not exist.
+GONE = (404, 1003)
 
 
 def creation(storage: Storage, catalogue: Catalogue, name: str) -> Awaitable[Item]:
@@ -125,6 +131,34 @@ async def test_a_write_to_a_deleted_container_in_a_group_that_fails_stops_nobody
             await storage.write(lambda: other.create(b'{"id":"1","pk":"a"}', None))
 
 
+async def test_a_write_behind_the_deletion_of_its_container_finds_it_gone(tmp_path: Path) -> None:
+    async with open_catalogue(tmp_path) as (storage, catalogue):
+        await creation(storage, catalogue, "1")
+        items = catalogue.container("db", "items")
+        _, *failed = await asyncio.gather(
+            storage.write(lambda: catalogue.delete_container(items)),
+            creation(storage, catalogue, "2"),
+            storage.write(lambda: items.delete("1", ("a",))),
+            return_exceptions=True,
+        )
+        assert [(error.status, error.substatus) for error in failed if isinstance(error, CosmosError)] == [GONE] * 2
+
+
+async def test_a_query_behind_the_deletion_of_its_container_finds_it_gone(tmp_path: Path) -> None:
+    async with open_catalogue(tmp_path) as (storage, catalogue):
+        emulator = emulator_of(storage, catalogue)
+        items = catalogue.container("db", "items")
+        await storage.write(lambda: catalogue.delete_container(items))
+        requests: list[Callable[[], Awaitable[Response]]] = [
+            lambda: read_all(emulator, items, Request("GET", "", {})),
+            lambda: read_changes(emulator, items, Request("GET", "", {"a-im": "Incremental feed"})),
+        ]
+        for request in requests:
+            with pytest.raises(CosmosError) as caught:
+                await request()
+            assert (caught.value.status, caught.value.substatus) == GONE
+
+
 @pytest.mark.parametrize("gone", ["database", "container"])
 async def test_what_was_deleted_meanwhile_cannot_be_changed(tmp_path: Path, gone: str) -> None:
     async with open_catalogue(tmp_path) as (storage, catalogue):
@@ -143,7 +177,7 @@ async def test_what_was_deleted_meanwhile_cannot_be_changed(tmp_path: Path, gone
         for change in changes:
             with pytest.raises(CosmosError) as caught:
                 await storage.write(change)
-            assert (caught.value.status, caught.value.substatus) == (404, 1003)
+            assert (caught.value.status, caught.value.substatus) == GONE
 
 
 @pytest.mark.parametrize(

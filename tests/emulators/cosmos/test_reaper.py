@@ -7,10 +7,9 @@ import gc
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.emulators.cosmos.stores import DEFINITION, open_catalogue
+from tests.emulators.cosmos.stores import DEFINITION, emulator_of, open_catalogue
 
 from cloudscale.emulators.cosmos import server
-from cloudscale.emulators.cosmos.emulator import Emulator
 from cloudscale.emulators.cosmos.reaper import reap
 from cloudscale.emulators.cosmos.server import ServerSettings, serve
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cloudscale.emulators.cosmos.documents import Documents
+    from cloudscale.emulators.cosmos.emulator import Emulator
 
 MORTAL: dict[str, Any] = {**DEFINITION, "defaultTtl": -1}
 # Unix seconds, long past.
@@ -35,14 +35,7 @@ async def emulator(tmp_path: Path) -> AsyncIterator[Emulator]:
                 await storage.write(lambda documents=documents, body=body: documents.create(body, None))  # type: ignore[misc]
         for table in ("documents_1", "documents_2"):
             storage.connection.execute(f"UPDATE {table} SET ts = {WRITTEN_AT}")  # noqa: S608 - a constant
-        yield Emulator(
-            storage,
-            catalogue,
-            partition_ranges=1,
-            enforce_throughput=False,
-            advertised_host=None,
-            secure=False,
-        )
+        yield emulator_of(storage, catalogue)
 
 
 def containers(emulator: Emulator) -> list[Documents]:

@@ -52,6 +52,7 @@ async def test_a_write_to_a_container_that_was_dropped_fails_alone(tmp_path: Pat
             return_exceptions=True,
         )
         assert isinstance(lost, CosmosError)
+        assert (lost.status, lost.substatus) == (404, 1003)
         assert kept == "kept"
 
 

@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from tests.emulators.cosmos.stores import DEFINITION, open_documents
+from tests.emulators.cosmos.stores import DEFINITION, emulator_of, open_documents
 
 from cloudscale.emulators.cosmos.catalogue import Catalogue
 from cloudscale.emulators.cosmos.change_feed import read_changes
-from cloudscale.emulators.cosmos.emulator import Emulator
 from cloudscale.emulators.cosmos.errors import CosmosError
 from cloudscale.emulators.cosmos.protocol import Request
 from cloudscale.emulators.cosmos.queries import run_query
@@ -48,23 +47,11 @@ async def store(storage: Storage, documents: Documents, name: str, **members: An
     await storage.write(lambda: documents.create(body, None))
 
 
-def emulator_of(storage: Storage) -> Emulator:
-    """Just enough of an emulator to ask it for documents."""
-    return Emulator(
-        storage,
-        catalogue=Catalogue(storage),
-        partition_ranges=1,
-        enforce_throughput=False,
-        advertised_host=None,
-        secure=False,
-    )
-
-
 async def ids(storage: Storage, documents: Documents, where: str = "", **headers: str) -> list[str]:
     """The ids that a query finds."""
     body = msgspec.json.encode({"query": " ".join(("SELECT VALUE c.id FROM c", where))})
     given = {name.replace("_", "-"): value for name, value in headers.items()}
-    response = await run_query(emulator_of(storage), documents, Request("POST", "", given, body))
+    response = await run_query(emulator_of(storage, Catalogue(storage)), documents, Request("POST", "", given, body))
     found: list[str] = msgspec.json.decode(response.body)["Documents"]
     return found
 
@@ -72,7 +59,7 @@ async def ids(storage: Storage, documents: Documents, where: str = "", **headers
 async def count(storage: Storage, documents: Documents, **headers: str) -> int:
     body = msgspec.json.encode({"query": "SELECT VALUE COUNT(1) FROM c"})
     given = {name.replace("_", "-"): value for name, value in headers.items()}
-    response = await run_query(emulator_of(storage), documents, Request("POST", "", given, body))
+    response = await run_query(emulator_of(storage, Catalogue(storage)), documents, Request("POST", "", given, body))
     (found,) = msgspec.json.decode(response.body)["Documents"]
     return int(found)
 
@@ -92,7 +79,9 @@ async def test_expired_items_are_invisible_at_once_everywhere(tmp_path: Path, cl
         assert await ids(storage, documents, "WHERE c.id IN ('default', 'later')") == ["later"]
         assert await count(storage, documents) == 2
         assert await count(storage, documents, x_ms_documentdb_partitionkey='["a"]') == 2
-        feed = await read_changes(emulator_of(storage), documents, Request("GET", "", {"a-im": "Incremental Feed"}))
+        feed = await read_changes(
+            emulator_of(storage, Catalogue(storage)), documents, Request("GET", "", {"a-im": "Incremental Feed"})
+        )
         assert [item["id"] for item in msgspec.json.decode(feed.body)["Documents"]] == ["for-ever", "later"]
 
 

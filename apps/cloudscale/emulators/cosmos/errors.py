@@ -4,6 +4,7 @@ Status codes and sub-status codes are those of the service (REST reference, "HTT
 SDKs decide by them whether to retry, to refresh a cache or to raise.
 """
 
+import sqlite3
 from http import HTTPStatus
 from typing import Final
 
@@ -78,6 +79,21 @@ def conflict(what: str) -> CosmosError:
 def precondition_failed(message: str = "One of the specified pre-condition is not met") -> CosmosError:
     """412: the ETag or the patch condition does not hold."""
     return CosmosError(412, message)
+
+
+def is_missing_table(error: sqlite3.Error) -> bool:
+    """Whether a statement failed because its container was deleted after the request had found it.
+
+    SQLite has no code of its own for that, only its message.
+    """
+    return str(error).startswith("no such table")
+
+
+def statement_failed(error: sqlite3.Error) -> CosmosError:
+    """404 for a container that was deleted meanwhile, else 500: what a failed statement means to a client."""
+    if is_missing_table(error):
+        return not_found("the container, which was deleted meanwhile", substatus=OWNER_NOT_FOUND)
+    return CosmosError(500, f"The store refused the request: {error}.")
 
 
 class StartupError(CloudScaleError):

@@ -25,7 +25,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 
 import structlog
 
-from cloudscale.emulators.cosmos.errors import CosmosError
+from cloudscale.emulators.cosmos.errors import CosmosError, is_missing_table, statement_failed
 
 FsyncPolicy = Literal["always", "interval"]
 
@@ -146,7 +146,7 @@ class Storage:
                 raise
             self._roll_back_write()
             if isinstance(error, sqlite3.Error):
-                return CosmosError(500, f"The store refused the write: {error}.")
+                return statement_failed(error)
             return error
         self.connection.execute("RELEASE write")
         for participant in self._touched:
@@ -185,7 +185,10 @@ class Storage:
             self._stale.pop(next(iter(self._stale)))
 
     async def query(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        """Run ``work`` on a thread with a connection of its own, which sees what is committed when it starts."""
+        """Run ``work`` on a thread with a connection of its own, which sees what is committed when it starts.
+
+        Raises CosmosError for a statement that fails: 404 when it is about a container that was deleted meanwhile.
+        """
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._on_reader, work)
 
     def _on_reader(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
@@ -197,6 +200,10 @@ class Storage:
             self._prepare_reader(reader)
         try:
             return work(reader)
+        except sqlite3.Error as error:
+            if not is_missing_table(error):
+                log.exception("a query failed")
+            raise statement_failed(error) from error
         finally:
             self._readers.put(reader)
 

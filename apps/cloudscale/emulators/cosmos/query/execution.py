@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from cloudscale.emulators.cosmos.errors import CosmosError, bad_request
+from cloudscale.emulators.cosmos.errors import CosmosError, bad_request, is_missing_table
 from cloudscale.emulators.cosmos.query.statement import Key, Statement
 
 MAXIMUM_PAGE_BYTES: Final = 4 * 1024 * 1024
@@ -103,6 +103,8 @@ def _execute(connection: sqlite3.Connection, sql: str, values: Mapping[str, obje
     except sqlite3.OperationalError as error:
         if "interrupted" in str(error):
             raise CosmosError(408, f"The query took longer than {QUERY_SECONDS:g} s.") from error
+        if is_missing_table(error):
+            raise
         raise bad_request(f"The query cannot be run: {error}.") from error
     finally:
         connection.set_progress_handler(None, 0)
