@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.replay.api import Answer, results, serving
 
-from cloudscale.errors import BackendUnavailableError
+from cloudscale.errors import BackendUnavailableError, ConfigurationError
 from cloudscale.local.ports import find_free_ports
 from cloudscale.replay import client
 from cloudscale.replay.client import EventClient
@@ -48,9 +48,10 @@ async def test_an_api_that_asks_for_no_wait_is_not_asked_without_end() -> None:
     assert time.monotonic() - began >= 0.2
 
 
-async def test_an_overloaded_api_is_asked_again() -> None:
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+async def test_an_api_in_trouble_is_asked_again(status: int) -> None:
     def answer(number: int, events: list[dict[str, Any]]) -> Answer:
-        return (503, {}, {"detail": "busy"}) if number < 3 else (202, {}, {"id": "a", "correlationId": "c"})
+        return (status, {}, {"detail": "busy"}) if number < 3 else (202, {}, {"id": "a", "correlationId": "c"})
 
     async with serving(answer) as api, EventClient(api.url, connections=1) as sender:
         result = await sender.send(EVENTS[0])
@@ -82,6 +83,34 @@ async def test_a_copy_that_the_api_skips_is_a_duplicate() -> None:
 
     assert result.is_duplicate
     assert not result.is_accepted
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "ftp://localhost", "http://", "http://localhost:99999", "nowhere"])
+async def test_what_is_no_address_is_refused_at_once(url: str) -> None:
+    async with EventClient(url, connections=1) as sender:
+        with pytest.raises(ConfigurationError, match=f"'{url.rstrip('/')}' is no address .* http://HOST:PORT"):
+            await sender.send_batch(EVENTS)
+
+
+@pytest.mark.parametrize("body", ["welcome", {"results": []}])
+async def test_an_answer_that_no_ingestion_api_gives_names_the_address(body: object) -> None:
+    async with serving(lambda *_: (200, {}, body)) as api, EventClient(api.url, connections=1) as sender:
+        for send in (sender.send_batch(EVENTS), sender.send(EVENTS[0])):
+            with pytest.raises(ConfigurationError, match=f"{api.url} answers 200, but not as an ingestion API"):
+                await send
+
+
+async def test_a_wait_is_told_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "_SILENT_SECONDS", 0.0)
+    told: list[str] = []
+
+    def answer(number: int, events: list[dict[str, Any]]) -> Answer:
+        return (503, {}, {"detail": "busy"}) if number < 3 else (202, {}, {"id": "a", "correlationId": "c"})
+
+    async with serving(answer) as api, EventClient(api.url, connections=1, announce=told.append) as sender:
+        await sender.send(EVENTS[0])
+
+    assert told == [f"{api.url} answers 503: busy; trying again, for 300 s at the most"]
 
 
 async def test_nothing_is_sent_for_nothing() -> None:

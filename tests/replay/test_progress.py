@@ -25,6 +25,21 @@ def test_the_summary_says_what_became_of_the_events(tmp_path: Path) -> None:
     assert f"rejected events: {tmp_path / 'rejected.jsonl'}" in summary
 
 
+def test_the_rate_is_that_of_this_session(tmp_path: Path) -> None:
+    report = ReplayReport(tally=Tally(accepted=1_000_000), resumed_at=1_000_000, resumed_with=1_000_000)
+
+    assert "(0/s)" in ReplayProgress(tmp_path / "events.jsonl", live=False).summary(report)
+
+
+def test_what_a_replay_waits_for_is_told_on_the_error_stream(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ReplayProgress(tmp_path / "events.jsonl", live=False) as progress:
+        progress.announce("[::1] cannot be reached")
+
+    assert capsys.readouterr() == ("", "[::1] cannot be reached\n")
+
+
 def test_the_bar_goes_to_the_error_stream_and_leaves_the_output_to_the_summary(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,11 +12,12 @@ from tests.replay.api import Answer, results, serving
 
 from cloudscale.errors import BackendUnavailableError, ConfigurationError
 from cloudscale.replay import client
+from cloudscale.replay.checkpoint import Checkpoint, CheckpointFile
 from cloudscale.replay.replay import ReplayOptions, ReplayReport, replay
 from cloudscale.replay.source import fingerprint, prepare, read_lines
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 LINES = [json.dumps({"eventId": f"e-{number}"}) for number in range(10)]
 
@@ -60,7 +64,7 @@ async def test_an_interrupted_replay_goes_on_after_the_last_answered_line(
         sent_before = len(api.requests)
         report = await replay(options(events, api.url, batch_size=4, in_flight=1), progress=ignore)
 
-    assert report.resumed_at == 4
+    assert (report.resumed_at, report.resumed_with) == (4, 4)
     assert report.tally.accepted == 10
     assert [event["eventId"] for batch in api.requests[sent_before:] for event in batch] == [
         f"e-{number}" for number in range(4, 10)
@@ -85,6 +89,74 @@ async def test_another_file_does_not_go_on_where_this_one_was(events: Path) -> N
         report = await replay(options(events, api.url), progress=ignore)
 
     assert report.tally.accepted == 10
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "compressed"])
+async def test_a_pipe_is_sent_to_its_end(tmp_path: Path, compress: Callable[[bytes], bytes]) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as pipe:
+        pipe.write(compress("\n".join(LINES).encode()))
+    with os.fdopen(reading, "rb"):
+        async with serving(accept) as api:
+            wanted = ReplayOptions(path=Path(f"/dev/fd/{reading}"), url=api.url, state_folder=tmp_path)
+            report = await replay(wanted, progress=ignore)
+
+    assert report.tally.accepted == 10
+    assert [len(batch) for batch in api.requests] == [10]
+
+
+async def test_lines_that_are_no_events_are_written_down_part_by_part(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text("no event\n" * 10)
+    rejected: list[int] = []
+
+    async with serving(accept) as api:
+        report = await replay(
+            options(path, api.url, batch_size=4, in_flight=1),
+            progress=lambda so_far: rejected.append(so_far.tally.rejected),
+        )
+
+    assert rejected == [4, 8, 10]
+    assert report.rejected_path is not None
+    assert len(report.rejected_path.read_text().splitlines()) == 10
+    assert api.requests == []
+
+
+async def test_a_line_that_is_nested_too_deep_is_rejected_and_the_others_are_sent(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text("\n".join([LINES[0], '{"a":' + "[" * 3000 + "]" * 3000 + "}", LINES[1]]))
+
+    async with serving(accept) as api:
+        report = await replay(options(path, api.url), progress=ignore)
+
+    assert (report.tally.accepted, report.tally.rejected) == (2, 1)
+
+
+async def test_nothing_is_sent_where_the_checkpoint_cannot_be_kept(events: Path) -> None:
+    (events.parent / "replays").write_text("in the way")
+
+    async with serving(accept) as api:
+        with pytest.raises(ConfigurationError, match=r"cannot be kept in .*/replays \(Not a directory\).*--data-dir"):
+            await replay(options(events, api.url), progress=ignore)
+
+    assert api.requests == []
+
+
+async def test_a_disk_that_gets_full_ends_a_replay_with_what_to_do(
+    events: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def replay_it() -> None:
+        await replay(options(events, api.url, batch_size=4, in_flight=1), progress=lambda _: fill_the_disk())
+
+    def fill_the_disk() -> None:
+        def fail(_self: CheckpointFile, _checkpoint: Checkpoint) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(CheckpointFile, "save", fail)
+
+    async with serving(accept) as api:
+        with pytest.raises(ConfigurationError, match=r"\(No space left on device\): make room"):
+            await replay_it()
 
 
 def test_compressed_files_are_recognised_by_their_content(tmp_path: Path) -> None:

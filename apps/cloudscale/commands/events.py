@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,7 +48,7 @@ async def _send(path: Path, url: str) -> int:
 
     refused = 0
     origin = fingerprint(path)
-    async with EventClient(url, connections=1) as client:
+    async with EventClient(url, connections=1, announce=partial(typer.echo, err=True)) as client:
         for line in read_lines(path):
             try:
                 event = prepare(line, origin=origin)
@@ -93,6 +94,6 @@ def _replay(options: ReplayOptions) -> int:
     from cloudscale.replay.replay import replay as replay_file
 
     with ReplayProgress(options.path, live=sys.stderr.isatty()) as progress:
-        report = asyncio.run(replay_file(options, progress=progress.show))
+        report = asyncio.run(replay_file(options, progress=progress.show, announce=progress.announce))
     typer.echo(progress.summary(report))
     return report.tally.rejected

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from cloudscale.errors import ConfigurationError
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -36,6 +40,22 @@ class Checkpoint(msgspec.Struct, kw_only=True):
 
     line: int = 0
     tally: Tally = msgspec.field(default_factory=Tally)
+
+
+@contextmanager
+def keeping_state(folder: Path) -> Iterator[None]:
+    """Within it, files of a replay are read and written in ``folder``.
+
+    Raises:
+        ConfigurationError: one of them cannot be.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"what is known of the replay cannot be kept in {folder} ({error.strerror}): make room, or choose another "
+            "folder with --data-dir. Events that are sent again are recognised"
+        ) from None
 
 
 class CheckpointFile:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import aiohttp
 import msgspec
 
-from cloudscale.errors import BackendUnavailableError
+from cloudscale import untrusted_json
+from cloudscale.errors import BackendUnavailableError, ConfigurationError
+from cloudscale.untrusted_json import UnreadableJsonError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+Answer = TypeVar("Answer")
 
 BATCH_PATH = "/api/v1/events/batch"
 SINGLE_PATH = "/api/v1/events"
@@ -22,7 +26,11 @@ PATIENCE_SECONDS = 300.0
 _REQUEST_SECONDS = 60.0
 _FIRST_DELAY_SECONDS = 0.25
 _LONGEST_DELAY_SECONDS = 30.0
-_COMING_BACK = frozenset({429, 502, 503, 504})
+_COMING_BACK = frozenset({408, 429, 500, 502, 503, 504})
+_SILENT_SECONDS = 2.0
+"""A shorter wait is nothing to tell."""
+_TELL_SECONDS = 10.0
+"""A wait that lasts is told so often."""
 
 
 class Result(msgspec.Struct, frozen=True, rename="camel"):
@@ -60,25 +68,37 @@ class _Single(msgspec.Struct, rename="camel"):
     duplicate: bool = False
 
 
+_batch = msgspec.json.Decoder(_Batch)
+_single = msgspec.json.Decoder(_Single)
+_document = msgspec.json.Decoder(dict[str, Any])
+
+
 class _Delay:
     """Grows from failure to failure; the API's own Retry-After comes first, unless it is 0."""
 
     def __init__(self) -> None:
         self._seconds = _FIRST_DELAY_SECONDS
-        self._deadline = time.monotonic() + PATIENCE_SECONDS
+        self._began = time.monotonic()
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Since the first attempt."""
+        return time.monotonic() - self._began
 
     async def wait(self, why: str, *, retry_after: float | None = None) -> None:
-        if time.monotonic() > self._deadline:
+        if self.elapsed_seconds > PATIENCE_SECONDS:
             raise BackendUnavailableError(f"given up after {PATIENCE_SECONDS:.0f} s: {why}")
         await asyncio.sleep(retry_after or self._seconds)
         self._seconds = min(self._seconds * 2, _LONGEST_DELAY_SECONDS)
 
 
 class EventClient:
-    """A client of one ingestion API, as an async context manager."""
+    """A client of one ingestion API, as an async context manager. ``announce`` is told, for people, why it waits."""
 
-    def __init__(self, url: str, *, connections: int) -> None:
+    def __init__(self, url: str, *, connections: int, announce: Callable[[str], None] | None = None) -> None:
         self._url = url.rstrip("/")
+        self._announce = announce
+        self._told_at = float("-inf")
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections),
             timeout=aiohttp.ClientTimeout(total=_REQUEST_SECONDS),
@@ -95,6 +115,7 @@ class EventClient:
 
         Raises:
             BackendUnavailableError: the API did not come back in :data:`PATIENCE_SECONDS`.
+            ConfigurationError: this is no address, or what answers there is no ingestion API.
         """
         if not events:
             return []
@@ -104,7 +125,7 @@ class EventClient:
         while True:
             body = b"\n".join(events[place] for place in open_places)
             status, answer, retry_after = await self._post(BATCH_PATH, body, "application/x-ndjson", delay)
-            outcomes = _batch_results(status, answer, len(open_places))
+            outcomes = self._batch_results(status, answer, len(open_places))
             for place, outcome in zip(open_places, outcomes, strict=True):
                 results[place] = outcome
             open_places = [
@@ -112,17 +133,19 @@ class EventClient:
             ]
             if not open_places:
                 return [result for result in results if result is not None]
-            await delay.wait(f"{len(open_places)} events are not taken", retry_after=retry_after)
+            why = f"{self._url} does not take {len(open_places)} events yet"
+            await self._wait(delay, why, retry_after=retry_after)
 
     async def send(self, event: bytes) -> Result:
         """Send one event in a request of its own, again and again until there is a lasting answer.
 
         Raises:
             BackendUnavailableError: the API did not come back in :data:`PATIENCE_SECONDS`.
+            ConfigurationError: this is no address, or what answers there is no ingestion API.
         """
         status, answer, _ = await self._post(SINGLE_PATH, event, "application/json", _Delay())
         if status in (200, 202):
-            single = msgspec.json.decode(answer, type=_Single)
+            single = self._understood(status, answer, _single)
             return Result(status, single.id, single.correlation_id, single.duplicate)
         problem = _problem(status, answer)
         return Result(status, str(problem.get("id", "")), str(problem.get("correlationId", "")), problem=problem)
@@ -140,22 +163,48 @@ class EventClient:
                     if response.status not in _COMING_BACK:
                         return response.status, answer, retry_after
                     why = f"{self._url} answers {response.status}: {_problem(response.status, answer).get('detail')}"
+            except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
+                raise ConfigurationError(
+                    f"{self._url!r} is no address of an ingestion API: give --url as http://HOST:PORT"
+                ) from None
             except (aiohttp.ClientError, TimeoutError) as error:
                 why = f"{self._url} cannot be reached: {error!r}"
-            await delay.wait(why, retry_after=retry_after)
+            await self._wait(delay, why, retry_after=retry_after)
 
+    async def _wait(self, delay: _Delay, why: str, *, retry_after: float | None) -> None:
+        now = time.monotonic()
+        # Requests that wait side by side wait for the same thing.
+        is_news = delay.elapsed_seconds >= _SILENT_SECONDS and now - self._told_at >= _TELL_SECONDS
+        if self._announce is not None and is_news:
+            self._told_at = now
+            self._announce(f"{why}; trying again, for {PATIENCE_SECONDS:.0f} s at the most")
+        await delay.wait(why, retry_after=retry_after)
 
-def _batch_results(status: int, answer: bytes, count: int) -> list[Result]:
-    if status in (200, 202, 207):
-        return msgspec.json.decode(answer, type=_Batch).results
-    # The request as a whole was refused, so each of its events was.
-    return [Result(status, problem=_problem(status, answer))] * count
+    def _batch_results(self, status: int, answer: bytes, count: int) -> list[Result]:
+        if status not in (200, 202, 207):
+            # The request as a whole was refused, so each of its events was.
+            return [Result(status, problem=_problem(status, answer))] * count
+        results = self._understood(status, answer, _batch).results
+        if len(results) != count:
+            raise self._misunderstood(status)
+        return results
+
+    def _understood(self, status: int, answer: bytes, decoder: msgspec.json.Decoder[Answer]) -> Answer:
+        try:
+            return untrusted_json.decode(answer, decoder)
+        except UnreadableJsonError:
+            raise self._misunderstood(status) from None
+
+    def _misunderstood(self, status: int) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self._url} answers {status}, but not as an ingestion API does: check the address given as --url"
+        )
 
 
 def _problem(status: int, answer: bytes) -> dict[str, Any]:
     try:
-        return msgspec.json.decode(answer, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return untrusted_json.decode(answer, _document)
+    except UnreadableJsonError:
         return {"status": status, "detail": answer[:500].decode(errors="replace")}
 
 

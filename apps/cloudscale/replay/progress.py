@@ -20,7 +20,7 @@ class ReplayProgress:
     """Shows how much of the file has an answer, and the rate; on stderr, so that stdout holds the summary alone."""
 
     def __init__(self, path: Path, *, live: bool) -> None:
-        total = path.stat().st_size if path != STANDARD_INPUT and path.exists() else None
+        total = path.stat().st_size if path != STANDARD_INPUT and path.is_file() else None
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -45,6 +45,10 @@ class ReplayProgress:
         counts = f"{report.tally.total:,} events, {self._rate(report):,.0f}/s"
         self._bar.update(self._task, completed=report.position, counts=counts)
 
+    def announce(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def summary(self, report: ReplayReport) -> str:
         """What came of the replay, in a line or two."""
         tally, seconds = report.tally, time.monotonic() - self._started
@@ -59,4 +63,5 @@ class ReplayProgress:
         return text
 
     def _rate(self, report: ReplayReport) -> float:
-        return report.tally.total / max(time.monotonic() - self._started, 0.001)
+        """Events a second of this session, whatever an earlier one had sent."""
+        return (report.tally.total - report.resumed_with) / max(time.monotonic() - self._started, 0.001)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloudscale.replay.checkpoint import Checkpoint, CheckpointFile, Tally
+from cloudscale.replay.checkpoint import Checkpoint, CheckpointFile, Tally, keeping_state
 from cloudscale.replay.client import EventClient, Result
 from cloudscale.replay.source import Line, fingerprint, prepare, read_lines
 
@@ -42,6 +42,9 @@ class ReplayReport:
 
     tally: Tally = field(default_factory=Tally)
     resumed_at: int = 0
+    """The line that an earlier replay had come to."""
+    resumed_with: int = 0
+    """Events of the tally that it had counted."""
     position: int = 0
     rejected_path: Path | None = None
     """Where the rejected events are, if there were any."""
@@ -66,37 +69,49 @@ class _Rejection(msgspec.Struct, kw_only=True):
     event: str
 
 
-async def replay(options: ReplayOptions, *, progress: Callable[[ReplayReport], None]) -> ReplayReport:
-    """Send every event of the file, telling ``progress`` after each request.
+async def replay(
+    options: ReplayOptions,
+    *,
+    progress: Callable[[ReplayReport], None],
+    announce: Callable[[str], None] | None = None,
+) -> ReplayReport:
+    """Send every event of the file, telling ``progress`` after each request, and ``announce`` what it waits for.
 
     Every event is sent at least once, and its id makes that count once. The checkpoint moves only over lines that all
     have an answer, so an interruption at any point costs at most the requests that were in flight.
 
     Raises:
-        ConfigurationError: the file cannot be read.
+        ConfigurationError: the file cannot be read, the checkpoint not be kept, or the address is none of an API.
         BackendUnavailableError: the API stayed away; the same call later goes on where this one ended.
     """
     origin = fingerprint(options.path)
-    answers = _Answers(options, origin)
+    with keeping_state(options.state_folder):
+        answers = _Answers(options, origin)
     lines = itertools.dropwhile(lambda line: line.number <= answers.report.resumed_at, read_lines(options.path))
     waiting: deque[tuple[_Part, asyncio.Task[list[Result]]]] = deque()
-    async with EventClient(options.url, connections=options.in_flight) as client:
+
+    async def take_first() -> None:
+        part, task = waiting[0]
+        results = await task
+        waiting.popleft()
+        with keeping_state(options.state_folder):
+            answers.add(part, results)
+        progress(answers.report)
+
+    async with EventClient(options.url, connections=options.in_flight, announce=announce) as client:
         try:
             for part in _parts(lines, origin=origin, size=options.batch_size):
                 waiting.append((part, asyncio.create_task(client.send_batch(part.events))))
                 if len(waiting) == options.in_flight:
-                    answers.add(waiting[0][0], await waiting[0][1])
-                    waiting.popleft()
-                    progress(answers.report)
+                    await take_first()
             while waiting:
-                answers.add(waiting[0][0], await waiting[0][1])
-                waiting.popleft()
-                progress(answers.report)
+                await take_first()
         finally:
             for _, task in waiting:
                 task.cancel()
             await asyncio.gather(*(task for _, task in waiting), return_exceptions=True)
-    answers.finish()
+    with keeping_state(options.state_folder):
+        answers.finish()
     return answers.report
 
 
@@ -107,10 +122,12 @@ class _Answers:
         self._files = CheckpointFile(options.state_folder, fingerprint=origin, url=options.url)
         self._checkpoint = self._files.load()
         self._rejected_path = options.state_folder / f"{options.path.name.strip('-') or 'stdin'}.rejected.jsonl"
-        self.report = ReplayReport(resumed_at=self._checkpoint.line)
+        self.report = ReplayReport(resumed_at=self._checkpoint.line, resumed_with=self._checkpoint.tally.total)
         self.report.tally.add(self._checkpoint.tally)
         if not self._checkpoint.line:
             self._rejected_path.unlink(missing_ok=True)
+            # Should there be no place for it, that is better known before anything is sent.
+            self._files.save(self._checkpoint)
         elif self._rejected_path.exists():
             self.report.rejected_path = self._rejected_path
 
@@ -155,16 +172,20 @@ def _parts(lines: Iterable[Line], *, origin: str, size: int) -> Iterator[_Part]:
     part, part_bytes = _Part(), 0
     for line in lines:
         try:
-            event = prepare(line, origin=origin)
+            event, reason = prepare(line, origin=origin), ""
         except ValueError as error:
-            part.refused.append((line, str(error)))
+            event, reason = line.content, str(error)
+        # Also what is refused takes memory and has to be written down, however much of it there is.
+        is_full = size in (len(part.events), len(part.refused)) or part_bytes + len(event) >= BATCH_BYTES
+        if part.last and is_full:
+            yield part
+            part, part_bytes = _Part(), 0
+        if reason:
+            part.refused.append((line, reason))
         else:
-            if len(part.events) == size or part_bytes + len(event) >= BATCH_BYTES:
-                yield part
-                part, part_bytes = _Part(), 0
             part.lines.append(line)
             part.events.append(event)
-            part_bytes += len(event) + 1
+        part_bytes += len(event) + 1
         part.last, part.position = line.number, line.position
     if part.last:
         yield part

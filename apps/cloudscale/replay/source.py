@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
+from cloudscale import untrusted_json
 from cloudscale.errors import ConfigurationError
 from cloudscale.events import MAXIMUM_EVENT_BYTES
+from cloudscale.untrusted_json import UnreadableJsonError
 
 if TYPE_CHECKING:
     import io
@@ -42,28 +44,26 @@ _object = msgspec.json.Decoder(dict[str, object])
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 of the file in hex; empty for the standard input, which cannot be read twice.
+    """SHA-256 of the file in hex; empty for what cannot be read twice: the standard input, a pipe, a socket.
 
     Raises:
         ConfigurationError: the file cannot be read.
     """
-    if path == STANDARD_INPUT:
+    if path == STANDARD_INPUT or (path.exists() and not path.is_file() and not path.is_dir()):
         return ""
     with _open(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """The lines of a JSONL file, plain or compressed with gzip, or of the standard input; empty ones are left out.
+    """The lines of a JSONL file, plain or compressed with gzip, of a pipe or the standard input, without empty ones.
 
     Raises:
         ConfigurationError: the file cannot be read, or its compressed data is broken.
     """
     with _open(path) as raw:
         seekable = raw.seekable()
-        compressed = seekable and raw.read(2) == _GZIP_MAGIC
-        if seekable:
-            raw.seek(0)
+        compressed = raw.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)
         lines = cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if compressed else raw
         try:
             for number, content in enumerate(lines, start=1):
@@ -84,14 +84,16 @@ def prepare(line: Line, *, origin: str) -> bytes:
     if len(line.content) > MAXIMUM_EVENT_BYTES:
         raise ValueError(f"{len(line.content)} bytes, more than the {MAXIMUM_EVENT_BYTES} an event may have")
     try:
-        head = _head.decode(line.content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        head = untrusted_json.decode(line.content, _head)
+        is_known = head.event_id is not None or head.specversion is not None
+        nameless = {} if is_known or not origin else untrusted_json.decode(line.content, _object)
+    except UnreadableJsonError as error:
         raise ValueError(f"not an event in JSON: {error}") from None
     if b"\n" in line.content or b"\r" in line.content:
         raise ValueError("a line break inside of the line")
-    if head.event_id is not None or head.specversion is not None or not origin:
+    if is_known or not origin:
         return line.content
-    return msgspec.json.encode({**_object.decode(line.content), "eventId": f"{origin[:16]}-{line.number}"})
+    return msgspec.json.encode({**nameless, "eventId": f"{origin[:16]}-{line.number}"})
 
 
 def _open(path: Path) -> io.BufferedReader:
