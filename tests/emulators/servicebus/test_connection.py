@@ -161,3 +161,17 @@ async def test_a_deleted_queue_detaches_its_links(
     code, fields = await wire.read()
     assert code == DETACH
     assert fields[2].value[0] == "amqp:not-found"
+
+
+async def test_a_queue_that_is_deleted_and_created_anew_detaches_its_links_as_not_found(
+    wire: Wire, server: ServiceBusServer, queue: str, administration: Any
+) -> None:
+    await wire.sign_in(server.key)
+    await wire.begin()
+    wire.send(receiver(queue))
+    await wire.read()
+    administration.delete_queue(queue)
+    administration.create_queue(queue)
+    code, fields = await wire.read()
+    assert code == DETACH
+    assert fields[2].value[0] == "amqp:not-found"

@@ -21,12 +21,12 @@ from cloudscale.emulators.servicebus.conditions import (
 )
 from cloudscale.emulators.servicebus.description import QueueDescription
 from cloudscale.emulators.servicebus.message import IncomingMessage, pack
+from cloudscale.emulators.servicebus.sessions import Acceptance, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cloudscale.emulators.servicebus.queue import Queue
-    from cloudscale.emulators.servicebus.sessions import Session
     from cloudscale.emulators.servicebus.stored import StoredMessage
 
 KEY = SharedAccessKey("name", "key")
@@ -161,6 +161,50 @@ def test_settings_that_cannot_change_are_refused(broker: Broker, make: Callable[
         make(name="QUEUE")
     with pytest.raises(EntityNotFoundError):
         broker.delete_queue("other")
+
+
+SETTLEMENTS: dict[str, Callable[[Queue, bytes], object]] = {
+    "complete": lambda queue, token: queue.complete(token),
+    "abandon": lambda queue, token: queue.abandon(token, {"changed": 1}),
+    "defer": lambda queue, token: queue.defer(token, {"changed": 1}),
+    "dead_letter": lambda queue, token: queue.dead_letter(token, {"DeadLetterReason": "late"}),
+    "renew": lambda queue, token: queue.renew(token),
+}
+
+
+@pytest.mark.parametrize("settlement", SETTLEMENTS)
+def test_a_receiver_of_a_deleted_queue_cannot_settle_what_it_held(
+    broker: Broker, make: Callable[..., Queue], settlement: str
+) -> None:
+    queue = make()
+    reader = Reader(1)
+    queue.subscribe(reader, dead=False)
+    queue.send([IncomingMessage(body())])
+    (token,) = reader.tokens
+    broker.delete_queue("queue")
+    with pytest.raises(EntityNotFoundError):
+        SETTLEMENTS[settlement](queue, token)
+    assert [(segment.live, segment.live_bytes) for segment in broker.journal.segments] == [(0, 0)]
+
+
+def test_a_deleted_queue_takes_no_messages_although_one_of_its_name_exists(
+    broker: Broker, make: Callable[..., Queue]
+) -> None:
+    queue = make()
+    broker.delete_queue("queue")
+    make()
+    with pytest.raises(EntityNotFoundError):
+        queue.send([IncomingMessage(body())])
+
+
+def test_who_waits_for_a_session_of_a_deleted_queue_hears_of_it_at_once(
+    broker: Broker, make: Callable[..., Queue], clock: Clock
+) -> None:
+    queue = make(requires_session=True)
+    told: list[Exception] = []
+    queue.accept_session(Acceptance(clock.now + 60_000, lambda _: None, told.append))
+    broker.delete_queue("queue")
+    assert [type(error) for error in told] == [EntityNotFoundError]
 
 
 def test_survivors_are_moved_out_of_sparse_segments(tmp_path: Path, clock: Clock) -> None:

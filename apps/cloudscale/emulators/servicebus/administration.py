@@ -106,6 +106,7 @@ class Administration:
 
     async def _delete(self, request: web.Request) -> web.Response:
         self._broker.delete_queue(request.match_info["path"])
+        self._connections.check_links()
         await self._connections.turn.commit()
         return self._xml(200, "")
 

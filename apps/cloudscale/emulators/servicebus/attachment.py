@@ -9,7 +9,6 @@ from cloudscale.emulators.servicebus.address import CBS, parse_address
 from cloudscale.emulators.servicebus.authorization import entity_path
 from cloudscale.emulators.servicebus.codec import Described, Symbol, UnsignedLong
 from cloudscale.emulators.servicebus.conditions import (
-    AcceptTimeoutError,
     ConditionError,
     NotAllowedError,
     NotImplementedConditionError,
@@ -74,17 +73,14 @@ def _attach(channel: Channel, request: Attach) -> None:
         _attach_requests(channel, request, path, lambda: None)
         return
     address = parse_address(path)
-    broker = channel.connection.broker
 
     def check() -> None:
-        if broker.queues.get(address.entity) is not queue:
-            broker.queue(address.entity)
-            raise SessionLockLostError("the queue was deleted and created anew: attach again")
+        queue.check()
         channel.connection.authorize(address.resource)
 
     # Whoever has no token learns nothing about which queues exist.
     channel.connection.authorize(address.resource)
-    queue = broker.queue(address.entity)
+    queue = channel.connection.broker.queue(address.entity)
     if address.management:
         _attach_requests(channel, request, path, check)
     elif not request.role:
@@ -130,17 +126,19 @@ def _attach_receiver(channel: Channel, request: Attach, link: OutgoingLink) -> N
         _start_session(channel, request, link, identifier)
         return
 
-    def answer(found: str | None) -> bool:
-        if channel.connection.transport is None or channel.connection.channels.get(channel.number) is not channel:
-            return False
-        if found is None:
-            refuse(channel, request, AcceptTimeoutError("no session had messages in time: accept again"))
-            return False
-        _start_session(channel, request, link, found)
-        return True
+    def alive() -> bool:
+        return channel.connection.transport is not None and channel.connection.channels.get(channel.number) is channel
+
+    def accept(found: str) -> None:
+        if alive():
+            _start_session(channel, request, link, found)
+
+    def decline(error: ConditionError) -> None:
+        if alive():
+            refuse(channel, request, error)
 
     timeout = (request.properties or {}).get(ACCEPT_TIMEOUT, DEFAULT_ACCEPT_TIMEOUT_MILLISECONDS)
-    link.queue.accept_session(Acceptance(channel.connection.broker.clock() + int(timeout), answer))
+    link.queue.accept_session(Acceptance(channel.connection.broker.clock() + int(timeout), accept, decline))
 
 
 def _start_session(channel: Channel, request: Attach, link: OutgoingLink, identifier: str) -> None:

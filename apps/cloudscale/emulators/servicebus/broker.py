@@ -125,7 +125,7 @@ class Broker:
         """
         queue = self.queue(name)
         del self.queues[name.lower()]
-        queue.storage.delete()
+        queue.delete()
         log.info("queue deleted", queue=queue.description.name)
         return queue
 

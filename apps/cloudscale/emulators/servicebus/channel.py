@@ -106,7 +106,7 @@ class Channel:
             link.give_back(token, counted=counted)
         self.unsettled.clear()
 
-    def tick(self) -> None:
+    def check_links(self) -> None:
         """End the links that may no longer be used."""
         for links in (self.incoming, self.outgoing):
             for handle, link in list(links.items()):

@@ -230,8 +230,12 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
         elif now - self._last_sent > self._heartbeat_seconds - 1 and self.transport is not None:
             self._write_raw(frames.frame(0, b""))
+        self.check_links()
+
+    def check_links(self) -> None:
+        """End the links whose token or queue is gone."""
         for channel in list(self.channels.values()):
-            channel.tick()
+            channel.check_links()
 
     def abort(self) -> None:
         """Drop the connection at once."""

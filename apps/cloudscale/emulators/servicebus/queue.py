@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cloudscale.emulators.servicebus.conditions import (
+    EntityNotFoundError,
     MessageLockLostError,
     MessageNotFoundError,
     NotAllowedError,
@@ -49,6 +50,7 @@ class Queue:
         self.size_bytes = 0
         self.counts = {"dead": 0, State.DEFERRED: 0, State.SCHEDULED: 0}
         self.completed = self.sent = 0
+        self.deleted = False
         self._clock = clock
         self._places = Places(self.messages)
         self._locks: Deadlines[bytes] = Deadlines(self._lock_due)
@@ -68,13 +70,24 @@ class Queue:
         """Messages that wait or are locked, the dead ones apart."""
         return len(self.messages) - sum(self.counts.values())
 
+    def check(self) -> None:
+        """See that the queue is there still.
+
+        Raises:
+            EntityNotFoundError: it was deleted; one of the same name is another.
+        """
+        if self.deleted:
+            raise self._gone()
+
     def send(self, incoming: Sequence[IncomingMessage]) -> list[int]:
         """Take messages in, all or none; return their sequence numbers. A duplicate is dropped and gets 0.
 
         Raises:
             QuotaExceededError: the queue is full.
             NotAllowedError: the queue has sessions and a message names none.
+            EntityNotFoundError: the queue was deleted, here and in the settlements.
         """
+        self.check()
         size = sum(len(message.payload) for message in incoming)
         if self.size_bytes + size > self.description.max_size_bytes:
             raise QuotaExceededError(
@@ -225,6 +238,16 @@ class Queue:
         names = {message.session_id for message in self.messages.values() if message.session_id and not message.dead}
         return sorted(names | self.storage.state.session_states.keys())
 
+    def delete(self) -> None:
+        """End the queue and all that is in it; what holds on to it finds nothing, and can put nothing there."""
+        self.deleted = True
+        self._sequences = None
+        self.storage.delete()
+        self.locked.clear()
+        self.counts = dict.fromkeys(self.counts, 0)
+        self.size_bytes = 0
+        self.sessions.end(self._gone())
+
     def tick(self, now: int) -> None:
         """Do what is due: locks and sessions that expire, messages that expire or become active, old history."""
         for token in self._locks.due(now):
@@ -328,7 +351,11 @@ class Queue:
         message = self.messages.get(sequence)
         return None if message is None else message.due
 
+    def _gone(self) -> EntityNotFoundError:
+        return EntityNotFoundError(f"the queue {self.description.name!r} was deleted: create it, and attach again")
+
     def _lock_lost(self) -> MessageLockLostError:
+        self.check()
         return MessageLockLostError(
             f"the lock of a message in queue {self.description.name!r} expired, or the message is settled already: "
             "it will be delivered again unless it was completed"

@@ -85,6 +85,11 @@ class Connections:
             connection.process()
             connection.send_delayed()
 
+    def check_links(self) -> None:
+        """End the links that may no longer be used, at once."""
+        for connection in self:
+            connection.check_links()
+
     def __iter__(self) -> Iterator[Connection]:
         return iter(list(self.members))
 

@@ -6,10 +6,16 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cloudscale.emulators.servicebus.conditions import SessionCannotBeLockedError, SessionLockLostError
+from cloudscale.emulators.servicebus.conditions import (
+    AcceptTimeoutError,
+    SessionCannotBeLockedError,
+    SessionLockLostError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from cloudscale.emulators.servicebus.conditions import ConditionError
 
 
 @dataclass(slots=True, eq=False)
@@ -24,13 +30,11 @@ class Session:
 
 @dataclass(slots=True, eq=False)
 class Acceptance:
-    """A receiver that waits for a session until ``deadline``; ``answer`` gets the session's id, or none in time.
-
-    ``answer`` says whether the receiver is still there to take it.
-    """
+    """A receiver that waits for a session until ``deadline``, and is told its id or why it gets none."""
 
     deadline: int
-    answer: Callable[[str | None], bool]
+    accept: Callable[[str], None]
+    decline: Callable[[ConditionError], None]
 
 
 class Sessions:
@@ -81,11 +85,17 @@ class Sessions:
             if not self.waiting:
                 return
             while self.waiting and identifier not in self.held:
-                self.waiting.popleft().answer(identifier)
+                self.waiting.popleft().accept(identifier)
+
+    def end(self, error: ConditionError) -> None:
+        """Forget every session, and tell those who wait for one why there will be none."""
+        self.held.clear()
+        while self.waiting:
+            self.waiting.popleft().decline(error)
 
     def give_up(self, now: int) -> None:
         """Tell the receivers whose time is over that there is no session."""
         overdue = [acceptance for acceptance in self.waiting if acceptance.deadline <= now]
         for acceptance in overdue:
             self.waiting.remove(acceptance)
-            acceptance.answer(None)
+            acceptance.decline(AcceptTimeoutError("no session had messages in time: accept again"))
