@@ -28,6 +28,11 @@ WARM_UP_RATE = 1000
 SETTLE_SECONDS = 3
 DRAIN_WAIT_SECONDS = 300
 MICROSECONDS = 1_000_000
+SENT_SHARE = 0.995
+"""Of what was due; below, the requests that were never sent would make the others look better than they are."""
+
+COUNTS = frozenset({"statuses", "errors"})
+"""Figures by name where a name that a run lacks counts as 0."""
 
 
 class MeasuredPipeline(Protocol):
@@ -54,7 +59,7 @@ if TYPE_CHECKING:
 def measure(scenario: Scenario, start: Start = running) -> dict[str, Any]:
     """Run the scenario as often as it says; the median of each figure, and every run."""
     runs = [measure_once(scenario, start) for _ in range(scenario.runs)]
-    return {"scenario": scenario.name, "title": scenario.title, "median": _median(runs), "runs": runs}
+    return {"scenario": scenario.name, "title": scenario.title, "median": median(runs), "runs": runs}
 
 
 def measure_once(scenario: Scenario, start: Start = running) -> dict[str, Any]:
@@ -87,6 +92,7 @@ def _run(scenario: Scenario, pipeline: MeasuredPipeline, bodies: Path, before: d
     events = seen.accepted * scenario.events_per_request
     accepted_by_server = balance["totals"]["accepted"] - before["totals"]["accepted"]
     figures: dict[str, Any] = {
+        "offered": scenario.rate * scenario.seconds if scenario.rate is not None else seen.sent,
         "sent": seen.sent,
         "accepted": seen.accepted,
         "acceptedByServer": accepted_by_server,
@@ -126,6 +132,8 @@ def failures(scenario: Scenario, figures: dict[str, Any], events: int) -> list[s
         ("p99 of refusals", figures["refusedP99Milliseconds"], bounds.refused_p99_milliseconds),
     )
     found += [f"{name} is {value}, above {most}" for name, value, most in limits if most is not None and value > most]
+    if scenario.counts_from_due_time and figures["sent"] < figures["offered"] * SENT_SHARE:
+        found.append(f"only {figures['sent']} of {figures['offered']} requests were sent before the time was over")
     share = figures["accepted"] / max(1, figures["sent"])
     if bounds.accepted_share is not None and share < bounds.accepted_share:
         found.append(f"{share:.2%} of the requests were accepted, not {bounds.accepted_share:.0%}")
@@ -177,15 +185,27 @@ def _trickle(url: str, count: int, stopping: threading.Event) -> None:
                     connection.sendall(b" ")
 
 
-def _median(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """The median of every number in the runs, part by part; what is no number is the last run's."""
+def median(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The median of every number in the runs, part by part.
+
+    A boolean holds if it does in all runs, lists are those of all runs together, and of anything else the last stands
+    for all.
+    """
     result: dict[str, Any] = {}
-    for name, last in runs[-1].items():
-        values = [run[name] for run in runs if name in run]
-        if isinstance(last, dict):
-            result[name] = _median([value for value in values if isinstance(value, dict)])
-        elif isinstance(last, int | float) and not isinstance(last, bool):
-            result[name] = statistics.median([value for value in values if value is not None])
+    for name in dict.fromkeys(name for run in runs for name in run):
+        values = [run[name] for run in runs if run.get(name) is not None]
+        sample = values[-1] if values else None
+        if isinstance(sample, dict):
+            if name in COUNTS:
+                absent = dict.fromkeys((each for value in values for each in value), 0)
+                values = [absent | value for value in values]
+            result[name] = median(values)
+        elif isinstance(sample, bool):
+            result[name] = all(values)
+        elif isinstance(sample, list):
+            result[name] = sorted({each for value in values for each in value})
+        elif isinstance(sample, int | float):
+            result[name] = statistics.median(values)
         else:
-            result[name] = last
+            result[name] = sample
     return result

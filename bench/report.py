@@ -30,7 +30,10 @@ def write(results: Path) -> None:
 
 
 def _latencies(recorded: list[dict[str, Any]]) -> str:
-    rows = ["| scenario | offered | 202 | accepted/s | p50 ms | p99 ms | drained s | lost | bounds |", "|---" * 9 + "|"]
+    rows = [
+        "| scenario | offered | sent | 202 | accepted/s | p50 ms | p99 ms | drained s | lost | bounds |",
+        "|---" * 10 + "|",
+    ]
     for each in recorded:
         median = each["median"]
         latency = median["latencyMilliseconds"]
@@ -40,8 +43,8 @@ def _latencies(recorded: list[dict[str, Any]]) -> str:
         if len(spread) > 1:
             p99 += f" ({spread[0]:.1f} to {spread[-1]:.1f})"
         rows.append(
-            f"| {each['scenario']}: {each['title']} | {median['sent']:,.0f} | {median['accepted']:,.0f} "
-            f"| {median['acceptedPerSecond']:,.0f} | {latency.get('p50', 0):.1f} | {p99} "
+            f"| {each['scenario']}: {each['title']} | {median['offered']:,.0f} | {median['sent']:,.0f} "
+            f"| {median['accepted']:,.0f} | {median['acceptedPerSecond']:,.0f} | {latency.get('p50', 0):.1f} | {p99} "
             f"| {median['drainSeconds']:.1f} | {median['lost']:.0f} | {'; '.join(broken) or 'kept'} |"
         )
     return "\n".join(rows)
