@@ -58,7 +58,8 @@ lock:  ## resolve the dependencies of pyproject.toml anew (needs uv)
 	echo 'hatchling>=1.27' | $(RESOLVE) - -o requirements/build.lock
 
 replay-all: install  ## replay all 69,659 purchases of PURCHASES, twice, and compare what is stored with the file
-	$(BIN)/python -m bench.replay $(PURCHASES)
+	@test -f "$(PURCHASES)" || { echo "$(PURCHASES) is not there: name a file by PURCHASES=FILE, README says which" >&2; exit 1; }
+	$(BIN)/python -m bench.replay "$(PURCHASES)"
 
 bench: install  ## run the load scenarios and record their results (SCENARIO=NAME for one; needs oha, see bench/README.md)
 	$(BIN)/python -m bench run $(SCENARIO)
