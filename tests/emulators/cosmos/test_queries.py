@@ -222,3 +222,34 @@ async def test_ids_are_found_with_and_without_their_partition(filled: Filled) ->
     assert await select(container, query, partition_key="p3") == [3, 10]
     assert await select(container, "SELECT VALUE c.n FROM c WHERE c.id = 'item-004' AND c.pk = 'p3'") == []
     assert sorted(await select(container, "SELECT VALUE c.n FROM c WHERE c.id = 'item-004' OR c.n = 7")) == [4, 7]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT VALUE c.id FROM c",
+        "SELECT VALUE c.id FROM c WHERE c.pk = 'p3'",
+        "SELECT VALUE c.id FROM c WHERE c.pk = 'p3' AND c.id IN ('item-003', 'item-004', 'item-010')",
+        "SELECT VALUE c.id FROM c WHERE c.id = 'item-003'",
+    ],
+)
+async def test_every_result_comes_from_one_feed_range(filled: Filled, query: str) -> None:
+    container, _ = filled
+    everything = await select(container, query)
+    assert everything
+    found = [
+        result
+        async for feed_range in container.read_feed_ranges()
+        for result in await select(container, query, feed_range=feed_range)
+    ]
+    assert sorted(found) == sorted(everything)
+
+
+@pytest.mark.parametrize("query", ["SELECT VALUE COUNT(1) FROM c", "SELECT VALUE COUNT(1) FROM c WHERE c.pk = 'p3'"])
+async def test_the_counts_of_the_feed_ranges_add_up(filled: Filled, query: str) -> None:
+    container, _ = filled
+    (total,) = await select(container, query)
+    counts = [
+        await select(container, query, feed_range=feed_range) async for feed_range in container.read_feed_ranges()
+    ]
+    assert sum(count for (count,) in counts) == total

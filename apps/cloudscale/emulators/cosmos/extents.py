@@ -18,6 +18,8 @@ from cloudscale.emulators.cosmos.query.scope import Bindings
 from cloudscale.emulators.cosmos.resources import Container
 
 DEFAULT_PAGE_ITEMS: Final = 100
+# The number of no partition.
+NOTHING: Final = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,13 @@ class Extent:
         """Whether nothing is left out."""
         return self.partition is None and not self.low and self.high == "FF"
 
+    def holding(self, documents: Documents, key: Sequence[Component]) -> "Extent":
+        """What of this extent is in one partition: nothing when it lies outside or nothing was ever stored in it."""
+        if not self.is_everything and not self.low <= documents.container.partition_key.effective(key) < self.high:
+            return Extent(NOTHING)
+        partition = documents.partitions.find(key)
+        return Extent(NOTHING if partition is None else partition)
+
     def conditions(self, container: int, bindings: Bindings, *, indexed: bool = True) -> list[str]:
         """SQL conditions on ``d``. Without ``indexed`` they leave the choice of the index to other conditions."""
         column = "d.partition" if indexed else "+d.partition"
@@ -44,14 +53,11 @@ class Extent:
         return [f"+d.partition IN (SELECT number FROM partitions_{container} WHERE {span})"]
 
 
-NOTHING: Final = -1
-
-
 def extent_of(emulator: Emulator, documents: Documents, request: Request) -> Extent:
     """What a request's headers say; raises CosmosError 400 or 410."""
     key = partition_key_of(request, documents)
     if key is not None:
-        return partition_extent(documents, key)
+        return Extent().holding(documents, key)
     low, high = "", "FF"
     range_id = request.headers.get("x-ms-documentdb-partitionkeyrangeid")
     if range_id is not None:
@@ -62,12 +68,6 @@ def extent_of(emulator: Emulator, documents: Documents, request: Request) -> Ext
         low=max(low, request.headers.get("x-ms-start-epk", "")),
         high=min(high, request.headers.get("x-ms-end-epk", "FF")),
     )
-
-
-def partition_extent(documents: Documents, key: Sequence[Component]) -> Extent:
-    """One partition; nothing when nothing was ever stored in it."""
-    partition = documents.partitions.find(key)
-    return Extent(NOTHING if partition is None else partition)
 
 
 def page_size_of(request: Request) -> int:

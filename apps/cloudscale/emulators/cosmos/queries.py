@@ -7,7 +7,7 @@ from typing import Final
 
 from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.emulator import Emulator, answer, encode, feed
-from cloudscale.emulators.cosmos.extents import Extent, extent_of, page_size_of, partition_extent, visible
+from cloudscale.emulators.cosmos.extents import Extent, extent_of, page_size_of, visible
 from cloudscale.emulators.cosmos.items import check_budget, spend
 from cloudscale.emulators.cosmos.key_index import key_digest
 from cloudscale.emulators.cosmos.protocol import Request, Response
@@ -95,7 +95,7 @@ def _prepare(
     narrowing = narrow(query.where, root_alias(query), container.partition_key, constants.constant_of)
     where = query.where
     if extent.partition is None and narrowing.partition_key is not None:
-        extent = partition_extent(documents, narrowing.partition_key)
+        extent = extent.holding(documents, narrowing.partition_key)
         where = _conjunction(narrowing.rest)
     statement = compile_query(
         query,
