@@ -207,6 +207,25 @@ def test_who_waits_for_a_session_of_a_deleted_queue_hears_of_it_at_once(
     assert [type(error) for error in told] == [EntityNotFoundError]
 
 
+def test_an_expired_session_gives_its_messages_to_the_next_holder_and_not_back_to_the_last(
+    make: Callable[..., Queue], clock: Clock
+) -> None:
+    queue = make(requires_session=True)
+    first, second = Reader(10), Reader(10)
+    first.session = queue.hold_session("a", lambda: queue.unsubscribe(first, dead=False, counted=False))
+    queue.subscribe(first, dead=False)
+    queue.send([IncomingMessage(body(), session_id="a") for _ in range(2)])
+    clock.now += LOCK_MILLISECONDS
+    queue.tick(clock.now)
+    assert first.sequences == [1, 2]
+    assert not queue.locked
+    second.session = queue.hold_session("a", lambda: None)
+    queue.subscribe(second, dead=False)
+    queue.pump_for(second, dead=False)
+    assert second.sequences == [1, 2]
+    assert [message.delivery_count for message in second.tokens.values()] == [1, 1]
+
+
 def test_survivors_are_moved_out_of_sparse_segments(tmp_path: Path, clock: Clock) -> None:
     broker = Broker(tmp_path, KEY, clock=clock, segment_bytes=2_000, cache_bytes=0)
     queue = broker.create_queue(QueueDescription(name="queue"))

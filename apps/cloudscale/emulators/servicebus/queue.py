@@ -253,8 +253,7 @@ class Queue:
         for token in self._locks.due(now):
             self._return(self._unlock(token), counted=True)
         for session in self.sessions.expired(now):
-            self._release_session(session, counted=True)
-            session.lost()
+            self._expire_session(session)
         self.sessions.give_up(now)
         for sequence in self._schedule.due(now):
             self._activate(self.messages[sequence], now)
@@ -443,8 +442,16 @@ class Queue:
         self.storage.remove(message)
 
     def _release_session(self, session: Session, *, counted: bool) -> None:
-        if not self.sessions.release(session):
-            return
+        if self.sessions.release(session):
+            self._return_all(session, counted=counted)
+
+    def _expire_session(self, session: Session) -> None:
+        self.sessions.release(session)
+        # The receiver has to leave before the messages return: it would be given them again, in a session that is over.
+        session.lost()
+        self._return_all(session, counted=True)
+
+    def _return_all(self, session: Session, *, counted: bool) -> None:
         for token in list(session.tokens):
             self._return(self._unlock(token), counted=counted)
         self.sessions.offer(self._open_sessions())
