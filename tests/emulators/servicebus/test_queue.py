@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cloudscale.emulators.servicebus.authorization import SharedAccessKey
 from cloudscale.emulators.servicebus.broker import Broker
+from cloudscale.emulators.servicebus.codec import Array
 from cloudscale.emulators.servicebus.conditions import (
     ArgumentError,
     EntityExistsError,
@@ -224,6 +225,44 @@ def test_an_expired_session_gives_its_messages_to_the_next_holder_and_not_back_t
     queue.pump_for(second, dead=False)
     assert second.sequences == [1, 2]
     assert [message.delivery_count for message in second.tokens.values()] == [1, 1]
+
+
+UNENCODABLE: dict[str, Any] = {"flags": Array(bool, (True, False))}
+SETTLEMENTS_WITH_PROPERTIES: dict[str, Callable[[Queue, bytes], object]] = {
+    "abandon": lambda queue, token: queue.abandon(token, UNENCODABLE),
+    "defer": lambda queue, token: queue.defer(token, UNENCODABLE),
+    "dead_letter": lambda queue, token: queue.dead_letter(token, UNENCODABLE),
+}
+
+
+@pytest.mark.parametrize("settlement", SETTLEMENTS_WITH_PROPERTIES)
+def test_properties_that_cannot_be_encoded_are_refused_and_the_message_stays_locked(
+    make: Callable[..., Queue], settlement: str
+) -> None:
+    queue = make()
+    reader = Reader(1)
+    queue.subscribe(reader, dead=False)
+    queue.send([IncomingMessage(body())])
+    (token,) = reader.tokens
+    with pytest.raises(ArgumentError, match="array of bool"):
+        SETTLEMENTS_WITH_PROPERTIES[settlement](queue, token)
+    assert token in queue.locked
+    assert queue.active == 1
+    queue.complete(token)
+    assert not queue.messages
+
+
+def test_a_message_with_unreadable_properties_is_dead_lettered_as_it_came(make: Callable[..., Queue]) -> None:
+    queue = make(max_delivery_count=1)
+    reader = Reader(1)
+    queue.subscribe(reader, dead=False)
+    unreadable = pack(0, b"", b"\x00\x53\x74\xc1\x03\x02\x01\x02")
+    queue.send([IncomingMessage(unreadable)])
+    (token,) = reader.tokens
+    queue.abandon(token)
+    (message,) = queue.messages.values()
+    assert message.dead
+    assert queue.storage.payload(message) == unreadable
 
 
 def test_survivors_are_moved_out_of_sparse_segments(tmp_path: Path, clock: Clock) -> None:

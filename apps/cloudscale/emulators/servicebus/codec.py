@@ -175,6 +175,8 @@ def _encode_described_value(value: Described) -> bytes:
 
 
 def _encode_array(value: Array) -> bytes:
+    if value.kind not in _ARRAY_ELEMENTS:
+        raise CodecError(f"an array of {value.kind.__name__} has no AMQP encoding here: use a list")
     code, element = _ARRAY_ELEMENTS[value.kind]
     body = b"".join(element(item) for item in value.items)
     return b"\xf0" + _U32.pack(len(body) + 5) + _U32.pack(len(value.items)) + bytes((code,)) + body

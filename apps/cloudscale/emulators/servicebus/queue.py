@@ -19,7 +19,9 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from cloudscale.emulators.servicebus.codec import CodecError
 from cloudscale.emulators.servicebus.conditions import (
+    ArgumentError,
     EntityNotFoundError,
     MessageLockLostError,
     MessageNotFoundError,
@@ -131,30 +133,34 @@ class Queue:
 
         Raises:
             MessageLockLostError: the token is no lock (any more), here and in the other settlements.
+            ArgumentError: properties cannot be encoded, in those that take some; the message stays locked.
         """
         self._remove(self._unlock(token))
         self.completed += 1
 
     def abandon(self, token: bytes, properties: dict[str, Any] | None = None, *, counted: bool = True) -> None:
         """Return a message, by default as a failed delivery; ``properties`` replace application properties."""
+        payload = self._amended(token, properties)
         message = self._unlock(token)
-        if properties:
-            self._rewrite(message, properties)
+        if payload is not None:
+            self._rewrite(message, payload)
         self._return(message, counted=counted)
 
     def defer(self, token: bytes, properties: dict[str, Any] | None = None) -> None:
         """Put a message aside; only its sequence number finds it again."""
+        payload = self._amended(token, properties)
         message = self._unlock(token)
         if message.state is not State.DEFERRED:
             self._set_state(message, State.DEFERRED)
-        if properties:
-            self._rewrite(message, properties)
+        if payload is not None:
+            self._rewrite(message, payload)
         else:
             self.storage.changed(message)
 
     def dead_letter(self, token: bytes, properties: dict[str, Any]) -> None:
         """Move a message to the dead-letter sub-queue, with the reason and more among ``properties``."""
-        self._bury(self._unlock(token), properties)
+        payload = self._amended(token, properties)
+        self._bury(self._unlock(token), payload)
 
     def renew(self, token: bytes) -> int:
         """Extend the lock of a message; return the moment it will expire.
@@ -373,14 +379,9 @@ class Queue:
         if counted:
             message.delivery_count += 1
             if message.delivery_count >= self.description.max_delivery_count and not message.dead:
-                self._bury(
-                    message,
-                    {
-                        "DeadLetterReason": "MaxDeliveryCountExceeded",
-                        "DeadLetterErrorDescription": "Message could not be consumed after "
-                        f"{self.description.max_delivery_count} delivery attempts.",
-                    },
-                )
+                attempts = self.description.max_delivery_count
+                text = f"Message could not be consumed after {attempts} delivery attempts."
+                self._bury_because(message, "MaxDeliveryCountExceeded", text)
                 return
             self.storage.changed(message)
         if message.expires is not None and message.expires <= self._clock():
@@ -389,25 +390,43 @@ class Queue:
             self._places.add(message)
             self._wake(place_of(message))
 
-    def _bury(self, message: StoredMessage, properties: dict[str, Any]) -> None:
+    def _bury_because(self, message: StoredMessage, reason: str, description: str) -> None:
+        properties = {"DeadLetterReason": reason, "DeadLetterErrorDescription": description}
+        try:
+            payload = with_application_properties(self.storage.payload(message), properties)
+        except CodecError:
+            # Its client sent properties that nobody can read: it has to leave the queue all the same, as it came.
+            payload = None
+        self._bury(message, payload)
+
+    def _bury(self, message: StoredMessage, payload: bytes | None) -> None:
         self._set_state(message, State.ACTIVE)
         self.counts["dead"] += not message.dead
         message.dead, message.expires = True, None
-        self._rewrite(message, properties)
+        self._rewrite(message, payload)
         self._places.add(message)
         self.pump((True, None))
 
-    def _rewrite(self, message: StoredMessage, properties: dict[str, Any]) -> None:
+    def _amended(self, token: bytes, properties: dict[str, Any] | None) -> bytes | None:
+        """A locked message with other properties. Nothing changes before it is encoded, for it may not be possible."""
+        message = self.locked.get(token)
+        if not properties or message is None:
+            return None
+        try:
+            return with_application_properties(self.storage.payload(message), properties)
+        except CodecError as error:
+            raise ArgumentError(f"the properties cannot be set: {error}") from error
+
+    def _rewrite(self, message: StoredMessage, payload: bytes | None) -> None:
         self.size_bytes -= message.size
-        self.storage.rewrite(message, with_application_properties(self.storage.payload(message), properties))
+        self.storage.rewrite(message, payload)
         self.size_bytes += message.size
 
     def _expire(self, message: StoredMessage) -> None:
         if not self.description.dead_lettering_on_expiration:
             self._remove(message)
             return
-        description = "The message expired and was dead lettered."
-        self._bury(message, {"DeadLetterReason": "TTLExpiredException", "DeadLetterErrorDescription": description})
+        self._bury_because(message, "TTLExpiredException", "The message expired and was dead lettered.")
 
     def _activate(self, message: StoredMessage, now: int) -> None:
         """Make a scheduled message active: it joins the end of the queue under a new number, as in the service."""
