@@ -1,7 +1,7 @@
 """What a write must know of a document: its id, its partition key and its time to live.
 
-Only these members are decoded; the text itself is stored as it came, so the cost of a write hardly depends on what is
-in the document.
+Only these members are decoded; the text itself is stored as it came unless names may be escaped in it, so the cost of
+a write hardly depends on what is in the document.
 """
 
 from dataclasses import dataclass
@@ -46,6 +46,8 @@ class HeadReader:
             raise CosmosError(413, f"Request size is too large: a document has at most {MAXIMUM_DOCUMENT_BYTES} bytes.")
         # System properties are spliced in before the last brace.
         body = body.strip()
+        if b"\\" in body:
+            body = _plain_names(body)
         if self._decoder is not None and b'"_' not in body:
             try:
                 head = self._decoder.decode(body)
@@ -81,6 +83,20 @@ class HeadReader:
             _check_ttl(document.get("ttl", msgspec.UNSET)),
             body,
         )
+
+
+def _plain_names(body: bytes) -> bytes:
+    """The document with as few escapes as JSON needs, so that paths find its members by name.
+
+    Clients may write ``\\u00e9`` for é, and SQLite compares names as they are written, up to 3.40 at least. A document
+    that cannot be written differently, as one with a number beyond a double's range, stays as it came.
+    """
+    if b"\\u" not in body and b"\\/" not in body:
+        return body
+    try:
+        return msgspec.json.encode(msgspec.json.decode(body))
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError, OverflowError):
+        return body
 
 
 def _graft(tree: dict[str, Any], path: tuple[str, ...]) -> bool:

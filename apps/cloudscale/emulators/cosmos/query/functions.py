@@ -24,7 +24,7 @@ from cloudscale.emulators.cosmos.query.fragments import (
     number,
     text,
 )
-from cloudscale.emulators.cosmos.query.scope import Bindings
+from cloudscale.emulators.cosmos.query.scope import Bindings, path_fragment
 from cloudscale.emulators.cosmos.resources import document_rid
 
 _Implementation = Callable[[list[Fragment]], Fragment]
@@ -197,10 +197,9 @@ def _array_contains(bindings: Bindings, arguments: list[Fragment]) -> Fragment:
 def _contains_members(bindings: Bindings, body: str, members: dict[str, Any]) -> str:
     tests = [f"json_type({body}) = 'object'"]
     for name, value in members.items():
-        path = bindings.bind(f'$."{name}"')
-        found = Fragment(Kind.ANY, f"json_extract({body}, {path})", f"json_type({body}, {path})", f"({body} -> {path})")
+        found = path_fragment(bindings, body, [name])
         if isinstance(value, dict):
-            tests.append(_contains_members(bindings, f"({body} -> {path})", value))
+            tests.append(_contains_members(bindings, found.json, value))
         else:
             tests.append(fragments.equal(found, _constant(bindings, value)))
     return "(" + " AND ".join(tests) + ")"

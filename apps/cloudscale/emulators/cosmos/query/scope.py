@@ -114,6 +114,8 @@ def path_fragment(bindings: Bindings, body: str, keys: list[str | int]) -> Fragm
 def _step(key: str | int) -> str:
     if isinstance(key, int):
         return f"[{key}]"
+    # As it is written in the stored text.
+    name = msgspec.json.encode(key).decode()
     if '"' in key:
-        raise bad_request(f"A property name with a quote cannot be queried: {msgspec.json.encode(key).decode()}.")
-    return f'."{key}"'
+        raise bad_request(f"A property name with a quote cannot be queried: {name}.")
+    return f".{name}"
