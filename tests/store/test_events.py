@@ -74,16 +74,14 @@ async def test_writing_any_mix_again_stores_each_id_once_with_its_first_payload(
         for each in batch:
             known.setdefault(each["id"], each)
     for each in known.values():
-        stored = await store.get_event(each["id"], partition_key=each["partitionKey"])
-        assert stored is not None
+        (stored,) = await store.find_events(EventFilter(event_id=each["id"]))
         assert stored["payloadHash"] == each["payloadHash"]
 
 
 async def test_documents_with_any_text_come_back_as_they_were(store: EventStore) -> None:
     text = 'naïve 漢字 🙂 \\ " \u2028'
     await store.create_events([document("e", note=text)])
-    stored = await store.get_event("e")
-    assert stored is not None
+    (stored,) = await store.find_events(EventFilter(event_id="e"))
     assert stored["note"] == text
 
 
@@ -138,9 +136,8 @@ async def test_stored_events_are_told_from_missing_ones_over_many_queries(store:
     assert await store.acceptances(asked) == {("t1", each["id"]): {each["acceptance"]} for each in documents}
 
 
-async def test_an_event_that_is_not_there_is_none(store: EventStore) -> None:
-    assert await store.get_event("nothing") is None
-    assert await store.get_event("nothing", partition_key="t1:2024-05") is None
+async def test_an_event_that_is_not_there_is_not_found(store: EventStore) -> None:
+    assert await store.find_events(EventFilter(event_id="nothing")) == []
 
 
 @pytest.mark.fault

@@ -49,7 +49,6 @@ def describe(pipeline: EventPipeline) -> dict[str, Any]:
     for added in pipeline.spec.event_types:
         types[added.name] = {"allOf": [_ref("Common"), _typed(added.name), added.schema]}
     schemas["Event"] = {"oneOf": list(types.values())}
-    event = {"schema": _ref("Event")}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -61,44 +60,39 @@ def describe(pipeline: EventPipeline) -> dict[str, Any]:
             ),
         },
         "paths": {
-            "/api/v1/events": {
-                "post": _operation(
-                    "Send one event",
-                    {"application/json": event, cloudevents.STRUCTURED: {"schema": _cloud_event(list(types))}},
-                    {
-                        "200": _answer("A copy of an accepted event, where copies are skipped.", "Acknowledgement"),
-                        "202": _answer("Accepted.", "Acknowledgement"),
-                        "409": _refusal("A copy of an event that was accepted before."),
-                        "422": _refusal("The key came with another payload before."),
-                    },
-                )
-            },
-            "/api/v1/events/batch": {
-                "post": _operation(
-                    f"Send up to {MAXIMUM_BATCH_EVENTS} events",
-                    {
-                        "application/json": {
-                            "schema": {
-                                "type": "array",
-                                "items": _ref("Event"),
-                                "minItems": 1,
-                                "maxItems": MAXIMUM_BATCH_EVENTS,
-                            }
-                        },
-                        NDJSON[0]: {"schema": {"type": "string"}},
-                    },
-                    {
-                        "202": _answer("All accepted.", "BatchResult"),
-                        "207": _answer("Each event's own result.", "BatchResult"),
-                    },
-                )
-            },
+            "/api/v1/events": {"post": _single(list(types))},
+            "/api/v1/events/batch": {"post": _batch()},
             "/health": {"get": _probe("Whether the process is alive", {"200": "Alive."})},
             "/figures": {"get": _probe("What an autoscaler looks at", {"200": "Requests a second, lately."})},
             "/ready": {"get": _probe("Whether events are taken", {"200": "Ready.", "503": "Not ready; problems why."})},
         },
         "components": {"schemas": schemas},
     }
+
+
+def _single(types: list[str]) -> dict[str, Any]:
+    return _operation(
+        "Send one event",
+        {"application/json": {"schema": _ref("Event")}, cloudevents.STRUCTURED: {"schema": _cloud_event(types)}},
+        {
+            "200": _answer("A copy of an accepted event, where copies are skipped.", "Acknowledgement"),
+            "202": _answer("Accepted.", "Acknowledgement"),
+            "409": _refusal("A copy of an event that was accepted before."),
+            "422": _refusal("The key came with another payload before."),
+        },
+    )
+
+
+def _batch() -> dict[str, Any]:
+    events = {"type": "array", "items": _ref("Event"), "minItems": 1, "maxItems": MAXIMUM_BATCH_EVENTS}
+    return _operation(
+        f"Send up to {MAXIMUM_BATCH_EVENTS} events",
+        {"application/json": {"schema": events}, NDJSON[0]: {"schema": {"type": "string"}}},
+        {
+            "202": _answer("All accepted.", "BatchResult"),
+            "207": _answer("Each event's own result.", "BatchResult"),
+        },
+    )
 
 
 def _operation(summary: str, content: dict[str, Any], responses: dict[str, Any]) -> dict[str, Any]:

@@ -8,13 +8,12 @@ is written again.
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from enum import Enum
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
-from azure.cosmos.exceptions import CosmosResourceNotFoundError
 
 from cloudscale import metrics
 from cloudscale.errors import BackendUnavailableError, CredentialError
@@ -154,15 +153,6 @@ class EventStore:
             for row in await self._query(query, parameters, partition_key=partition_key):
                 found[row["id"]] = row
         return found
-
-    async def get_event(self, event_id: str, *, partition_key: str | None = None) -> Document | None:
-        """The event with this id, looked for in all partitions when its ``partition_key`` is not known."""
-        if partition_key is not None:
-            with translated(f"read event {event_id}"), suppress(CosmosResourceNotFoundError):
-                return dict(await self._container.read_item(event_id, partition_key))
-            return None
-        found = await self.find_events(EventFilter(event_id=event_id), limit=1)
-        return found[0] if found else None
 
     async def find_events(self, which: EventFilter, *, limit: int = 100) -> list[Document]:
         """At most ``limit`` events that match, the last received first."""
