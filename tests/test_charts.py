@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-from redis.connection import parse_url
 
 from cloudscale_operator.kinds import KINDS
 
@@ -256,13 +255,6 @@ def test_connection_strings_carry_the_keys_that_the_servers_read() -> None:
         "AccountEndpoint=http://cosmos.demo.svc:8081/;AccountKey=ZGVm"
     )
     assert decoded("cloudscale-redis", "url") == "redis://:x@redis.demo.svc:6379/0"
-
-
-def test_a_password_of_any_characters_arrives_through_the_url() -> None:
-    documents = render("cloudscale-backends", "redis.password=a/b+c d@e:f=")
-    url = base64.b64decode(find(documents, "Secret", "cloudscale-redis")["data"]["url"]).decode()
-    assert parse_url(url)["password"] == "a/b+c d@e:f="
-    assert parse_url(url)["host"] == "redis.demo.svc"
 
 
 def test_generated_keys_differ_from_release_to_release() -> None:
