@@ -7,16 +7,27 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusMessage
 from tests.servers.servicebus import KEY_NAME
 
-from cloudscale.emulators.servicebus.codec import Described, decode
+from cloudscale.emulators.servicebus.codec import Described, Symbol, decode
 from cloudscale.emulators.servicebus.connection import AMQP_HEADER, SASL_HEADER
 from cloudscale.emulators.servicebus.frames import frame
-from cloudscale.emulators.servicebus.performatives import Attach, Begin, Flow, Open, SaslInitialise, terminus
+from cloudscale.emulators.servicebus.performatives import (
+    Attach,
+    Begin,
+    Detach,
+    End,
+    Flow,
+    Open,
+    SaslInitialise,
+    terminus,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
+    from azure.servicebus.aio import ServiceBusClient
     from tests.servers.servicebus import ServiceBusServer
 
 TIMEOUT_SECONDS = 10
@@ -68,6 +79,11 @@ async def wire(server: ServiceBusServer) -> AsyncIterator[Wire]:
 
 def receiver(queue: str) -> bytes:
     return Attach("link", 0, role=True, source=terminus(0x28, [queue]), target=terminus(0x29, [queue])).encode()
+
+
+def next_session_receiver(queue: str) -> bytes:
+    source = [queue, None, None, None, None, None, None, {Symbol("com.microsoft:session-filter"): None}]
+    return Attach("link", 0, role=True, source=terminus(0x28, source), target=terminus(0x29, [queue])).encode()
 
 
 async def refusal(wire: Wire) -> str:
@@ -175,3 +191,26 @@ async def test_a_queue_that_is_deleted_and_created_anew_detaches_its_links_as_no
     code, fields = await wire.read()
     assert code == DETACH
     assert fields[2].value[0] == "amqp:not-found"
+
+
+@pytest.mark.parametrize("leave", [Detach(0, closed=True).encode(), End().encode()], ids=["detach", "end"])
+async def test_who_leaves_while_waiting_for_a_session_does_not_lock_the_next_one(
+    wire: Wire, server: ServiceBusServer, make_queue: Callable[..., str], client: ServiceBusClient, leave: bytes
+) -> None:
+    queue = make_queue(requires_session=True)
+    await wire.sign_in(server.key)
+    await wire.begin()
+    wire.send(next_session_receiver(queue))
+    wire.send(leave)
+    if leave[2] == DETACH:
+        code, fields = await wire.read()
+        assert (code, fields[5]) == (ATTACH, None)
+        assert (await wire.read())[0] == DETACH
+    else:
+        assert (await wire.read())[0] == END
+    async with client.get_queue_sender(queue) as sender:
+        await sender.send_messages(ServiceBusMessage("one", session_id="a"))
+    async with client.get_queue_receiver(
+        queue, session_id=NEXT_AVAILABLE_SESSION, max_wait_time=TIMEOUT_SECONDS
+    ) as other:
+        assert other.session.session_id == "a"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cloudscale.emulators.servicebus.address import CBS, parse_address
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cloudscale.emulators.servicebus.channel import Channel
+    from cloudscale.emulators.servicebus.queue import Queue
 
 SOURCE, TARGET, COORDINATOR = 0x28, 0x29, 0x30
 FILTER_FIELD = 7
@@ -38,6 +39,26 @@ ACCEPT_TIMEOUT = "com.microsoft:timeout"
 DEFAULT_ACCEPT_TIMEOUT_MILLISECONDS = 60_000
 DOTNET_EPOCH_TICKS = 621_355_968_000_000_000
 """1970-01-01 in .NET ticks of 100 ns, the unit of a session's ``locked-until-utc``."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingAttach:
+    """An attach without an answer: its receiver waits for a session that has messages."""
+
+    channel: Channel
+    request: Attach
+    queue: Queue
+    acceptance: Acceptance
+
+    def withdraw(self) -> None:
+        """Wait no longer."""
+        self.queue.sessions.withdraw(self.acceptance)
+
+    def detach(self) -> None:
+        """Answer a client that has waited long enough: a link that never came to be, and its end (2.6.3)."""
+        self.withdraw()
+        _answer_without_terminus(self.channel, self.request)
+        self.channel.write(Detach(self.request.handle, closed=True).encode())
 
 
 def attach(channel: Channel, request: Attach) -> None:
@@ -50,6 +71,12 @@ def attach(channel: Channel, request: Attach) -> None:
 
 def refuse(channel: Channel, request: Attach, error: ConditionError) -> None:
     """Refuse an attach."""
+    _answer_without_terminus(channel, request)
+    detail = ErrorDetail(error.condition, str(error))
+    channel.write(Detach(request.handle, closed=True, error=detail).encode())
+
+
+def _answer_without_terminus(channel: Channel, request: Attach) -> None:
     answer = Attach(
         request.name,
         request.handle,
@@ -59,8 +86,6 @@ def refuse(channel: Channel, request: Attach, error: ConditionError) -> None:
         initial_delivery_count=0 if request.role else None,
     )
     channel.write(answer.encode())
-    detail = ErrorDetail(error.condition, str(error))
-    channel.write(Detach(request.handle, closed=True, error=detail).encode())
 
 
 def _attach(channel: Channel, request: Attach) -> None:
@@ -126,19 +151,21 @@ def _attach_receiver(channel: Channel, request: Attach, link: OutgoingLink) -> N
         _start_session(channel, request, link, identifier)
         return
 
-    def alive() -> bool:
-        return channel.connection.transport is not None and channel.connection.channels.get(channel.number) is channel
+    if request.handle in channel.pending:
+        raise NotAllowedError(f"handle {request.handle} waits for a session already: detach it first")
 
     def accept(found: str) -> None:
-        if alive():
-            _start_session(channel, request, link, found)
+        del channel.pending[request.handle]
+        _start_session(channel, request, link, found)
 
     def decline(error: ConditionError) -> None:
-        if alive():
-            refuse(channel, request, error)
+        del channel.pending[request.handle]
+        refuse(channel, request, error)
 
     timeout = (request.properties or {}).get(ACCEPT_TIMEOUT, DEFAULT_ACCEPT_TIMEOUT_MILLISECONDS)
-    link.queue.accept_session(Acceptance(channel.connection.broker.clock() + int(timeout), accept, decline))
+    acceptance = Acceptance(channel.connection.broker.clock() + int(timeout), accept, decline)
+    channel.pending[request.handle] = PendingAttach(channel, request, link.queue, acceptance)
+    link.queue.accept_session(acceptance)
 
 
 def _start_session(channel: Channel, request: Attach, link: OutgoingLink, identifier: str) -> None:

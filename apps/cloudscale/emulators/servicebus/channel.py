@@ -22,6 +22,7 @@ from cloudscale.emulators.servicebus.performatives import (
 from cloudscale.emulators.servicebus.settlement import settle
 
 if TYPE_CHECKING:
+    from cloudscale.emulators.servicebus.attachment import PendingAttach
     from cloudscale.emulators.servicebus.connection import Connection
     from cloudscale.emulators.servicebus.links import IncomingLink, OutgoingLink, ReplyLink
 
@@ -39,6 +40,7 @@ class Channel:
         self.number = number
         self.incoming: dict[int, IncomingLink] = {}
         self.outgoing: dict[int, OutgoingLink | ReplyLink] = {}
+        self.pending: dict[int, PendingAttach] = {}
         self.unsettled: dict[int, tuple[OutgoingLink, bytes]] = {}
         self._next_incoming = begin.next_outgoing_id
         self._next_delivery = 0
@@ -100,6 +102,9 @@ class Channel:
         """End all links. The locks of messages end too, unless the connection goes on without this session."""
         for handle in {*self.incoming, *self.outgoing}:
             self._drop_link(handle, counted=counted)
+        for pending in self.pending.values():
+            pending.withdraw()
+        self.pending.clear()
         if keep_locks:
             return
         for link, token in self.unsettled.values():
@@ -161,7 +166,10 @@ class Channel:
         settle(self, disposition, last)
 
     def _on_detach(self, detach: Detach) -> None:
-        if self._drop_link(detach.handle, counted=False):
+        pending = self.pending.pop(detach.handle, None)
+        if pending is not None:
+            pending.detach()
+        elif self._drop_link(detach.handle, counted=False):
             self.write(Detach(detach.handle, closed=detach.closed).encode())
 
     def _drop_link(self, handle: int, *, counted: bool) -> bool:

@@ -79,6 +79,11 @@ class Sessions:
         """The sessions whose lock has expired."""
         return [session for session in self.held.values() if session.locked_until <= now]
 
+    def withdraw(self, acceptance: Acceptance) -> None:
+        """Take back that a receiver waits."""
+        if acceptance in self.waiting:
+            self.waiting.remove(acceptance)
+
     def offer(self, ready: Iterable[str]) -> None:
         """Hand sessions with messages to the receivers that wait, first come, first served."""
         for identifier in ready:
