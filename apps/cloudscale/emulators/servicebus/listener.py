@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TLS_HANDSHAKE = 0x16
 BACKLOG = 256
 FIRST_OCTET_SECONDS = 10.0
+ACCEPT_PAUSE_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -32,6 +33,7 @@ class DualListener:
         self._context = context
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
+        self._pause: asyncio.TimerHandle | None = None
         self._waiting: dict[socket.socket, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
@@ -46,10 +48,12 @@ class DualListener:
         self._socket = socket.create_server((host, port), family=family, backlog=BACKLOG)
         self._socket.settimeout(0)
         self.port = self._socket.getsockname()[1]
-        self._loop.add_reader(self._socket.fileno(), self._accept)
+        self._resume()
 
     async def close(self) -> None:
         """Stop accepting and drop the connections that have not said anything."""
+        if self._pause is not None:
+            self._pause.cancel()
         if self._socket is not None:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
@@ -60,12 +64,21 @@ class DualListener:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _resume(self) -> None:
+        assert self._socket is not None  # noqa: S101
+        self._loop.add_reader(self._socket.fileno(), self._accept)
+
     def _accept(self) -> None:
         assert self._socket is not None  # noqa: S101
         try:
             client, _ = self._socket.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
         except OSError as error:
-            log.warning("connection not accepted", error=str(error))
+            # The connection still waits, so without a pause the loop would come here again at once, and for ever.
+            log.warning("connection not accepted", error=str(error), again_in_seconds=ACCEPT_PAUSE_SECONDS)
+            self._loop.remove_reader(self._socket.fileno())
+            self._pause = self._loop.call_later(ACCEPT_PAUSE_SECONDS, self._resume)
             return
         client.settimeout(0)
         self._waiting[client] = self._loop.call_later(FIRST_OCTET_SECONDS, self._drop, client)
