@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 import pytest
 import yaml
 from prometheus_client import REGISTRY
+from typer.testing import CliRunner
 
 from cloudscale import alerts, grafana, metrics
+from cloudscale.cli import app
 
 ROOT = Path(__file__).parent.parent
 RULES = ROOT / "docs" / "alerts" / "rules.yaml"
@@ -258,6 +261,28 @@ def test_every_alert_has_a_runbook_that_says_what_to_do() -> None:
         assert text.startswith(f"# {page.stem}\n")
         assert {"## What it means", "## What to look at", "## What to do"} <= set(text.splitlines())
         assert page.name in (RUNBOOKS / "README.md").read_text()
+
+
+COMMANDS = sorted(
+    {
+        (page.name, command)
+        for page in RUNBOOKS.glob("*.md")
+        for command in re.findall(r"(?:kubectl|cloudscale) [a-z][^`\n]*", page.read_text())
+    }
+)
+
+
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_a_runbooks_command_works_as_it_is_typed(page: str, command: str) -> None:
+    # By default kubectl shows the last ten lines of each pod that a selector finds.
+    assert "logs -l " not in command or "--tail=" in command, page
+    # Pods have the services' image: Python, and no other client of a backend.
+    assert "redis-cli" not in command, page
+    own = command.partition(" -- ")[2] if command.startswith("kubectl exec") else command
+    if own.startswith("cloudscale "):
+        words = re.match(r"cloudscale ((?:dlq )?[a-z]+)", own)
+        assert words is not None
+        assert CliRunner().invoke(app, [*words[1].split(), "--help"]).exit_code == 0, page
 
 
 def measured() -> set[str]:
