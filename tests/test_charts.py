@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -100,6 +102,26 @@ def test_every_object_names_the_namespace_of_its_release(chart: str) -> None:
     for document in render(chart, *(["metrics.serviceMonitor=true"] if chart == "cloudscale" else [])):
         expected = None if document["kind"] in clusterwide else "demo"
         assert document["metadata"].get("namespace") == expected, document["kind"]
+
+
+INSTALLATIONS = sorted(
+    command.replace("\\\n", " ")
+    for page in ("docs/kubernetes.md", "docs/azure.md")
+    for command in re.findall(r"^helm install cloudscale(?:.*\\\n)*.*$", (ROOT / page).read_text(), re.MULTILINE)
+)
+
+
+@pytest.mark.parametrize("command", INSTALLATIONS)
+def test_an_installation_of_the_docs_runs_an_image_that_a_cluster_can_pull(command: str) -> None:
+    typed = [word for word in shlex.split(command) if word != "--create-namespace"][2:]
+    output = helm("template", *typed, "--kube-version=1.34.0")
+    images = {
+        container["image"]
+        for specification in pod_specs([document for document in yaml.safe_load_all(output) if document])
+        for container in specification["containers"]
+    }
+    assert "REGISTRY/cloudscale:TAG" in images
+    assert not [image for image in images if image.startswith("cloudscale:")]
 
 
 def test_only_the_operator_holds_a_service_account_token() -> None:
