@@ -132,6 +132,15 @@ def test_a_body_that_is_no_queue_is_a_client_error(server: ServiceBusServer, bod
     assert answer.status_code in {400, 413}
 
 
+@pytest.mark.parametrize("part", ["sig=%C3%A9", b"sig=\xff"])
+def test_a_token_beyond_ascii_is_refused_and_no_error_of_the_server(
+    server: ServiceBusServer, part: str | bytes
+) -> None:
+    escaped = part.encode() if isinstance(part, str) else part
+    token = b"SharedAccessSignature sr=a&se=9999999999&skn=" + KEY_NAME.encode() + b"&" + escaped
+    assert request(server, "GET", "/any", headers={"Authorization": token}).status_code == 401
+
+
 def test_health_and_metrics_need_no_token(server: ServiceBusServer, queue: str) -> None:
     assert request(server, "GET", "/health").json()["status"] == "alive"
     text = request(server, "GET", "/metrics").text

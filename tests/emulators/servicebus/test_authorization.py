@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import base64
 import datetime
+import hashlib
+import hmac
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from azure.servicebus import ServiceBusMessage
@@ -12,7 +16,7 @@ from azure.servicebus.exceptions import ServiceBusAuthenticationError, ServiceBu
 from tests.servers.servicebus import KEY_NAME
 
 from cloudscale.emulators.servicebus.authorization import Claim, SharedAccessKey, entity_path, verify
-from cloudscale.emulators.servicebus.conditions import UnauthorizedError
+from cloudscale.emulators.servicebus.conditions import ArgumentError, UnauthorizedError
 
 if TYPE_CHECKING:
     from tests.servers.servicebus import ServiceBusServer
@@ -43,6 +47,10 @@ def test_a_token_for_the_namespace_covers_everything() -> None:
         (token(name="other"), "no key named 'other'"),
         (token().replace("&se=", "&se=9"), "signature"),
         ("SharedAccessSignature sr=a&se=1", "lacks sig, skn"),
+        ("SharedAccessSignature s%72=a&se=1&sig=a&skn=policy", "lacks sr"),
+        ("SharedAccessSignature sr=a&se=1&sig=%C3%A9&skn=policy", "signature"),
+        ("SharedAccessSignature sr=a&se=1&sig=\u00e9&skn=policy", "beyond ASCII"),
+        ("SharedAccessSignature sr=\udcff&se=1&sig=a&skn=policy", "beyond ASCII"),
         ("Bearer eyJ0", "no SharedAccessSignature"),
         ("", "no SharedAccessSignature"),
     ],
@@ -61,6 +69,17 @@ def test_addresses_are_paths_whatever_their_host() -> None:
     assert entity_path("sb://localhost:5672/Queue") == "queue"
     assert entity_path("amqps%3a") == "amqps:"
     assert entity_path("Queue/$management") == "queue/$management"
+
+
+def test_an_address_that_is_no_url_is_an_argument_error() -> None:
+    with pytest.raises(ArgumentError, match="cannot be read"):
+        entity_path("sb://[host/queue")
+
+
+def test_a_token_that_expires_at_no_number_is_refused() -> None:
+    signature = base64.b64encode(hmac.new(KEY.key.encode(), b"a\nnan", hashlib.sha256).digest()).decode()
+    with pytest.raises(UnauthorizedError, match="expired"):
+        verify(f"SharedAccessSignature sr=a&sig={quote(signature, '')}&se=nan&skn=policy", KEY, now=1)
 
 
 def test_an_empty_claim_covers_everything_until_it_expires() -> None:

@@ -118,6 +118,13 @@ async def test_a_link_without_a_token_is_refused_whether_its_queue_exists_or_not
     assert await refusal(wire) == "amqp:unauthorized-access"
 
 
+async def test_an_address_that_is_no_url_is_refused_and_the_connection_goes_on(wire: Wire) -> None:
+    await wire.begin()
+    for _ in range(2):
+        wire.send(receiver("sb://[host/queue"))
+        assert await refusal(wire) == "com.microsoft:argument-error"
+
+
 async def test_a_transaction_is_refused(wire: Wire) -> None:
     await wire.begin()
     wire.send(Attach("coordinator", 0, target=terminus(0x30, [])).encode())

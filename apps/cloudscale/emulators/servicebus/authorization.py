@@ -11,10 +11,10 @@ import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from cloudscale.emulators.servicebus.address import MANAGEMENT
-from cloudscale.emulators.servicebus.conditions import UnauthorizedError
+from cloudscale.emulators.servicebus.conditions import ArgumentError, UnauthorizedError
 
 _PREFIX = "SharedAccessSignature "
 
@@ -49,33 +49,43 @@ def verify(token: str, key: SharedAccessKey, *, now: float) -> Claim:
 
     Raises:
         UnauthorizedError: says which part of the token is wrong.
+        ArgumentError: the token is signed for an address that is no URL.
     """
     if not token.startswith(_PREFIX):
         raise UnauthorizedError(
             "the token is no SharedAccessSignature (and Entra ID is not emulated): use a connection string with a key"
         )
-    # parse_qsl would turn a plus sign of unescaped base64 into a space.
-    fields = dict(parse_qsl(token.removeprefix(_PREFIX).replace("+", "%2B")))
+    if not token.isascii():
+        raise UnauthorizedError("the token holds characters beyond ASCII: escape its parts as in a URL")
+    # What is signed is escaped still. A plus sign is one of unescaped base64 here, no space.
     raw = dict(part.partition("=")[::2] for part in token.removeprefix(_PREFIX).split("&"))
+    fields = {name: unquote(value) for name, value in raw.items() if value}
     missing = [name for name in ("sr", "sig", "se", "skn") if name not in fields]
     if missing:
         raise UnauthorizedError(f"the token lacks {', '.join(missing)}")
     if fields["skn"] != key.name:
         raise UnauthorizedError(f"there is no key named {fields['skn']!r}: check SharedAccessKeyName")
     signed = f"{raw['sr']}\n{raw['se']}".encode()
-    expected = base64.b64encode(hmac.new(key.key.encode(), signed, hashlib.sha256).digest()).decode()
-    if not hmac.compare_digest(expected, fields["sig"]):
+    expected = base64.b64encode(hmac.new(key.key.encode(), signed, hashlib.sha256).digest())
+    if not hmac.compare_digest(expected, fields["sig"].encode()):
         raise UnauthorizedError("the signature of the token is wrong: check SharedAccessKey")
     try:
         expires = float(fields["se"])
     except ValueError:
         raise UnauthorizedError(f"the expiry {fields['se']!r} of the token is no number of seconds") from None
-    if expires <= now:
+    if not expires > now:  # "nan" is a number of seconds too
         raise UnauthorizedError("the token has expired: check the clock, or ask for a new token")
     return Claim(entity_path(fields["sr"]).removesuffix(MANAGEMENT), expires)
 
 
 def entity_path(address: str) -> str:
-    """The lower-case path of an entity in an address such as ``sb://host/queue`` or ``queue``."""
-    path = urlsplit(address).path if "//" in address else address
+    """The lower-case path of an entity in an address such as ``sb://host/queue`` or ``queue``.
+
+    Raises:
+        ArgumentError: the address is no URL.
+    """
+    try:
+        path = urlsplit(address).path if "//" in address else address
+    except ValueError as error:
+        raise ArgumentError(f"the address {address!r} cannot be read: {error}") from error
     return unquote(path).strip("/").lower()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cloudscale.emulators.servicebus.address import CBS
 from cloudscale.emulators.servicebus.authorization import verify
 from cloudscale.emulators.servicebus.codec import Integer, Symbol
-from cloudscale.emulators.servicebus.conditions import ConditionError, UnauthorizedError
+from cloudscale.emulators.servicebus.conditions import ConditionError
 from cloudscale.emulators.servicebus.links import ReplyLink
 from cloudscale.emulators.servicebus.management import manage
 from cloudscale.emulators.servicebus.message import Request, parse_request, response
@@ -51,7 +51,7 @@ def _token_reply(channel: Channel, request: Request) -> bytes:
         # The Python SDK calls its signatures jwt, so the type says nothing.
         claim = verify(_text(request.value), channel.connection.broker.key, now=time.time())
         channel.connection.claims[str(request.properties.get("name"))] = claim
-    except UnauthorizedError as error:
+    except ConditionError as error:
         status, description = error.status, str(error)
     return response(request.message_id, {"status-code": Integer(status), "status-description": description}, None)
 
