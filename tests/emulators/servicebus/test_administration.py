@@ -141,6 +141,12 @@ def test_a_token_beyond_ascii_is_refused_and_no_error_of_the_server(
     assert request(server, "GET", "/any", headers={"Authorization": token}).status_code == 401
 
 
+@pytest.mark.parametrize("page", ["$skip=-1", "$top=0", "$skip=-" + "9" * 4300, "$top=ten"])
+def test_a_page_that_cannot_be_is_a_client_error(server: ServiceBusServer, queue: str, page: str) -> None:  # noqa: ARG001
+    answer = request(server, "GET", f"/$Resources/queues?{page}", headers=authorization(server))
+    assert answer.status_code == 400
+
+
 def test_health_and_metrics_need_no_token(server: ServiceBusServer, queue: str) -> None:
     assert request(server, "GET", "/health").json()["status"] == "alive"
     text = request(server, "GET", "/metrics").text

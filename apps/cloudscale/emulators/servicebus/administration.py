@@ -86,6 +86,8 @@ class Administration:
             skip, top = int(request.query.get("$skip", 0)), int(request.query.get("$top", PAGE_SIZE))
         except ValueError:
             raise ArgumentError("$skip and $top are numbers") from None
+        if skip < 0 or top < 1:
+            raise ArgumentError("$skip counts from 0 on, and $top from 1")
         queues = sorted(self._broker.queues.values(), key=lambda queue: queue.description.name.lower())
         more = f"$skip={skip + top}&$top={top}" if skip + top < len(queues) else None
         return self._xml(200, atom.render_feed(queues[skip : skip + top], self._base(request), more))

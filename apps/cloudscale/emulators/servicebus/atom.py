@@ -30,8 +30,12 @@ FOREVER = "P10675199DT2H48M5.4775807S"
 LONGEST_BODY_BYTES = 64 * 1024
 
 _DURATION = re.compile(
-    r"P(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?"
+    r"P(?:(?P<days>\d+)D)?(?:T(?:(?P<hours>\d+)H)?(?:(?P<minutes>\d+)M)?(?:(?P<seconds>\d+(?:\.\d+)?)S)?)?",
+    re.ASCII,
 )
+_MILLISECONDS = {"days": 86_400_000, "hours": 3_600_000, "minutes": 60_000, "seconds": 1000}
+LONGEST_NUMBER = 18
+"""Digits of a number that fits 64 bits; the interpreter refuses to print those of some thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,8 @@ def parse_duration(text: str) -> int:
     match = _DURATION.fullmatch(text.strip())
     if match is None or not any(match.groups()):
         raise ArgumentError(f"{text!r} is no ISO 8601 duration such as PT1M30S")
-    parts = {name: float(value) for name, value in match.groupdict().items() if value}
-    return min(round(datetime.timedelta(**parts).total_seconds() * 1000), FOREVER_MILLISECONDS)
+    milliseconds = sum(float(value) * _MILLISECONDS[name] for name, value in match.groupdict().items() if value)
+    return round(min(milliseconds, FOREVER_MILLISECONDS))
 
 
 def format_duration(milliseconds: int) -> str:
@@ -79,7 +83,8 @@ def parse_queue(body: bytes) -> QueueChange:
         raise ArgumentError("the body is too long or holds a document type")
     try:
         root = ET.fromstring(body)  # noqa: S314 — entities are refused above
-    except ET.ParseError as error:
+    except (ET.ParseError, LookupError, ValueError) as error:
+        # The declaration may name an encoding that the parser does not know, or knows and cannot use.
         raise ArgumentError(f"the body is no XML: {error}") from None
     described = root.find(f".//{{{CONNECT}}}QueueDescription")
     if described is None:
@@ -169,18 +174,24 @@ def _moment(milliseconds: int) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
+def _number(text: str) -> int:
+    if len(text) > LONGEST_NUMBER:
+        raise ArgumentError(f"a number of {len(text)} digits is none that a queue can use")
+    return int(text)
+
+
 def _boolean(value: bool) -> str:
     return "true" if value else "false"
 
 
 _SETTINGS: dict[str, tuple[str, Any]] = {
     "LockDuration": ("lock_duration", parse_duration),
-    "MaxSizeInMegabytes": ("max_size_bytes", lambda text: int(text) * MEGABYTE),
+    "MaxSizeInMegabytes": ("max_size_bytes", lambda text: _number(text) * MEGABYTE),
     "RequiresDuplicateDetection": ("requires_duplicate_detection", lambda text: text.lower() == "true"),
     "RequiresSession": ("requires_session", lambda text: text.lower() == "true"),
     "DefaultMessageTimeToLive": ("default_time_to_live", parse_duration),
     "DeadLetteringOnMessageExpiration": ("dead_lettering_on_expiration", lambda text: text.lower() == "true"),
     "DuplicateDetectionHistoryTimeWindow": ("duplicate_detection_window", parse_duration),
-    "MaxDeliveryCount": ("max_delivery_count", int),
+    "MaxDeliveryCount": ("max_delivery_count", _number),
     "UserMetadata": ("user_metadata", str),
 }
