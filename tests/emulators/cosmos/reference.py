@@ -83,7 +83,13 @@ def _logical(operator: str, values: list[Any]) -> Any:
 def _equal(left: Any, right: Any) -> Any:
     if left is UNDEFINED or right is UNDEFINED:
         return UNDEFINED
-    return _type(left) == _type(right) and left == right
+    if _type(left) != _type(right):
+        return False
+    if isinstance(left, list):
+        return len(left) == len(right) and all(map(_equal, left, right))
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(_equal(left[name], right[name]) for name in left)
+    return left == right
 
 
 def _binary(operator: str, left: Any, right: Any) -> Any:  # noqa: C901 - one case for each operator

@@ -253,3 +253,18 @@ async def test_the_counts_of_the_feed_ranges_add_up(filled: Filled, query: str) 
         await select(container, query, feed_range=feed_range) async for feed_range in container.read_feed_ranges()
     ]
     assert sum(count for (count,) in counts) == total
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("SELECT DISTINCT VALUE c.v FROM c", 3),
+        ("SELECT DISTINCT c.v FROM c", 3),
+        ("SELECT COUNT(1) AS n, c.v FROM c GROUP BY c.v", 3),
+        ("SELECT DISTINCT VALUE c.v FROM c GROUP BY c.v, c.id", 3),
+    ],
+)
+async def test_equal_values_make_one_group(container: ContainerProxy, query: str, expected: int) -> None:
+    for number, value in enumerate([1, 1.0, {"x": 1, "y": 2}, {"y": 2.0, "x": 1}, "1", "1"]):
+        await container.create_item({"id": str(number), "pk": "a", "v": value})
+    assert len(await select(container, query)) == expected

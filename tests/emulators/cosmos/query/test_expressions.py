@@ -21,11 +21,13 @@ from cloudscale.emulators.cosmos.query.scope import Bindings, Scope, plain_root
 texts = st.text(st.sampled_from("abAB é%_*\"'\\{["), max_size=4)
 numbers = st.integers(-20, 20) | st.sampled_from([0.5, -2.25, 1.0, 1e10])
 scalars = st.none() | st.booleans() | numbers | texts
-# Objects are compared as text, so that only their order matters; the reference compares them as sets of members.
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3), max_leaves=4)
-documents = st.dictionaries(
-    st.sampled_from(["a", "b", "c", "d"]), values | st.dictionaries(st.just("x"), scalars), max_size=4
+# Few different values, so that some are equal.
+values = st.recursive(
+    scalars | st.sampled_from([0, 1, 1.0, True]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["x", "y"]), inner),
+    max_leaves=4,
 )
+documents = st.dictionaries(st.sampled_from(["a", "b", "c", "d"]), values, max_size=4)
 
 paths = st.builds(ast.Property, st.just(ast.Name("c", 0)), st.sampled_from(["a", "b", "c", "d", "e"]))
 leaves = (
@@ -91,6 +93,41 @@ def test_a_compiled_expression_has_the_value_that_the_language_defines(
     expression: ast.Expression, document: dict[str, Any]
 ) -> None:
     assert same(run(expression, document), evaluate(expression, document))
+
+
+@settings(max_examples=200, deadline=None)
+@given(values, values)
+def test_values_of_all_types_are_equal_or_not_as_the_language_defines(left: Any, right: Any) -> None:
+    equality = ast.Binary("=", ast.Property(ast.Name("c", 0), "left"), ast.Property(ast.Name("c", 0), "right"))
+    document = {"left": left, "right": right}
+    assert run(equality, document) is evaluate(equality, document)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "expected"),
+    [
+        ({"x": 1, "y": [2]}, {"y": [2.0], "x": 1.0}, True),
+        ({"x": {"b": 1, "a": None}}, {"x": {"a": None, "b": 1}}, True),
+        ({"x": 1}, {"x": True}, False),
+        ({"x": 1}, {"x": "1"}, False),
+        ({"x": 1}, {"x": 1, "y": None}, False),
+        ([1, 2], [2, 1], False),
+        ([1e20], [100_000_000_000_000_000_000], True),
+        ([0], [-0.0], True),
+        ([], {}, False),
+    ],
+)
+def test_objects_and_arrays_are_compared_by_what_is_in_them(left: Any, right: Any, *, expected: bool) -> None:
+    left_side = ast.Property(ast.Name("c", 0), "left")
+    for other, document in (
+        (ast.Property(ast.Name("c", 0), "right"), {"left": left, "right": right}),
+        (ast.Parameter("@right", 0), {"left": left}),
+    ):
+        assert run(ast.Binary("=", left_side, other), document, {"@right": right}) is expected
+        assert run(ast.Binary("!=", left_side, other), document, {"@right": right}) is not expected
+        assert run(ast.Membership(left_side, (other, other)), document, {"@right": right}) is expected
+        elements = ast.ArrayLiteral((left_side,))
+        assert run(ast.Call("ARRAY_CONTAINS", (elements, other), 0), document, {"@right": right}) is expected
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from cloudscale.emulators.cosmos.errors import CosmosError, bad_request, is_missing_table
+from cloudscale.emulators.cosmos.query.fragments import canonical
 from cloudscale.emulators.cosmos.query.statement import Key, Statement
 
 MAXIMUM_PAGE_BYTES: Final = 4 * 1024 * 1024
@@ -162,5 +163,5 @@ def _group_sql(statement: Statement) -> str:
         f"{grouping}{_order_by(names, statement.keys)}"
     )
     if statement.distinct:
-        sql = f"SELECT result FROM ({sql}) GROUP BY result"
+        sql = f"SELECT result FROM ({sql}) GROUP BY {canonical('result')}"
     return f"{sql} LIMIT :page OFFSET :skip"

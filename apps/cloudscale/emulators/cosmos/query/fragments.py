@@ -113,6 +113,20 @@ def type_class(fragment: Fragment) -> str:
     return f"(CASE WHEN {fragment.scalar} IS NOT NULL THEN '{name}' END)"
 
 
+def comparable(fragment: Fragment) -> str:
+    """SQL for a scalar that values of one type have in common exactly when they are equal."""
+    if fragment.kind is not Kind.ANY:
+        return fragment.scalar
+    return (
+        f"(CASE WHEN {fragment.type} IN ('array', 'object') THEN {canonical(fragment.json)} ELSE {fragment.scalar} END)"
+    )
+
+
+def canonical(json: str) -> str:
+    """SQL for the one JSON text of all values that equal this JSON text's."""
+    return f"cosmos_canonical({json})"
+
+
 def is_defined(fragment: Fragment) -> str:
     """SQL that is 1 or 0, never NULL."""
     return f"({fragment.type if fragment.kind is Kind.ANY else fragment.scalar} IS NOT NULL)"
@@ -141,7 +155,7 @@ def equal(left: Fragment, right: Fragment) -> str:
             return f"({left.type} = 'null')"
         return (
             f"(CASE WHEN {left.type} IS NULL OR {right.type} IS NULL THEN NULL "
-            f"WHEN {type_class(left)} = {type_class(right)} THEN {left.scalar} IS {right.scalar} ELSE 0 END)"
+            f"WHEN {type_class(left)} = {type_class(right)} THEN {comparable(left)} IS {comparable(right)} ELSE 0 END)"
         )
     types = {Kind.NUMBER: NUMERIC, Kind.TEXT: "('text')", Kind.BOOLEAN: "('true', 'false')"}[right.kind]
     return (

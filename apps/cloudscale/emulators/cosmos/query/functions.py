@@ -12,6 +12,7 @@ import msgspec
 
 from cloudscale.emulators.cosmos.errors import bad_request
 from cloudscale.emulators.cosmos.query import fragments
+from cloudscale.emulators.cosmos.query.canonical import canonical_json
 from cloudscale.emulators.cosmos.query.fragments import (
     Fragment,
     Kind,
@@ -36,6 +37,7 @@ def register(connection: sqlite3.Connection) -> None:
         ("cosmos_rid", 2, document_rid),
         ("cosmos_document", 6, _document),
         ("cosmos_element", 2, _element),
+        ("cosmos_canonical", 1, canonical_json),
         ("cosmos_lower", 1, lambda value: None if value is None else value.lower()),
         ("cosmos_upper", 1, lambda value: None if value is None else value.upper()),
         ("cosmos_modulo", 2, _modulo),

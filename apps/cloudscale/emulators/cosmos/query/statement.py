@@ -8,7 +8,15 @@ from cloudscale.emulators.cosmos.errors import bad_request
 from cloudscale.emulators.cosmos.query import aggregates
 from cloudscale.emulators.cosmos.query.ast import Call, Expression, Literal, Name, Ordering, Property, Query
 from cloudscale.emulators.cosmos.query.expressions import ExpressionCompiler
-from cloudscale.emulators.cosmos.query.fragments import Kind, as_boolean, as_json, rank, type_class
+from cloudscale.emulators.cosmos.query.fragments import (
+    Kind,
+    as_boolean,
+    as_json,
+    canonical,
+    comparable,
+    rank,
+    type_class,
+)
 from cloudscale.emulators.cosmos.query.scope import Bindings, Root, Scope, element_root
 
 
@@ -117,12 +125,12 @@ def _grouping(query: Query, compiler: ExpressionCompiler, result: str) -> str | 
         for expression in query.group_by:
             fragment = compiler.compile(expression)
             # The type tells 1 from true and "1", the scalar makes 1 and 1.0 one group.
-            columns += [type_class(fragment), fragment.scalar]
+            columns += [type_class(fragment), comparable(fragment)]
         return ", ".join(columns)
     selected = [query.value, *(item.expression for item in query.items)]
     if any(_has_aggregate(expression) for expression in selected):
         return ""
-    return result if query.distinct else None
+    return canonical(result) if query.distinct else None
 
 
 def _has_aggregate(node: object) -> bool:
