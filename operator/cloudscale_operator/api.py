@@ -15,9 +15,8 @@ import urllib3
 from kubernetes.client import ApiClient, ApiException
 
 from cloudscale.errors import BackendUnavailableError, CloudScaleError
-from cloudscale.pipeline import GROUP, PLURAL, VERSION
 from cloudscale_operator import metrics
-from cloudscale_operator.kinds import Kind, Manifest, kind_of
+from cloudscale_operator.kinds import EVENT_PIPELINE, Kind, Manifest, kind_of, without_managed_fields
 from cloudscale_operator.names import OPERATOR
 
 if TYPE_CHECKING:
@@ -25,6 +24,11 @@ if TYPE_CHECKING:
 
 CALL_SECONDS = 15.0
 THREADS = 8
+
+PAGE = 500
+"""Objects in one answer to a list."""
+NO_OBJECTS_VERSION = "1"
+"""The store's own version before anything was written to it."""
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -54,18 +58,21 @@ class KubernetesApi:
         # Calls that are still under way end by their own time-out; nobody waits for their answers.
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def apply(self, manifest: Manifest, *, subresource: str = "") -> Manifest:
-        """Server-side apply under the operator's field manager, taking over fields that others have set.
+    async def apply(
+        self, manifest: Manifest, *, subresource: str = "", only_new: bool = False, manager: str = OPERATOR
+    ) -> Manifest:
+        """Server-side apply under a field manager, the operator's own one, taking over fields that others have set.
+
+        With ``only_new`` an object that exists already is a conflict, by way of a version that no object can have.
 
         Raises:
             ApiRefusalError, BackendUnavailableError: it was refused, or the API server did not answer.
         """
         metadata = manifest["metadata"]
-        if manifest["apiVersion"] == f"{GROUP}/{VERSION}":
-            path = pipeline_path(metadata["namespace"], metadata["name"])
-        else:
-            path = kind_of(manifest).path(metadata["namespace"], metadata["name"])
-        query = [("fieldManager", OPERATOR), ("force", "true")]
+        path = kind_of(manifest).path(metadata["namespace"], metadata["name"])
+        if only_new:
+            manifest = {**manifest, "metadata": {**metadata, "resourceVersion": NO_OBJECTS_VERSION}}
+        query = [("fieldManager", manager), ("force", "true")]
         return await self._call("PATCH", path + subresource, body=json.dumps(manifest), kind=APPLY, query=query)
 
     async def merge(self, path: str, change: dict[str, Any]) -> Manifest:
@@ -84,6 +91,28 @@ class KubernetesApi:
             if error.status == NOT_FOUND:
                 return None
             raise
+
+    async def read_all(self, kind: Kind, *, namespace: str | None, selector: str) -> list[Manifest]:
+        """The objects of a kind in a namespace or in all, none where the cluster lacks the kind."""
+        found: list[Manifest] = []
+        page: list[tuple[str, str]] = []
+        while True:
+            query = [("labelSelector", selector), ("limit", str(PAGE)), *page]
+            try:
+                answer = await self._call("GET", kind.collection(namespace), query=query)
+            except ApiRefusalError as error:
+                if error.status == NOT_FOUND:
+                    return []
+                raise
+            # Items of a list do not say what they are.
+            found += [
+                {"apiVersion": kind.api_version, "kind": kind.kind, **without_managed_fields(item)}
+                for item in answer["items"]
+            ]
+            token = answer["metadata"].get("continue")
+            if not token:
+                return found
+            page = [("continue", token)]
 
     async def delete(self, manifest: Manifest) -> None:
         """Delete an object if it is still the one that was seen; it is fine if it is gone."""
@@ -129,7 +158,7 @@ class KubernetesApi:
 
 def pipeline_path(namespace: str, name: str) -> str:
     """Where the API server keeps one EventPipeline."""
-    return f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}/{name}"
+    return EVENT_PIPELINE.path(namespace, name)
 
 
 def _refusal(method: str, path: str, status: int, content: bytes) -> CloudScaleError:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kubernetes.utils import parse_quantity
 
-from cloudscale_operator.names import PIPELINE_LABEL
+from cloudscale_operator.kinds import without_managed_fields
+from cloudscale_operator.names import MANAGED_BY_LABEL, MANIFEST_HASH, PIPELINE_LABEL, PIPELINE_UID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -69,15 +70,18 @@ class Children:
         """The live objects of one pipeline."""
         return self._live.get(key, {})
 
+    def of_kind(self, kind: str) -> dict[tuple[str, str], Manifest]:
+        """The live objects of one kind, by namespace and name."""
+        return {
+            (key.namespace, child.name): manifest
+            for key, live in self._live.items()
+            for child, manifest in live.items()
+            if child.kind == kind
+        }
+
     def forget(self, key: PipelineKey) -> None:
         """The pipeline is gone."""
         self._live.pop(key, None)
-
-
-def without_managed_fields(body: Manifest) -> Manifest:
-    """A copy without the record of who set which field: half of the object's size, and nothing reads it here."""
-    metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
-    return {**body, "metadata": metadata}
 
 
 def child_key(manifest: Manifest) -> ChildKey:
@@ -97,7 +101,7 @@ def changes(desired: Iterable[Manifest], live: Mapping[ChildKey, Manifest], *, o
         delete=[
             child
             for key, child in live.items()
-            if key not in wanted and _is_owned(child, owner) and "deletionTimestamp" not in child["metadata"]
+            if key not in wanted and is_owned(child, owner) and "deletionTimestamp" not in child["metadata"]
         ],
         apply=[
             manifest for key, manifest in wanted.items() if key not in live or not is_contained(manifest, live[key])
@@ -132,5 +136,25 @@ def _amounts(quantities: Mapping[str, str]) -> set[tuple[str, Decimal]]:
     }
 
 
-def _is_owned(child: Manifest, owner: str) -> bool:
-    return any(reference["uid"] == owner for reference in child["metadata"].get("ownerReferences", ()))
+def is_owned(child: Manifest, owner: str) -> bool:
+    """Whether an object belongs to the pipeline with this uid."""
+    references = child["metadata"].get("ownerReferences", ())
+    return is_annotated(child, owner) or any(reference["uid"] == owner for reference in references)
+
+
+def is_annotated(child: Manifest, owner: str) -> bool:
+    """Whether it does so although it has no owner reference, as during a deletion."""
+    return bool(child["metadata"].get("annotations", {}).get(PIPELINE_UID) == owner)
+
+
+def is_foreign(found: Manifest, manifest: Manifest, *, owner: str) -> bool:
+    """Whether an object that has a manifest's name was made by somebody else, and so must not be touched.
+
+    What the operator made for an earlier pipeline of the same name, and what ``--cascade=orphan`` left, is not foreign.
+    """
+    labels = found["metadata"].get("labels", {})
+    wanted = manifest["metadata"]["labels"]
+    made_here = MANIFEST_HASH in found["metadata"].get("annotations", {}) and all(
+        labels.get(label) == wanted[label] for label in (MANAGED_BY_LABEL, PIPELINE_LABEL)
+    )
+    return not made_here and not is_owned(found, owner)

@@ -106,10 +106,12 @@ class DepthReaders:
             # Reading the depth needs fewer rights than creating the queue, which ingestion may have done.
             log.info("queue_not_ensured", namespace=key.namespace, pipeline=key.name, queue=source.queue.name)
         while True:
+            # A message may arrive while the broker answers: what is read holds for the moment before.
+            asked = datetime.now(UTC)
             depth = await administration.depth()
             metrics.QUEUE_DEPTH.labels(*key).set(depth.active)
             metrics.DEAD_LETTERS.labels(*key).set(depth.dead_letters)
-            self._note(key, Reading(datetime.now(UTC), depth))
+            self._note(key, Reading(asked, depth))
             await asyncio.sleep(source.interval.total_seconds())
 
     def _note(self, key: PipelineKey, reading: Reading) -> None:

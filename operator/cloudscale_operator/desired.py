@@ -18,14 +18,14 @@ from cloudscale_operator.manifests.monitoring import build_monitoring
 from cloudscale_operator.manifests.network import build_network_policies
 from cloudscale_operator.manifests.scaling import build_scaling
 from cloudscale_operator.manifests.worker import build_worker
-from cloudscale_operator.names import MANIFEST_HASH, common_labels
+from cloudscale_operator.names import MANIFEST_HASH, PIPELINE_UID, common_labels
 
 if TYPE_CHECKING:
     from cloudscale_operator.context import Context
 
 
 def desired_objects(pipeline: EventPipeline, context: Context) -> list[Manifest]:
-    """The complete manifests, owned by the pipeline, in the order in which they are applied."""
+    """The complete manifests, owned by the pipeline unless it is on its way out, in the order of their applying."""
     built = [
         build_configuration(pipeline),
         *build_identity(pipeline),
@@ -38,26 +38,34 @@ def desired_objects(pipeline: EventPipeline, context: Context) -> list[Manifest]
         *build_exposure(pipeline, context),
         *build_monitoring(pipeline, context),
     ]
-    return sorted((_owned(manifest, pipeline) for manifest in built), key=lambda item: KINDS.index(kind_of(item)))
+    return sorted(
+        (_owned(manifest, pipeline, context) for manifest in built), key=lambda item: KINDS.index(kind_of(item))
+    )
 
 
-def _owned(manifest: Manifest, pipeline: EventPipeline) -> Manifest:
+def _owned(manifest: Manifest, pipeline: EventPipeline, context: Context) -> Manifest:
     metadata = manifest["metadata"]
+    uid = pipeline.metadata.uid
     digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
     completed: dict[str, Any] = {
         **metadata,
         "annotations": {**metadata.get("annotations", {}), MANIFEST_HASH: digest},
         "namespace": pipeline.metadata.namespace,
         "labels": {**common_labels(pipeline.metadata.name), **metadata.get("labels", {})},
-        "ownerReferences": [
+    }
+    if context.draining:
+        # In a foreground deletion the garbage collector deletes what the pipeline owns before the pipeline itself, and
+        # so would take the workers away while they empty the queue.
+        completed["annotations"][PIPELINE_UID] = uid
+    else:
+        completed["ownerReferences"] = [
             {
                 "apiVersion": f"{GROUP}/{VERSION}",
                 "kind": KIND,
                 "name": pipeline.metadata.name,
-                "uid": pipeline.metadata.uid,
+                "uid": uid,
                 "controller": True,
                 "blockOwnerDeletion": True,
             }
-        ],
-    }
+        ]
     return {**manifest, "metadata": completed}

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from cloudscale.pipeline import GROUP, KIND, PLURAL, VERSION
+
 Manifest = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of namespaced object. An ``optional`` one belongs to an extension that a cluster may lack."""
+    """One kind of object in a namespace. An ``optional`` one belongs to an extension that a cluster may lack."""
 
     api_version: str
     kind: str
@@ -27,11 +29,17 @@ class Kind:
         """Where the API server lists the kinds of this group and version."""
         return f"/apis/{self.api_version}" if self.group else f"/api/{self.api_version}"
 
+    def collection(self, namespace: str | None) -> str:
+        """Where the API server lists the objects of a namespace, or of all."""
+        return self.path(namespace) if namespace else f"{self.group_path}/{self.plural}"
+
     def path(self, namespace: str, name: str = "") -> str:
         """Where the API server keeps one object, or all of a namespace."""
         return f"{self.group_path}/namespaces/{namespace}/{self.plural}" + (f"/{name}" if name else "")
 
 
+EVENT_PIPELINE = Kind(f"{GROUP}/{VERSION}", KIND, PLURAL)
+POD = Kind("v1", "Pod", "pods")
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
 CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
 SERVICE = Kind("v1", "Service", "services")
@@ -69,9 +77,15 @@ KINDS = (
 
 OPTIONAL_KINDS = tuple(kind for kind in KINDS if kind.optional)
 
-_BY_NAME = {kind.kind: kind for kind in KINDS}
+_BY_NAME = {kind.kind: kind for kind in (*KINDS, EVENT_PIPELINE)}
 
 
 def kind_of(manifest: Manifest) -> Kind:
-    """The kind of a manifest that this operator builds."""
+    """The kind of a manifest that this operator builds, or of a pipeline."""
     return _BY_NAME[manifest["kind"]]
+
+
+def without_managed_fields(body: Manifest) -> Manifest:
+    """A copy without the record of who set which field: half of the object's size, and nothing reads it here."""
+    metadata = {name: value for name, value in body["metadata"].items() if name != "managedFields"}
+    return {**body, "metadata": metadata}

@@ -24,6 +24,9 @@ MANIFEST_HASH = f"{GROUP}/manifest-hash"
 CREDENTIALS_HASH = f"{GROUP}/credentials-hash"
 """On pod templates: changes when a Secret that a service reads at its start does."""
 
+PIPELINE_UID = f"{GROUP}/pipeline-uid"
+"""On every object while its pipeline is being deleted, instead of the owner reference: whose it is."""
+
 HTTP_PORT = 8080
 METRICS_PORT = 9090
 

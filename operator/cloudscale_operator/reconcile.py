@@ -11,32 +11,32 @@ import math
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import kopf
-import structlog
 
 from cloudscale import pipeline as resource
 from cloudscale.errors import BackendUnavailableError, InvalidPipelineError
 from cloudscale.units import parse_duration
-from cloudscale_operator import drain, metrics
-from cloudscale_operator.announcements import Severity, Thresholds, announce, severity_of
+from cloudscale_operator import drain
+from cloudscale_operator.announcements import Severity, Thresholds
 from cloudscale_operator.api import CONFLICT, NOT_FOUND, ApiRefusalError, pipeline_path
-from cloudscale_operator.children import ChildKey, Children, PipelineKey, changes, without_managed_fields
-from cloudscale_operator.conditions import Condition, transitions
+from cloudscale_operator.applying import Refusal, apply_all
+from cloudscale_operator.children import ChildKey, Children, PipelineKey, is_annotated
+from cloudscale_operator.conditions import Condition
 from cloudscale_operator.credentials import CredentialCache, Credentials
 from cloudscale_operator.depth import DepthReaders, Source
 from cloudscale_operator.desired import desired_objects
-from cloudscale_operator.kinds import DEPLOYMENT, OPTIONAL_KINDS, Kind, Manifest
-from cloudscale_operator.names import FINALIZER, INGESTION, WORKER, object_name
-from cloudscale_operator.status import Observation, build_status, failed_status, is_unserved
+from cloudscale_operator.kinds import DEPLOYMENT, OPTIONAL_KINDS, POD, Kind, Manifest
+from cloudscale_operator.names import FINALIZER, INGESTION, WORKER, object_name, selector_labels
+from cloudscale_operator.pipelines import Pipelines
+from cloudscale_operator.reporting import Reporter
+from cloudscale_operator.status import Observation, is_unserved
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline
     from cloudscale_operator.api import KubernetesApi
     from cloudscale_operator.context import Context
-
-log = structlog.get_logger(__name__)
 
 RESYNC_SECONDS = 60.0
 """A pipeline is looked at this often even when nothing seems to happen."""
@@ -46,6 +46,8 @@ REFUSED_SECONDS = 30.0
 """Until what the API server refused is tried again: an administrator may have mended a quota or a role."""
 MISSING_SECONDS = 10.0
 """Until it is looked again for a Secret that was not there."""
+UNANSWERED = 5
+"""Visits without an answer of the API server, after which the status tells: one lost answer is no news."""
 KINDS_SECONDS = 60.0
 """How late it is noticed that the cluster has got KEDA, or another extension."""
 
@@ -60,6 +62,10 @@ class Memory:
     """Since when no ingestion pod has been there during a deletion."""
     unserved_since: datetime | None = None
     """Since when the queue has not been empty while no worker runs."""
+    released: bool = False
+    """The deletion has come to its end: nothing may be made again while the last of it goes."""
+    unanswered: int = 0
+    """Visits in a row during which the API server did not answer as it should."""
     thresholds: Thresholds = field(default_factory=Thresholds)
 
 
@@ -68,33 +74,16 @@ class Reconciler:
 
     def __init__(self, api: KubernetesApi, readers: DepthReaders, *, context: Context, authority_secret: str) -> None:
         self.children = Children()
+        self.pipelines = Pipelines()
         self._api = api
+        self._reporter = Reporter(api, self.pipelines)
         self._readers = readers
         self._context = context
         self._authority_secret = authority_secret
-        self._pipelines: dict[PipelineKey, Manifest] = {}
         self._memories: dict[PipelineKey, Memory] = {}
         self._kinds: frozenset[Kind] = frozenset()
         self._kinds_read_at = -math.inf
         self._kinds_lock = asyncio.Lock()
-
-    def observe(self, pipeline: Manifest, *, deleted: bool = False) -> PipelineKey:
-        """Take note of a pipeline as the watch shows it."""
-        key = PipelineKey(pipeline["metadata"]["namespace"], pipeline["metadata"]["name"])
-        if deleted:
-            self._pipelines.pop(key, None)
-        else:
-            self._pipelines[key] = without_managed_fields(pipeline)
-        return key
-
-    def knows(self, key: PipelineKey) -> bool:
-        """Whether there is such a pipeline."""
-        return key in self._pipelines
-
-    @property
-    def count(self) -> int:
-        """How many pipelines there are."""
-        return len(self._pipelines)
 
     async def reconcile(self, key: PipelineKey) -> float | None:
         """Bring one pipeline to what it should be; seconds until it wants to be looked at again, None if it is gone.
@@ -103,7 +92,7 @@ class Reconciler:
             kopf.TemporaryError: it could not be done now, and may be done after the error's delay.
             kopf.PermanentError: it cannot be done until the specification changes; the status says why.
         """
-        body = self._pipelines.get(key)
+        body = self.pipelines.get(key)
         if body is None:
             await self._forget(key)
             return None
@@ -117,20 +106,34 @@ class Reconciler:
             pipeline = resource.load(body)
         except InvalidPipelineError as error:
             if deleting:
-                await self._release(key, body)
+                await self._release(key, body, memory)
                 return RESYNC_SECONDS
-            await self._fail(key, body, reason="InvalidSpec", message=str(error))
+            await self._reporter.fail(body, reason="InvalidSpec", message=str(error))
             raise kopf.PermanentError(f"{key.namespace}/{key.name} cannot be used as it is: {error}") from error
+        delay = await self._visit(key, body, pipeline, memory)
+        memory.unanswered = 0
+        return delay
+
+    async def _visit(self, key: PipelineKey, body: Manifest, pipeline: EventPipeline, memory: Memory) -> float:
+        """Do it, and let the status tell what has kept it from being done."""
+        work = self._drain if "deletionTimestamp" in body["metadata"] else self._converge
         try:
-            if deleting:
-                return await self._drain(key, body, pipeline, memory)
-            return await self._converge(key, body, pipeline, memory)
+            return await work(key, body, pipeline, memory)
         except BackendUnavailableError as error:
+            memory.unanswered += 1
+            if memory.unanswered >= UNANSWERED:
+                await self._reporter.fail(body, reason="ApiServerUnavailable", message=str(error))
             raise kopf.TemporaryError(str(error), delay=5) from error
         except ApiRefusalError as error:
-            # The watch has not told of the latest change yet, or the pipeline has just gone.
-            delay = 1 if error.status in (CONFLICT, NOT_FOUND) else REFUSED_SECONDS
-            raise kopf.TemporaryError(str(error), delay=delay) from error
+            if error.status in (CONFLICT, NOT_FOUND):
+                # The watch has not told of the latest change yet, or the pipeline has just gone.
+                raise kopf.TemporaryError(str(error), delay=1) from error
+            await self._reporter.fail(body, reason="ApiServerRefused", message=str(error))
+            raise kopf.TemporaryError(str(error), delay=REFUSED_SECONDS) from error
+        except Exception as error:
+            text = f"a defect of the operator, whose log says more: {type(error).__name__}: {error}"
+            await self._reporter.fail(body, reason="ReconcileFailed", message=text)
+            raise
 
     async def _converge(self, key: PipelineKey, body: Manifest, pipeline: EventPipeline, memory: Memory) -> float:
         if FINALIZER not in body["metadata"].get("finalizers", ()):
@@ -139,35 +142,40 @@ class Reconciler:
         await self._watch_depth(key, pipeline, credentials, _interval(pipeline))
         context = await self._context_of(credentials, draining=False)
         refusals = await self._apply(key, pipeline, memory, context)
-        await self._report(key, body, self._observation(key, pipeline, memory, credentials, context, refusals), memory)
+        observation = self._observation(key, pipeline, memory, credentials, context, refusals)
+        await self._reporter.report(body, observation, memory.thresholds)
         if credentials.missing:
             return MISSING_SECONDS
         return REFUSED_SECONDS if refusals else RESYNC_SECONDS
 
     async def _drain(self, key: PipelineKey, body: Manifest, pipeline: EventPipeline, memory: Memory) -> float:
-        now = datetime.now(UTC)
+        if memory.released:
+            await self._release(key, body, memory)
+            return DRAIN_SECONDS
         credentials = await self._credentials(pipeline, memory)
         reason = await self._hopeless(key, credentials)
         if reason:
-            await announce(self._api, body, severity="Warning", reason="NotDrained", message=reason)
-            await self._release(key, body)
+            await self._reporter.announce(body, "Warning", "NotDrained", reason)
+            await self._release(key, body, memory)
             return RESYNC_SECONDS
         context = await self._context_of(credentials, draining=True)
-        refusals: list[str] = []
+        refusals: list[Refusal] = []
         if pipeline.spec.deletion == "Drain":
             await self._watch_depth(key, pipeline, credentials, timedelta(seconds=DRAIN_SECONDS))
             refusals = await self._apply(key, pipeline, memory, context)
-            if self._intake_is_off(key) and memory.stopped is None:
-                memory.stopped = now
+            if memory.stopped is None and await self._intake_is_off(key):
+                memory.stopped = datetime.now(UTC)
         started = datetime.fromisoformat(body["metadata"]["deletionTimestamp"])
-        judgement = drain.judge(pipeline, self._readers.latest(key), started=started, stopped=memory.stopped, now=now)
+        judgement = drain.judge(
+            pipeline, self._readers.latest(key), started=started, stopped=memory.stopped, now=datetime.now(UTC)
+        )
         observation = self._observation(key, pipeline, memory, credentials, context, refusals)
         ready = Condition("Ready", "False", judgement.reason, judgement.message)
-        await self._report(key, body, replace(observation, draining=ready), memory)
+        await self._reporter.report(body, replace(observation, draining=ready), memory.thresholds)
         if judgement.done:
             severity: Severity = "Warning" if judgement.forced else "Normal"
-            await announce(self._api, body, severity=severity, reason=judgement.reason, message=judgement.message)
-            await self._release(key, body)
+            await self._reporter.announce(body, severity, judgement.reason, judgement.message)
+            await self._release(key, body, memory)
         return DRAIN_SECONDS
 
     async def _hopeless(self, key: PipelineKey, credentials: Credentials) -> str:
@@ -179,82 +187,39 @@ class Reconciler:
             return "the queue was not emptied: the namespace is being deleted"
         return ""
 
-    def _intake_is_off(self, key: PipelineKey) -> bool:
+    async def _intake_is_off(self, key: PipelineKey) -> bool:
         deployment = self.children.of(key).get(ChildKey(DEPLOYMENT.kind, object_name(key.name, INGESTION)))
-        if deployment is None:
-            return True
-        status, metadata = deployment.get("status", {}), deployment["metadata"]
-        seen = status.get("observedGeneration", 0) >= metadata.get("generation", 0)
-        # Terminating pods are no longer replicas, and still may hold requests.
-        left = status.get("replicas", 0) + status.get("terminatingReplicas", 0)
-        return bool(seen and deployment["spec"].get("replicas") == 0 and left == 0)
+        if deployment is not None:
+            status, metadata = deployment.get("status", {}), deployment["metadata"]
+            seen = status.get("observedGeneration", 0) >= metadata.get("generation", 0)
+            if not seen or deployment["spec"].get("replicas") != 0 or status.get("replicas", 0):
+                return False
+        # Pods on their way out are no replicas any more, and still take events.
+        labels = ",".join(f"{label}={value}" for label, value in selector_labels(key.name, INGESTION).items())
+        pods = await self._api.read_all(POD, namespace=key.namespace, selector=labels)
+        return all(pod.get("status", {}).get("phase") in ("Succeeded", "Failed") for pod in pods)
 
-    async def _apply(self, key: PipelineKey, pipeline: EventPipeline, memory: Memory, context: Context) -> list[str]:
-        """Delete and apply what differs; what the API server said to each manifest that it refused."""
+    async def _release(self, key: PipelineKey, body: Manifest, memory: Memory) -> None:
+        """Let the pipeline go, with those children that the garbage collector would not find any more."""
+        memory.released = True
+        left = [child for child in self.children.of(key).values() if is_annotated(child, memory.uid)]
+        await asyncio.gather(*(self._api.delete(child) for child in left))
+        body = self.pipelines.get(key) or body
+        finalizers = [finalizer for finalizer in body["metadata"]["finalizers"] if finalizer != FINALIZER]
+        await self._set_finalizers(body, finalizers)
+
+    async def _apply(
+        self, key: PipelineKey, pipeline: EventPipeline, memory: Memory, context: Context
+    ) -> list[Refusal]:
         desired = desired_objects(pipeline, context)
-        todo = changes(desired, self.children.of(key), owner=memory.uid)
-        for child in todo.delete:
-            await self._api.delete(child)
-        refusals = []
-        for manifest in todo.apply:
-            try:
-                self.children.observe(await self._api.apply(manifest))
-            except ApiRefusalError as error:
-                refusals.append(str(error))
-        return refusals
-
-    async def _report(self, key: PipelineKey, body: Manifest, observation: Observation, memory: Memory) -> None:
-        previous = body.get("status", {})
-        status = build_status(observation, previous, now=datetime.now(UTC))
-        await self._write_status(key, body, status)
-        for condition in transitions(previous.get("conditions", ()), status["conditions"]):
-            message = f"{condition['type']} is {condition['status']}: {condition['message']}"
-            severity = severity_of(condition)
-            await announce(self._api, body, severity=severity, reason=condition["reason"], message=message)
-        reading = observation.reading
-        if reading and reading.depth:
-            concurrency = observation.pipeline.spec.processing.concurrency
-            for severity, message in memory.thresholds.crossed(concurrency, reading.depth.active):
-                await announce(self._api, body, severity=severity, reason="QueueDepth", message=message)
-
-    async def _fail(self, key: PipelineKey, body: Manifest, *, reason: str, message: str) -> None:
-        previous = body.get("status", {})
-        generation = body["metadata"]["generation"]
-        status = failed_status(previous, generation=generation, reason=reason, message=message, now=datetime.now(UTC))
-        if status != previous:
-            await self._write_status(key, body, status)
-            await announce(self._api, body, severity="Warning", reason=reason, message=message)
-
-    async def _write_status(self, key: PipelineKey, body: Manifest, status: dict[str, Any]) -> None:
-        ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status["conditions"])
-        metrics.READY.labels(*key).set(ready)
-        if status == body.get("status"):
-            return
-        manifest = {
-            "apiVersion": body["apiVersion"],
-            "kind": body["kind"],
-            "metadata": {"namespace": key.namespace, "name": key.name},
-            "status": status,
-        }
-        self._renew(await self._api.apply(manifest, subresource="/status"))
+        return await apply_all(self._api, self.children, key, desired=desired, owner=memory.uid)
 
     async def _set_finalizers(self, body: Manifest, finalizers: list[str]) -> Manifest:
         metadata = body["metadata"]
         change = {"metadata": {"resourceVersion": metadata["resourceVersion"], "finalizers": finalizers}}
         updated = await self._api.merge(pipeline_path(metadata["namespace"], metadata["name"]), change)
-        self._renew(updated)
+        self.pipelines.renew(updated)
         return updated
-
-    def _renew(self, updated: Manifest) -> None:
-        """Take note of an answer, unless the watch has told in the meantime that the pipeline is gone."""
-        if PipelineKey(updated["metadata"]["namespace"], updated["metadata"]["name"]) in self._pipelines:
-            self.observe(updated)
-
-    async def _release(self, key: PipelineKey, body: Manifest) -> None:
-        """Let the pipeline go; its children follow it as the garbage collector finds them."""
-        body = self._pipelines.get(key, body)
-        left = [finalizer for finalizer in body["metadata"]["finalizers"] if finalizer != FINALIZER]
-        await self._set_finalizers(body, left)
 
     async def _credentials(self, pipeline: EventPipeline, memory: Memory) -> Credentials:
         return await memory.credentials.read(self._api, pipeline, authority_secret=self._authority_secret)
@@ -288,7 +253,7 @@ class Reconciler:
         memory: Memory,
         credentials: Credentials,
         context: Context,
-        refusals: list[str],
+        refusals: list[Refusal],
     ) -> Observation:
         live, reading = self.children.of(key), self._readers.latest(key)
         if not is_unserved(live.get(ChildKey(DEPLOYMENT.kind, object_name(key.name, WORKER))), reading):

@@ -15,7 +15,9 @@ from cloudscale_operator import metrics
 from cloudscale_operator.api import KubernetesApi
 from cloudscale_operator.context import Context
 from cloudscale_operator.depth import DepthReaders
+from cloudscale_operator.kinds import EVENT_PIPELINE
 from cloudscale_operator.reconcile import RESYNC_SECONDS, Reconciler
+from cloudscale_operator.relist import relist_on
 from cloudscale_operator.work_queue import WorkQueue
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
     from cloudscale_operator.children import PipelineKey
+    from cloudscale_operator.kinds import Kind, Manifest
     from cloudscale_operator.options import Options
 
 log = structlog.get_logger(__name__)
@@ -36,7 +39,17 @@ SETTLE_SECONDS = 1.5
 class Operator:
     """Takes in what the watches show, and reconciles."""
 
-    def __init__(self, api: KubernetesApi, *, context: Context, authority_secret: str, directory: Path) -> None:
+    def __init__(
+        self,
+        api: KubernetesApi,
+        *,
+        context: Context,
+        authority_secret: str,
+        directory: Path,
+        namespaces: tuple[str, ...] = (),
+    ) -> None:
+        self._api = api
+        self._namespaces = namespaces
         self.queue: WorkQueue[PipelineKey] = WorkQueue(self._visit)
         self.readers = DepthReaders(self.queue.add, directory=directory)
         self._reconciler = Reconciler(api, self.readers, context=context, authority_secret=authority_secret)
@@ -44,19 +57,34 @@ class Operator:
 
     def pipeline_changed(self, body: Mapping[str, Any], *, deleted: bool) -> None:
         """A pipeline was created, changed or deleted, or was there when the operator came."""
-        self.queue.add(self._reconciler.observe(dict(body), deleted=deleted))
-        metrics.PIPELINES.set(self._reconciler.count)
+        self.queue.add(self._reconciler.pipelines.observe(dict(body), deleted=deleted))
+        metrics.PIPELINES.set(len(self._reconciler.pipelines))
 
     def child_changed(self, body: Mapping[str, Any], *, deleted: bool) -> None:
         """An object of a pipeline was created, changed or deleted."""
         key = self._reconciler.children.observe(dict(body), deleted=deleted)
-        if key is not None and self._reconciler.knows(key):
+        if key is not None and key in self._reconciler.pipelines:
             self.queue.add(key)
+
+    def known(self, kind: Kind) -> Mapping[tuple[str, str], Manifest]:
+        """The live objects of a kind, by namespace and name."""
+        if kind is EVENT_PIPELINE:
+            return self._reconciler.pipelines.all()
+        return self._reconciler.children.of_kind(kind.kind)
+
+    def changed(self, kind: Kind, body: Mapping[str, Any], *, deleted: bool) -> None:
+        """Take in what no watch has told."""
+        if kind is EVENT_PIPELINE:
+            self.pipeline_changed(body, deleted=deleted)
+        else:
+            self.child_changed(body, deleted=deleted)
 
     async def work(self) -> None:
         """Reconcile until cancelled."""
         await asyncio.sleep(SETTLE_SECONDS)
-        await self.queue.run()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.queue.run(), name="reconcile")
+            tasks.create_task(relist_on(self._api, self, namespaces=self._namespaces), name="relist")
 
     async def _visit(self, key: PipelineKey) -> float | None:
         with metrics.RECONCILE_DURATION.time():
@@ -94,9 +122,13 @@ async def running(client: ApiClient, options: Options) -> AsyncIterator[Operator
     with tempfile.TemporaryDirectory(prefix="cloudscale-operator-") as directory:
         async with KubernetesApi(client) as api:
             operator = Operator(
-                api, context=context, authority_secret=options.authority_secret, directory=Path(directory)
+                api,
+                context=context,
+                authority_secret=options.authority_secret,
+                directory=Path(directory),
+                namespaces=options.namespaces,
             )
-            work = asyncio.create_task(operator.work(), name="reconcile")
+            work = asyncio.create_task(operator.work(), name="operator")
             try:
                 async with operator.readers:
                     yield operator

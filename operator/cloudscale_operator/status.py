@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cloudscale.pipeline import EventPipeline
+    from cloudscale_operator.applying import Refusal
     from cloudscale_operator.depth import Reading
 
 READING_SHOWN_EVERY = timedelta(seconds=30)
@@ -44,8 +45,8 @@ class Observation:
     reading: Reading | None
     missing: tuple[str, ...] = ()
     """Secrets that are not there."""
-    refusals: tuple[str, ...] = ()
-    """What the API server said to manifests that it did not take."""
+    refusals: tuple[Refusal, ...] = ()
+    """Objects that are not as they should be."""
     unserved_since: datetime | None = None
     """Since when the queue has not been empty while no worker runs."""
     draining: Condition | None = None
@@ -156,7 +157,8 @@ def _scaled_to_zero(observation: Observation, *, now: datetime) -> Condition:
 
 def _ready(observation: Observation, parts: list[Condition], deployments: Mapping[str, Manifest | None]) -> Condition:
     if observation.refusals:
-        return Condition("Ready", "False", "ApplyRefused", "; ".join(observation.refusals))
+        reason, messages = observation.refusals[0].reason, [refusal.message for refusal in observation.refusals]
+        return Condition("Ready", "False", reason, "; ".join(messages))
     paused = observation.pipeline.spec.paused
     relevant = [part for part in parts if not (paused and part.type == "WorkersAvailable")]
     for part in relevant:

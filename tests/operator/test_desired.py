@@ -8,6 +8,8 @@ import pytest
 import yaml
 from tests.operator.examples import SNAPSHOTS, build, cases, differences, find
 
+from cloudscale_operator.children import is_owned
+
 if TYPE_CHECKING:
     from cloudscale_operator.kinds import Manifest
 
@@ -24,10 +26,19 @@ def test_every_recording_belongs_to_a_specification() -> None:
 @pytest.mark.parametrize("objects", cases().values(), ids=cases())
 def test_every_object_is_owned_and_labelled(objects: list[Manifest]) -> None:
     for item in objects:
-        (owner,) = item["metadata"]["ownerReferences"]
-        assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == ("uid-1", True, True)
+        assert is_owned(item, "uid-1")
         assert item["metadata"]["labels"]["cloudscale.io/pipeline"] == "example"
         assert item["metadata"]["namespace"] == "shop"
+
+
+def test_an_owner_is_waited_for_by_the_garbage_collector() -> None:
+    for item in build():
+        (owner,) = item["metadata"]["ownerReferences"]
+        assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == ("uid-1", True, True)
+
+
+def test_the_garbage_collector_finds_nothing_of_a_pipeline_that_is_being_drained() -> None:
+    assert not [item for item in build(context="draining") if "ownerReferences" in item["metadata"]]
 
 
 def test_what_a_pod_needs_comes_before_the_pod() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,13 @@ from tests.operator.api_server import ApiServer, api_server, now
 from tests.servers.servicebus import ServiceBusServer, servicebus_server
 from tests.waiting import wait_until
 
+from cloudscale.queue.administration import QueueAdministration, QueueDepth
 from cloudscale_operator.api import KubernetesApi
 from cloudscale_operator.children import PipelineKey
 from cloudscale_operator.context import Context
 from cloudscale_operator.depth import DepthReaders
-from cloudscale_operator.names import FINALIZER
-from cloudscale_operator.reconcile import MISSING_SECONDS, Reconciler
+from cloudscale_operator.names import FINALIZER, selector_labels
+from cloudscale_operator.reconcile import MISSING_SECONDS, REFUSED_SECONDS, UNANSWERED, Reconciler
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -92,9 +93,9 @@ class Bench:
     def sync(self) -> None:
         body = self.server.pipeline()
         if body:
-            self.reconciler.observe(body)
+            self.reconciler.pipelines.observe(body)
         else:
-            self.reconciler.observe({"metadata": {"namespace": "shop", "name": "example"}}, deleted=True)
+            self.reconciler.pipelines.observe({"metadata": {"namespace": "shop", "name": "example"}}, deleted=True)
         seen = {
             (item["kind"], item["metadata"]["name"])
             for item in self.server.objects.values()
@@ -139,6 +140,28 @@ class Bench:
                 specification = {**item["spec"], "replicas": replicas}
                 status = {"observedGeneration": item["metadata"]["generation"], **counts}
                 self.server.store(path, {**item, "spec": specification, "status": status})
+
+
+def owners_of_replicas(server: ApiServer, path: str) -> set[str]:
+    """The field managers that have applied a number of replicas."""
+    managed = server.objects[path]["metadata"]["managedFields"]
+    return {entry["manager"] for entry in managed if "f:replicas" in entry["fieldsV1"].get("f:spec", {})}
+
+
+async def make_ready(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit_with_depth()
+    bench.make_available("ingestion", "worker", "dashboard")
+    await bench.visit()
+    assert bench.condition("Ready")["status"] == "True"
+
+
+async def visit_of_a_new_generation(bench: Bench) -> None:
+    """A visit for which what was read of the Secrets is too old."""
+    body = bench.server.pipeline()
+    assert body is not None
+    body["metadata"]["generation"] += 1
+    await bench.visit()
 
 
 @pytest.fixture
@@ -209,6 +232,117 @@ async def test_an_object_of_somebody_else_is_left_alone(bench: Bench) -> None:
     bench.server.add_pipeline(spec={})
     await bench.visit()
     assert "example-own" in bench.server.names("Service")
+
+
+@pytest.mark.parametrize("labels", [{}, {"cloudscale.io/pipeline": "example"}], ids=["unlabelled", "labelled"])
+async def test_an_object_of_somebody_else_is_never_adopted_and_named(bench: Bench, labels: dict[str, str]) -> None:
+    path = "/api/v1/namespaces/shop/configmaps/example-pipeline"
+    metadata = {"name": "example-pipeline", "namespace": "shop", "labels": labels}
+    own = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"my": "own"}}
+    before = bench.server.store(path, own)
+    bench.server.add_pipeline(spec={})
+    assert await bench.visit() == REFUSED_SECONDS
+    assert bench.server.objects[path] == before
+    assert bench.status["phase"] == "Failed"
+    assert bench.condition("Ready")["reason"] == "NameTaken"
+    assert "the ConfigMap example-pipeline is there and does not belong" in bench.condition("Ready")["message"]
+
+    bench.server.remove(path)
+    await bench.visit()
+    assert "pipeline.json" in bench.server.objects[path]["data"]
+    assert bench.condition("Ready")["reason"] != "NameTaken"
+
+
+async def test_a_new_object_costs_one_request(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    patched = [path for method, path in bench.server.requests if method == "PATCH"]
+    assert len(patched) == len(set(patched))
+    assert not [path for method, path in bench.server.requests if method == "GET" and "/deployments/" in path]
+
+
+async def test_an_own_object_that_no_watch_has_shown_yet_is_applied(bench: Bench, server: ApiServer) -> None:
+    server.add_pipeline(spec={})
+    await bench.visit()
+    async with KubernetesApi(server.client()) as api:
+        successor = Bench(server, api, bench.readers)
+        body = server.pipeline()
+        assert body is not None
+        successor.reconciler.pipelines.observe(body)
+        await successor.reconciler.reconcile(KEY)
+    assert bench.condition("Ready")["reason"] not in ("NameTaken", "ApplyRefused")
+
+
+async def test_objects_of_an_earlier_pipeline_of_that_name_are_taken_over(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    bench.server.add_pipeline(spec={}, metadata={"uid": "another"})
+    await bench.visit()
+    owners = {
+        reference["uid"]
+        for item in bench.server.objects.values()
+        for reference in item["metadata"].get("ownerReferences", ())
+    }
+    assert owners == {"another"}
+
+
+async def test_keda_that_is_installed_later_finds_the_workers_as_many_as_they_were(
+    bench: Bench, server: ApiServer
+) -> None:
+    server.groups.discard("/apis/keda.sh/v1alpha1")
+    server.add_pipeline(spec={"processing": {"replicas": {"min": 3}}})
+    await bench.visit()
+    server.groups.add("/apis/keda.sh/v1alpha1")
+    worker = "/apis/apps/v1/namespaces/shop/deployments/example-worker"
+    async with KubernetesApi(server.client()) as api:
+        # A new operator looks at once which kinds there are.
+        successor = Bench(server, api, bench.readers)
+        await successor.visit()
+        assert "example-worker" in server.names("ScaledObject")
+        assert server.objects[worker]["spec"]["replicas"] == 3
+        assert "cloudscale-operator-replicas" in owners_of_replicas(server, worker)
+        assert "cloudscale-operator" not in owners_of_replicas(server, worker)
+
+        body = server.pipeline()
+        assert body is not None
+        body["spec"]["processing"]["prefetch"] = 7
+        await successor.visit()
+        assert server.objects[worker]["spec"]["replicas"] == 3
+
+
+async def test_a_refused_request_is_told_where_ready_was_true_before(bench: Bench) -> None:
+    await make_ready(bench)
+    bench.server.refusals["/secrets/"] = 403
+    with pytest.raises(kopf.TemporaryError):
+        await visit_of_a_new_generation(bench)
+    assert bench.condition("Ready")["status"] == "False"
+    assert bench.condition("Ready")["reason"] == "ApiServerRefused"
+    assert "/secrets/" in bench.condition("Ready")["message"]
+    bench.server.refusals.clear()
+    await bench.visit()
+    assert bench.condition("Ready")["status"] == "True"
+
+
+async def test_a_defect_is_told_and_goes_on_as_an_error(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    await make_ready(bench)
+    monkeypatch.setattr("cloudscale_operator.reconcile.desired_objects", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        await bench.visit()
+    assert bench.condition("Ready")["reason"] == "ReconcileFailed"
+    assert "ZeroDivisionError" in bench.condition("Ready")["message"]
+    assert bench.status["phase"] == "Failed"
+
+
+async def test_an_api_server_that_fails_again_and_again_is_told_and_one_lost_answer_is_not(bench: Bench) -> None:
+    await make_ready(bench)
+    bench.server.refusals["/secrets/"] = 500
+    for _ in range(UNANSWERED - 1):
+        with pytest.raises(kopf.TemporaryError):
+            await visit_of_a_new_generation(bench)
+    assert bench.condition("Ready")["status"] == "True"
+    with pytest.raises(kopf.TemporaryError):
+        await visit_of_a_new_generation(bench)
+    assert bench.condition("Ready")["reason"] == "ApiServerUnavailable"
 
 
 async def test_the_status_shows_the_depth_of_the_queue(bench: Bench) -> None:
@@ -357,6 +491,13 @@ async def test_a_pipeline_that_is_gone_is_forgotten(bench: Bench) -> None:
     assert bench.readers.latest(KEY) is None
 
 
+def terminating_pod() -> dict[str, Any]:
+    """An ingestion pod in its last seconds, in which it still takes events."""
+    labels = selector_labels("example", "ingestion")
+    metadata = {"name": "example-ingestion-1", "namespace": "shop", "labels": labels, "deletionTimestamp": now()}
+    return {"kind": "Pod", "metadata": metadata, "status": {"phase": "Running"}}
+
+
 def deleted(server: ApiServer, spec: dict[str, Any]) -> None:
     body = server.pipeline()
     assert body is not None
@@ -389,6 +530,54 @@ async def test_a_drained_pipeline_is_let_go(bench: Bench) -> None:
 
     await wait_until(gone, within=WAIT, interval=timedelta(milliseconds=200))
     assert "Drained" in bench.events()
+    left = {item["kind"] for item in bench.server.objects.values() if item.get("metadata", {}).get("ownerReferences")}
+    assert not left
+    assert bench.server.names("Deployment") == []
+
+
+async def test_the_garbage_collector_finds_nothing_while_the_queue_is_emptied(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit_with_depth()
+    bench.make_available("ingestion", "worker")
+    deleted(bench.server, {})
+    await bench.visit()
+    assert bench.server.names("Deployment")
+    assert not [item for item in bench.server.objects.values() if item["metadata"].get("ownerReferences")]
+
+
+async def test_a_drain_waits_for_pods_on_their_way_out(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit_with_depth()
+    deleted(bench.server, {})
+    await bench.visit()
+    bench.make_available("ingestion", replicas=0)
+    pod = "/api/v1/namespaces/shop/pods/example-ingestion-1"
+    bench.server.store(pod, terminating_pod())
+    for _ in range(3):
+        await bench.visit()
+        assert bench.condition("Ready")["reason"] == "StoppingIntake"
+    bench.server.remove(pod)
+    await bench.visit()
+    if bench.server.pipeline() is not None:
+        assert bench.condition("Ready")["reason"] == "Draining"
+
+
+async def test_a_reading_holds_for_the_moment_before_the_broker_was_asked(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[datetime] = []
+    read = QueueAdministration.depth
+
+    async def depth(administration: QueueAdministration) -> QueueDepth:
+        asked.append(datetime.now(UTC))
+        return await read(administration)
+
+    monkeypatch.setattr(QueueAdministration, "depth", depth)
+    bench.server.add_pipeline(spec={})
+    await bench.visit_with_depth()
+    reading = bench.readers.latest(KEY)
+    assert reading is not None
+    assert reading.at <= asked[0]
 
 
 async def test_a_queue_that_does_not_empty_ends_the_drain_at_its_deadline(

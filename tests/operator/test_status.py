@@ -12,6 +12,7 @@ from tests.operator.examples import SPECS, pipeline
 
 from cloudscale.crd import status_schema
 from cloudscale.queue.administration import QueueDepth
+from cloudscale_operator.applying import Refusal
 from cloudscale_operator.children import ChildKey
 from cloudscale_operator.depth import Reading
 from cloudscale_operator.kinds import HTTP_ROUTE, OPTIONAL_KINDS
@@ -183,7 +184,7 @@ def test_scaling_that_fails_does_not_make_a_pipeline_unready() -> None:
 
 
 def test_refused_objects_fail_the_pipeline() -> None:
-    observation = replace(found(), refusals=("PATCH … was answered with 403",))
+    observation = replace(found(), refusals=(Refusal("ApplyRefused", "PATCH … was answered with 403"),))
     assert status_of(observation)["phase"] == "Failed"
 
 

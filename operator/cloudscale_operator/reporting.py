@@ -1,0 +1,81 @@
+"""Writes what was found into the status of a pipeline, and announces what has changed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from cloudscale.errors import CloudScaleError
+from cloudscale_operator import metrics
+from cloudscale_operator.announcements import Severity, Thresholds, announce, severity_of
+from cloudscale_operator.conditions import transitions
+from cloudscale_operator.pipelines import Pipelines, pipeline_key
+from cloudscale_operator.status import Observation, build_status, failed_status
+
+if TYPE_CHECKING:
+    from cloudscale_operator.api import KubernetesApi
+    from cloudscale_operator.kinds import Manifest
+
+log = structlog.get_logger(__name__)
+
+
+class Reporter:
+    """Writes a status only where it differs from what is there."""
+
+    def __init__(self, api: KubernetesApi, pipelines: Pipelines) -> None:
+        self._api = api
+        self._pipelines = pipelines
+
+    async def report(self, body: Manifest, observation: Observation, thresholds: Thresholds) -> None:
+        """Tell of a reconcile that came to its end."""
+        previous = body.get("status", {})
+        status = build_status(observation, previous, now=datetime.now(UTC))
+        await self._write(body, status)
+        for condition in transitions(previous.get("conditions", ()), status["conditions"]):
+            message = f"{condition['type']} is {condition['status']}: {condition['message']}"
+            await self.announce(body, severity_of(condition), condition["reason"], message)
+        reading = observation.reading
+        if reading and reading.depth:
+            concurrency = observation.pipeline.spec.processing.concurrency
+            for severity, message in thresholds.crossed(concurrency, reading.depth.active):
+                await self.announce(body, severity, "QueueDepth", message)
+
+    async def fail(self, body: Manifest, *, reason: str, message: str) -> None:
+        """Tell of a reconcile that came to no end, or what was true before it would stay for good.
+
+        Whoever calls this has an error of his own to raise: that the status cannot be written either goes to the log.
+        """
+        body = self._pipelines.get(pipeline_key(body)) or body
+        previous = body.get("status", {})
+        generation = body["metadata"]["generation"]
+        status = failed_status(previous, generation=generation, reason=reason, message=message, now=datetime.now(UTC))
+        if "deletionTimestamp" in body["metadata"]:
+            status["phase"] = "Draining"
+        if status == previous:
+            return
+        try:
+            await self._write(body, status)
+        except CloudScaleError as error:
+            log.warning("failure_not_reported", pipeline=body["metadata"]["name"], reason=reason, error=str(error))
+            return
+        await self.announce(body, "Warning", reason, message)
+
+    async def announce(self, body: Manifest, severity: Severity, reason: str, message: str) -> None:
+        """Record an Event about the pipeline."""
+        await announce(self._api, body, severity=severity, reason=reason, message=message)
+
+    async def _write(self, body: Manifest, status: dict[str, Any]) -> None:
+        key = pipeline_key(body)
+        ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status["conditions"])
+        metrics.READY.labels(*key).set(ready)
+        if status == body.get("status"):
+            return
+        manifest = {
+            "apiVersion": body["apiVersion"],
+            "kind": body["kind"],
+            "metadata": {"namespace": key.namespace, "name": key.name},
+            "status": status,
+        }
+        self._pipelines.renew(await self._api.apply(manifest, subresource="/status"))
