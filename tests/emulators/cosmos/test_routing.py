@@ -7,6 +7,7 @@ import http.client
 import json
 import socket
 import urllib.error
+from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 import pytest
@@ -50,6 +51,14 @@ async def test_a_wrong_key_is_refused(server: CosmosServer) -> None:
             {"authorization": "type%3Dmaster%26ver%3D1.0%26sig%3Dx", "x-ms-date": "Mon, 01 Jan 2001 00:00:00 GMT"},
             403,
             "check the clocks",
+        ),
+        (
+            {
+                "authorization": "type%3Dmaster%26ver%3D1.0%26sig%3D%C3%A9\xff",
+                "x-ms-date": formatdate(usegmt=True),
+            },
+            401,
+            "wrong key",
         ),
     ],
 )
