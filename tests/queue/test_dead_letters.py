@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import pytest
 from azure.servicebus import ServiceBusMessage, ServiceBusSubQueue
 from azure.servicebus.aio import ServiceBusClient
+from azure.servicebus.amqp import AmqpAnnotatedMessage
 from tests.servers.servicebus import ServiceBusServer, servicebus_server
 from tests.waiting import wait_until
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 QUEUE = "dead-letters-test"
 REASON = DeadLetterReason.VALIDATION_FAILED
 PATIENCE = timedelta(seconds=30)
+
+Sent = TypeVar("Sent", ServiceBusMessage, AmqpAnnotatedMessage)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +65,7 @@ async def letters(broker: ServiceBusServer) -> AsyncIterator[DeadLetters]:
         yield opened
 
 
-async def bury(client: ServiceBusClient, *messages: ServiceBusMessage) -> None:
+async def bury(client: ServiceBusClient, *messages: Sent) -> None:
     """Send messages and dead-letter them, as a worker would; they are all there to be peeked at then."""
     async with client.get_queue_sender(QUEUE) as sender:
         await sender.send_messages(list(messages))
@@ -120,6 +123,23 @@ async def test_an_unreadable_message_shows_its_text(
     assert letter.body == body.decode(errors="replace")
     assert letter.events == []
     assert letter.attempts >= 1
+
+
+@pytest.mark.parametrize(
+    ("message", "body"),
+    [
+        (AmqpAnnotatedMessage(value_body='[{"id":"e1"}]'), [{"id": "e1"}]),
+        (AmqpAnnotatedMessage(value_body=7), 7),
+        (AmqpAnnotatedMessage(sequence_body=[[1, 2]]), [[1, 2]]),
+    ],
+    ids=["text", "number", "sequence"],
+)
+async def test_a_message_that_is_no_data_is_shown_as_text(
+    client: ServiceBusClient, letters: DeadLetters, message: AmqpAnnotatedMessage, body: object
+) -> None:
+    await bury(client, message)
+    (letter,) = await letters.list()
+    assert letter.body == body
 
 
 async def test_dead_letters_are_listed_page_by_page(client: ServiceBusClient, letters: DeadLetters) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 import structlog
 from azure.servicebus import ServiceBusReceiveMode, ServiceBusSubQueue
+from azure.servicebus.amqp import AmqpMessageBodyType
 from azure.servicebus.exceptions import ServiceBusError
 
 from cloudscale.queue.connection import translated
@@ -149,9 +150,14 @@ class MessageReceiver:
 
 
 def body_of(message: ServiceBusReceivedMessage) -> bytes:
-    """The message's body in one piece."""
+    """The message's body in one piece. Of a message with an AMQP value or sequence, which other senders may use, it is
+    the value as text."""
     body = message.body
-    return body if isinstance(body, bytes) else b"".join(body)
+    if message.body_type is AmqpMessageBodyType.DATA:
+        return body if isinstance(body, bytes) else b"".join(body)
+    if message.body_type is AmqpMessageBodyType.SEQUENCE:
+        body = list(body)
+    return body if isinstance(body, bytes) else str(body).encode()
 
 
 def is_locked(message: ServiceBusReceivedMessage, now: datetime) -> bool:
