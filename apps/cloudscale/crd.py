@@ -24,7 +24,15 @@ from cloudscale.pipeline import (
 
 NAME = f"{PLURAL}.{GROUP}"
 PHASES = ("Pending", "Progressing", "Ready", "Degraded", "Paused", "Draining", "Failed")
-CONDITIONS = ("Ready", "BackendsReachable", "IngestionAvailable", "WorkersAvailable", "ScalingActive", "Paused")
+CONDITIONS = (
+    "Ready",
+    "BackendsReachable",
+    "IngestionAvailable",
+    "WorkersAvailable",
+    "ScalingActive",
+    "Paused",
+    "Exposed",
+)
 
 _LEFT_TO_THE_API_SERVER = ("apiVersion", "kind", "metadata")
 
