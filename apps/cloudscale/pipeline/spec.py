@@ -77,8 +77,8 @@ class PipelineSpec(Model, frozen=True):
     expose: Annotated[
         Expose,
         Meta(
-            description="How /api and its description in /docs are reached from outside of the cluster; a Service inside "
-            "of it is always there."
+            description="How /api and its description in /docs are reached from outside of the cluster; a Service "
+            "inside of it is always there."
         ),
     ] = Expose()
     telemetry: Annotated[Telemetry, Meta(description="Metrics, traces and logs.")] = Telemetry()
