@@ -14,7 +14,7 @@ from cloudscale.errors import BackendUnavailableError, ConfigurationError
 from cloudscale.replay import client
 from cloudscale.replay.checkpoint import Checkpoint, CheckpointFile
 from cloudscale.replay.replay import ReplayOptions, ReplayReport, replay
-from cloudscale.replay.source import fingerprint, prepare, read_lines
+from cloudscale.replay.source import LINE_BYTES, fingerprint, prepare, read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,6 +166,16 @@ def test_compressed_files_are_recognised_by_their_content(tmp_path: Path) -> Non
     lines = list(read_lines(path))
 
     assert [(line.number, line.content) for line in lines] == [(1, b'{"eventId":"a"}'), (3, b'{"eventId":"b"}')]
+
+
+def test_a_line_of_any_length_takes_bounded_memory_and_counts_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"x" * (3 * LINE_BYTES) + b'\n{"eventId":"a"}\n' + b"y" * (2 * LINE_BYTES))
+
+    lines = list(read_lines(path))
+
+    assert [(line.number, len(line.content)) for line in lines] == [(1, LINE_BYTES), (2, 15), (3, LINE_BYTES)]
+    assert lines[-1].position == path.stat().st_size
 
 
 def test_a_truncated_file_is_named(tmp_path: Path) -> None:

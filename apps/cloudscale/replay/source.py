@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 STANDARD_INPUT = Path("-")
+LINE_BYTES = 1024 * 1024
+"""Of a longer line this much is read."""
+
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -66,11 +69,20 @@ def read_lines(path: Path) -> Iterator[Line]:
         compressed = raw.peek(len(_GZIP_MAGIC)).startswith(_GZIP_MAGIC)
         lines = cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if compressed else raw
         try:
-            for number, content in enumerate(lines, start=1):
+            for number, content in enumerate(_bounded(lines), start=1):
                 if stripped := content.strip():
                     yield Line(number, stripped, raw.tell() if seekable else 0)
         except (EOFError, zlib.error, OSError) as error:
             raise ConfigurationError(f"{path} cannot be read to its end: {error}") from None
+
+
+def _bounded(lines: BinaryIO) -> Iterator[bytes]:
+    """The lines, each cut after :data:`LINE_BYTES`: what is longer is no event, and may be as long as the disk."""
+    while line := lines.readline(LINE_BYTES):
+        rest = line
+        while rest and not rest.endswith(b"\n"):
+            rest = lines.readline(LINE_BYTES)
+        yield line
 
 
 def prepare(line: Line, *, origin: str) -> bytes:
@@ -82,7 +94,7 @@ def prepare(line: Line, *, origin: str) -> bytes:
         ValueError: this can be no event; the message says why.
     """
     if len(line.content) > MAXIMUM_EVENT_BYTES:
-        raise ValueError(f"{len(line.content)} bytes, more than the {MAXIMUM_EVENT_BYTES} an event may have")
+        raise ValueError(f"more than the {MAXIMUM_EVENT_BYTES} bytes an event may have")
     try:
         head = untrusted_json.decode(line.content, _head)
         is_known = head.event_id is not None or head.specversion is not None
