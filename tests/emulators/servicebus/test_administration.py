@@ -142,7 +142,7 @@ def test_a_token_beyond_ascii_is_refused_and_no_error_of_the_server(
 
 
 @pytest.mark.parametrize("page", ["$skip=-1", "$top=0", "$skip=-" + "9" * 4300, "$top=ten"])
-def test_a_page_that_cannot_be_is_a_client_error(server: ServiceBusServer, queue: str, page: str) -> None:  # noqa: ARG001
+def test_a_page_that_cannot_be_is_a_client_error(server: ServiceBusServer, page: str) -> None:
     answer = request(server, "GET", f"/$Resources/queues?{page}", headers=authorization(server))
     assert answer.status_code == 400
 

@@ -247,7 +247,7 @@ def test_properties_that_cannot_be_encoded_are_refused_and_the_message_stays_loc
     with pytest.raises(ArgumentError, match="array of bool"):
         SETTLEMENTS_WITH_PROPERTIES[settlement](queue, token)
     assert token in queue.locked
-    assert queue.active == 1
+    assert queue.contents.active == 1
     queue.complete(token)
     assert not queue.messages
 
@@ -370,9 +370,9 @@ class QueueMachine(RuleBasedStateMachine):
     def the_queue_is_as_the_model(self) -> None:
         assert set(self.queue.messages) == set(self.alive)
         assert {number for number, message in self.queue.messages.items() if message.dead} == self.dead
-        assert self.queue.counts["dead"] == len(self.dead)
-        assert self.queue.size_bytes == sum(message.size for message in self.queue.messages.values())
-        assert self.queue.active == len(self.alive) - len(self.dead) - len(self.deferred)
+        assert self.queue.contents.counts["dead"] == len(self.dead)
+        assert self.queue.contents.size_bytes == sum(message.size for message in self.queue.messages.values())
+        assert self.queue.contents.active == len(self.alive) - len(self.dead) - len(self.deferred)
         for number, message in self.queue.messages.items():
             assert message.delivery_count == self.counts[number]
             if number not in self.dead:

@@ -151,15 +151,15 @@ def _figures(queue: Queue) -> str:
     if description.user_metadata:
         metadata = f"<UserMetadata>{escape(description.user_metadata)}</UserMetadata>"
     counts = [
-        ("ActiveMessageCount", queue.active),
-        ("DeadLetterMessageCount", queue.counts["dead"]),
-        ("ScheduledMessageCount", queue.counts[State.SCHEDULED]),
+        ("ActiveMessageCount", queue.contents.active),
+        ("DeadLetterMessageCount", queue.contents.counts["dead"]),
+        ("ScheduledMessageCount", queue.contents.counts[State.SCHEDULED]),
         ("TransferMessageCount", 0),
         ("TransferDeadLetterMessageCount", 0),
     ]
     details = "".join(f"<d2p1:{name}>{value}</d2p1:{name}>" for name, value in counts)
     return (
-        f"<SizeInBytes>{queue.size_bytes}</SizeInBytes><MessageCount>{len(queue.messages)}</MessageCount>"
+        f"<SizeInBytes>{queue.contents.size_bytes}</SizeInBytes><MessageCount>{len(queue.messages)}</MessageCount>"
         f"<IsAnonymousAccessible>false</IsAnonymousAccessible><Status>Active</Status>"
         f"<CreatedAt>{_moment(description.created)}</CreatedAt><UpdatedAt>{_moment(description.updated)}</UpdatedAt>"
         f"<AccessedAt>{_moment(0)}</AccessedAt>{metadata}<SupportOrdering>true</SupportOrdering>"

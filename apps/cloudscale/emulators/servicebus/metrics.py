@@ -34,11 +34,11 @@ class BrokerCollector(Collector):
         completed = CounterMetricFamily(PREFIX + "completed_messages", "Messages settled for good", labels=["queue"])
         for queue in self._broker.queues.values():
             name = queue.description.name
-            messages.add_metric([name, "active"], queue.active)
-            messages.add_metric([name, "dead_letter"], queue.counts["dead"])
-            messages.add_metric([name, "scheduled"], queue.counts[State.SCHEDULED])
-            messages.add_metric([name, "deferred"], queue.counts[State.DEFERRED])
-            size.add_metric([name], queue.size_bytes)
+            messages.add_metric([name, "active"], queue.contents.active)
+            messages.add_metric([name, "dead_letter"], queue.contents.counts["dead"])
+            messages.add_metric([name, "scheduled"], queue.contents.counts[State.SCHEDULED])
+            messages.add_metric([name, "deferred"], queue.contents.counts[State.DEFERRED])
+            size.add_metric([name], queue.contents.size_bytes)
             locked.add_metric([name], len(queue.locked))
             sent.add_metric([name], queue.sent)
             completed.add_metric([name], queue.completed)

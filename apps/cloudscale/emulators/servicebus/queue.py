@@ -15,11 +15,12 @@ Where the real service leaves a choice open or would make development slow, the 
 from __future__ import annotations
 
 import secrets
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from cloudscale.emulators.servicebus.codec import CodecError
+import structlog
+
 from cloudscale.emulators.servicebus.conditions import (
     ArgumentError,
     EntityNotFoundError,
@@ -28,15 +29,18 @@ from cloudscale.emulators.servicebus.conditions import (
     NotAllowedError,
     QuotaExceededError,
 )
+from cloudscale.emulators.servicebus.contents import Contents
 from cloudscale.emulators.servicebus.deadlines import Deadlines
 from cloudscale.emulators.servicebus.description import FOREVER_MILLISECONDS, QueueDescription
-from cloudscale.emulators.servicebus.message import IncomingMessage, with_application_properties
 from cloudscale.emulators.servicebus.places import Consumer, Place, Places, place_for, place_of
 from cloudscale.emulators.servicebus.sessions import Acceptance, Session, Sessions
 from cloudscale.emulators.servicebus.stored import State, StoredMessage
 
 if TYPE_CHECKING:
+    from cloudscale.emulators.servicebus.message import IncomingMessage
     from cloudscale.emulators.servicebus.storage import QueueStorage
+
+log = structlog.get_logger(__name__)
 
 Clock = Callable[[], int]
 
@@ -47,10 +51,9 @@ class Queue:
     def __init__(self, storage: QueueStorage, clock: Clock) -> None:
         self.storage = storage
         self.sessions = Sessions()
-        self.messages = storage.state.messages
+        self.contents = Contents(storage)
+        self.messages = self.contents.messages
         self.locked: dict[bytes, StoredMessage] = {}
-        self.size_bytes = 0
-        self.counts = {"dead": 0, State.DEFERRED: 0, State.SCHEDULED: 0}
         self.completed = self.sent = 0
         self.deleted = False
         self._clock = clock
@@ -58,7 +61,6 @@ class Queue:
         self._locks: Deadlines[bytes] = Deadlines(self._lock_due)
         self._expiries: Deadlines[int] = Deadlines(self._expiry_due)
         self._schedule: Deadlines[int] = Deadlines(self._schedule_due)
-        self._sequences: list[int] | None = None
         for message in self.messages.values():
             self._take_in(message)
 
@@ -66,11 +68,6 @@ class Queue:
     def description(self) -> QueueDescription:
         """The settings as they are now."""
         return self.storage.state.description
-
-    @property
-    def active(self) -> int:
-        """Messages that wait or are locked, the dead ones apart."""
-        return len(self.messages) - sum(self.counts.values())
 
     def check(self) -> None:
         """See that the queue is there still.
@@ -91,9 +88,9 @@ class Queue:
         """
         self.check()
         size = sum(len(message.payload) for message in incoming)
-        if self.size_bytes + size > self.description.max_size_bytes:
+        if (held := self.contents.size_bytes) + size > self.description.max_size_bytes:
             raise QuotaExceededError(
-                f"queue {self.description.name!r} holds {self.size_bytes} of {self.description.max_size_bytes} octets "
+                f"queue {self.description.name!r} holds {held} of {self.description.max_size_bytes} octets "
                 f"and cannot take {size} more: receive messages, or raise MaxSizeInMegabytes"
             )
         if self.description.requires_session and any(message.session_id is None for message in incoming):
@@ -135,7 +132,7 @@ class Queue:
             MessageLockLostError: the token is no lock (any more), here and in the other settlements.
             ArgumentError: properties cannot be encoded, in those that take some; the message stays locked.
         """
-        self._remove(self._unlock(token))
+        self.contents.remove(self._unlock(token))
         self.completed += 1
 
     def abandon(self, token: bytes, properties: dict[str, Any] | None = None, *, counted: bool = True) -> None:
@@ -143,7 +140,7 @@ class Queue:
         payload = self._amended(token, properties)
         message = self._unlock(token)
         if payload is not None:
-            self._rewrite(message, payload)
+            self.contents.rewrite(message, payload)
         self._return(message, counted=counted)
 
     def defer(self, token: bytes, properties: dict[str, Any] | None = None) -> None:
@@ -151,9 +148,9 @@ class Queue:
         payload = self._amended(token, properties)
         message = self._unlock(token)
         if message.state is not State.DEFERRED:
-            self._set_state(message, State.DEFERRED)
+            self.contents.set_state(message, State.DEFERRED)
         if payload is not None:
-            self._rewrite(message, payload)
+            self.contents.rewrite(message, payload)
         else:
             self.storage.changed(message)
 
@@ -194,7 +191,7 @@ class Queue:
     def remove_all(self, messages: Sequence[StoredMessage]) -> None:
         """Remove messages that were received and deleted."""
         for message in messages:
-            self._remove(message)
+            self.contents.remove(message)
 
     def cancel(self, sequences: Sequence[int]) -> None:
         """Remove scheduled messages.
@@ -209,20 +206,16 @@ class Queue:
                 raise MessageNotFoundError(f"no scheduled message has the sequence number {sequence}")
             found.append(message)
         for message in found:
-            self._remove(message)
+            self.contents.remove(message)
 
     def peek(self, start: int, count: int, *, dead: bool, session_id: str | None) -> Iterator[StoredMessage]:
         """Look at up to ``count`` messages from a sequence number on, in whatever state they are."""
-        if self._sequences is None:
-            self._sequences = sorted(self.messages)
-        sequences = self._sequences
-        for index in range(bisect_left(sequences, start), len(sequences)):
-            if count <= 0:
-                return
-            message = self.messages[sequences[index]]
-            if message.dead is dead and session_id in {None, message.session_id}:
-                count -= 1
-                yield message
+        found = (
+            message
+            for message in self.contents.from_sequence(start)
+            if message.dead is dead and session_id in {None, message.session_id}
+        )
+        return islice(found, max(count, 0))
 
     def accept_session(self, acceptance: Acceptance) -> None:
         """Answer with the next free session that has messages, now or before the deadline."""
@@ -247,11 +240,8 @@ class Queue:
     def delete(self) -> None:
         """End the queue and all that is in it; what holds on to it finds nothing, and can put nothing there."""
         self.deleted = True
-        self._sequences = None
-        self.storage.delete()
+        self.contents.delete()
         self.locked.clear()
-        self.counts = dict.fromkeys(self.counts, 0)
-        self.size_bytes = 0
         self.sessions.end(self._gone())
 
     def tick(self, now: int) -> None:
@@ -290,10 +280,7 @@ class Queue:
         if incoming.scheduled is not None and incoming.scheduled > now:
             message.state, message.due, message.expires = State.SCHEDULED, incoming.scheduled, None
         state.next_sequence += 1
-        self.storage.add(message, incoming.payload)
-        self.messages[message.sequence] = message
-        if self._sequences is not None:
-            self._sequences.append(message.sequence)
+        self.contents.add(message, incoming.payload)
         self._take_in(message)
         self.sent += 1
         return message.sequence
@@ -303,11 +290,6 @@ class Queue:
         return None if shortest >= FOREVER_MILLISECONDS else now + shortest
 
     def _take_in(self, message: StoredMessage) -> None:
-        self.size_bytes += message.size
-        if message.dead:
-            self.counts["dead"] += 1
-        elif message.state is not State.ACTIVE:
-            self.counts[message.state] += 1
         if message.due is not None:
             self._schedule.push(message.due, message.sequence)
         if message.expires is not None:
@@ -328,7 +310,7 @@ class Queue:
         token = secrets.token_bytes(16)
         if consumer.deletes:
             consumer.deliver(message, token)
-            self._remove(message)
+            self.contents.remove(message)
             self.completed += 1
             return
         self._lock(message, token, consumer.session)
@@ -392,73 +374,40 @@ class Queue:
 
     def _bury_because(self, message: StoredMessage, reason: str, description: str) -> None:
         properties = {"DeadLetterReason": reason, "DeadLetterErrorDescription": description}
+        payload = None
         try:
-            payload = with_application_properties(self.storage.payload(message), properties)
-        except CodecError:
+            payload = self.contents.amended(message, properties)
+        except ArgumentError:
             # Its client sent properties that nobody can read: it has to leave the queue all the same, as it came.
-            payload = None
+            log.warning("dead letter without its reason", queue=self.description.name, reason=reason)
         self._bury(message, payload)
 
     def _bury(self, message: StoredMessage, payload: bytes | None) -> None:
-        self._set_state(message, State.ACTIVE)
-        self.counts["dead"] += not message.dead
-        message.dead, message.expires = True, None
-        self._rewrite(message, payload)
+        self.contents.bury(message, payload)
         self._places.add(message)
         self.pump((True, None))
 
     def _amended(self, token: bytes, properties: dict[str, Any] | None) -> bytes | None:
         """A locked message with other properties. Nothing changes before it is encoded, for it may not be possible."""
         message = self.locked.get(token)
-        if not properties or message is None:
-            return None
-        try:
-            return with_application_properties(self.storage.payload(message), properties)
-        except CodecError as error:
-            raise ArgumentError(f"the properties cannot be set: {error}") from error
-
-    def _rewrite(self, message: StoredMessage, payload: bytes | None) -> None:
-        self.size_bytes -= message.size
-        self.storage.rewrite(message, payload)
-        self.size_bytes += message.size
+        return self.contents.amended(message, properties) if properties and message is not None else None
 
     def _expire(self, message: StoredMessage) -> None:
         if not self.description.dead_lettering_on_expiration:
-            self._remove(message)
+            self.contents.remove(message)
             return
         self._bury_because(message, "TTLExpiredException", "The message expired and was dead lettered.")
 
     def _activate(self, message: StoredMessage, now: int) -> None:
         """Make a scheduled message active: it joins the end of the queue under a new number, as in the service."""
-        previous, state = message.sequence, self.storage.state
-        self._set_state(message, State.ACTIVE)
-        del self.messages[previous]
-        message.sequence, message.enqueued, message.due = state.next_sequence, now, None
-        message.expires = self._expiry(message.time_to_live, now)
+        state = self.storage.state
+        expires = self._expiry(message.time_to_live, now)
+        self.contents.renumber(message, state.next_sequence, enqueued=now, expires=expires)
         state.next_sequence += 1
-        self.messages[message.sequence] = message
-        self._sequences = None
-        self.storage.renumbered(previous, message)
         if message.expires is not None:
             self._expiries.push(message.expires, message.sequence)
         self._places.add(message)
         self._wake(place_of(message))
-
-    def _set_state(self, message: StoredMessage, state: State) -> None:
-        for value, change in ((message.state, -1), (state, 1)):
-            if value is not State.ACTIVE and not message.dead:
-                self.counts[value] += change
-        message.state = state
-
-    def _remove(self, message: StoredMessage) -> None:
-        del self.messages[message.sequence]
-        self._sequences = None
-        self.size_bytes -= message.size
-        if message.dead:
-            self.counts["dead"] -= 1
-        elif message.state is not State.ACTIVE:
-            self.counts[message.state] -= 1
-        self.storage.remove(message)
 
     def _release_session(self, session: Session, *, counted: bool) -> None:
         if self.sessions.release(session):
