@@ -2,172 +2,33 @@
 
 from __future__ import annotations
 
-import base64
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import kopf
 import pytest
-from azure.servicebus import ServiceBusMessage
-from azure.servicebus.aio import ServiceBusClient
-from tests.operator.api_server import ApiServer, api_server, now
-from tests.servers.servicebus import ServiceBusServer, servicebus_server
+from tests.operator.bench import (
+    KEY,
+    WAIT,
+    Bench,
+    add_secret,
+    egress_ports,
+    make_ready,
+    owners_of_replicas,
+    send,
+    visit_of_a_new_generation,
+)
 from tests.waiting import wait_until
 
-from cloudscale.queue.administration import QueueAdministration, QueueDepth
 from cloudscale_operator.api import KubernetesApi
-from cloudscale_operator.children import PipelineKey
-from cloudscale_operator.context import Context
-from cloudscale_operator.depth import DepthReaders
-from cloudscale_operator.names import FINALIZER, selector_labels
-from cloudscale_operator.reconcile import MISSING_SECONDS, REFUSED_SECONDS, UNANSWERED, Reconciler
+from cloudscale_operator.names import FINALIZER
+from cloudscale_operator.reconcile import MISSING_SECONDS, REFUSED_SECONDS, UNANSWERED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
-KEY = PipelineKey("shop", "example")
-QUEUE = "events-ingestion"
-WAIT = timedelta(seconds=20)
-
-
-@pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceBusServer]:
-    with servicebus_server(tmp_path_factory.mktemp("operator-broker")) as server:
-        yield server
-
-
-@pytest.fixture
-def server(broker: ServiceBusServer) -> Iterator[ApiServer]:
-    with api_server() as running:
-        management = (
-            f"Endpoint=sb://127.0.0.1:{broker.management_port};SharedAccessKeyName=RootManageSharedAccessKey;"
-            f"SharedAccessKey={broker.key};UseDevelopmentEmulator=true"
-        )
-        add_secret(running, "cloudscale-servicebus", connectionString=management)
-        add_secret(
-            running, "cloudscale-cosmos", connectionString="AccountEndpoint=http://cosmos:8081/;AccountKey=YQ==;"
-        )
-        add_secret(running, "cloudscale-redis", url="redis://redis:6379/0")
-        authority = Path(str(broker.certificate_authority)).read_text()
-        add_secret(running, "cloudscale-backends-ca", **{"ca.crt": authority})
-        running.store("/api/v1/namespaces/shop", {"kind": "Namespace", "status": {"phase": "Active"}})
-        yield running
-
-
-def add_secret(server: ApiServer, name: str, **values: str) -> None:
-    data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
-    server.store(f"/api/v1/namespaces/shop/secrets/{name}", {"kind": "Secret", "data": data})
-
-
-async def send(broker: ServiceBusServer, queue: str) -> None:
-    """Put one message into a queue."""
-    connection = (
-        f"Endpoint=sb://127.0.0.1:{broker.port};SharedAccessKeyName=RootManageSharedAccessKey;"
-        f"SharedAccessKey={broker.key};UseDevelopmentEmulator=true"
-    )
-    async with ServiceBusClient.from_connection_string(connection) as client, client.get_queue_sender(queue) as sender:
-        await sender.send_messages(ServiceBusMessage(b"[]"))
-
-
-def egress_ports(server: ApiServer) -> set[int]:
-    """The ports that the pods of the pipeline may connect to."""
-    policy = server.objects["/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies/example-backends"]
-    return {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
-
-
-class Bench:
-    """A reconciler and the API server that it works on; ``sync`` does what the watches do."""
-
-    def __init__(self, server: ApiServer, api: KubernetesApi, readers: DepthReaders) -> None:
-        self.server = server
-        self.readers = readers
-        context = Context(image="cloudscale:test")
-        self.reconciler = Reconciler(api, readers, context=context, authority_secret="cloudscale-backends-ca")
-
-    async def visit(self) -> float | None:
-        self.sync()
-        self.server.requests.clear()
-        return await self.reconciler.reconcile(KEY)
-
-    def sync(self) -> None:
-        body = self.server.pipeline()
-        if body:
-            self.reconciler.pipelines.observe(body)
-        else:
-            self.reconciler.pipelines.observe({"metadata": {"namespace": "shop", "name": "example"}}, deleted=True)
-        seen = {
-            (item["kind"], item["metadata"]["name"])
-            for item in self.server.objects.values()
-            if "name" in item["metadata"]
-        }
-        for child in list(self.reconciler.children.of(KEY).values()):
-            if (child["kind"], child["metadata"]["name"]) not in seen:
-                self.reconciler.children.observe(child, deleted=True)
-        for item in list(self.server.objects.values()):
-            if "namespace" in item["metadata"] and item["kind"] != "EventPipeline":
-                self.reconciler.children.observe(item)
-
-    async def visit_with_depth(self) -> dict[str, Any]:
-        await self.visit()
-        await wait_until(self._has_depth, within=WAIT)
-        await self.visit()
-        return self.status
-
-    async def _has_depth(self) -> bool:
-        reading = self.readers.latest(KEY)
-        return reading is not None and reading.depth is not None
-
-    @property
-    def status(self) -> dict[str, Any]:
-        body = self.server.pipeline()
-        assert body is not None
-        status: dict[str, Any] = body["status"]
-        return status
-
-    def condition(self, kind: str) -> dict[str, Any]:
-        found: dict[str, Any] = {condition["type"]: condition for condition in self.status["conditions"]}[kind]
-        return found
-
-    def events(self) -> list[str]:
-        return [item["reason"] for item in self.server.objects.values() if item.get("kind") == "Event"]
-
-    def make_available(self, *roles: str, replicas: int = 1) -> None:
-        """Be the Deployment controller."""
-        for path, item in list(self.server.objects.items()):
-            if item.get("kind") == "Deployment" and item["metadata"]["name"].removeprefix("example-") in roles:
-                counts = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas", "readyReplicas"), replicas)
-                specification = {**item["spec"], "replicas": replicas}
-                status = {"observedGeneration": item["metadata"]["generation"], **counts}
-                self.server.store(path, {**item, "spec": specification, "status": status})
-
-
-def owners_of_replicas(server: ApiServer, path: str) -> set[str]:
-    """The field managers that have applied a number of replicas."""
-    managed = server.objects[path]["metadata"]["managedFields"]
-    return {entry["manager"] for entry in managed if "f:replicas" in entry["fieldsV1"].get("f:spec", {})}
-
-
-async def make_ready(bench: Bench) -> None:
-    bench.server.add_pipeline(spec={})
-    await bench.visit_with_depth()
-    bench.make_available("ingestion", "worker", "dashboard")
-    await bench.visit()
-    assert bench.condition("Ready")["status"] == "True"
-
-
-async def visit_of_a_new_generation(bench: Bench) -> None:
-    """A visit for which what was read of the Secrets is too old."""
-    body = bench.server.pipeline()
-    assert body is not None
-    body["metadata"]["generation"] += 1
-    await bench.visit()
-
-
-@pytest.fixture
-async def bench(server: ApiServer, tmp_path: Path) -> AsyncIterator[Bench]:
-    async with KubernetesApi(server.client()) as api, DepthReaders(lambda _: None, directory=tmp_path) as readers:
-        yield Bench(server, api, readers)
+    from tests.operator.api_server import ApiServer
+    from tests.servers.servicebus import ServiceBusServer
 
 
 async def test_a_new_pipeline_gets_its_objects_and_a_finalizer(bench: Bench) -> None:
@@ -489,155 +350,3 @@ async def test_a_pipeline_that_is_gone_is_forgotten(bench: Bench) -> None:
     bench.server.objects.clear()
     assert await bench.visit() is None
     assert bench.readers.latest(KEY) is None
-
-
-def terminating_pod() -> dict[str, Any]:
-    """An ingestion pod in its last seconds, in which it still takes events."""
-    labels = selector_labels("example", "ingestion")
-    metadata = {"name": "example-ingestion-1", "namespace": "shop", "labels": labels, "deletionTimestamp": now()}
-    return {"kind": "Pod", "metadata": metadata, "status": {"phase": "Running"}}
-
-
-def deleted(server: ApiServer, spec: dict[str, Any]) -> None:
-    body = server.pipeline()
-    assert body is not None
-    body["spec"] = spec
-    body["metadata"]["deletionTimestamp"] = now()
-
-
-async def test_a_drain_stops_the_intake_first(bench: Bench) -> None:
-    bench.server.add_pipeline(spec={})
-    await bench.visit_with_depth()
-    bench.make_available("ingestion", "worker")
-    deleted(bench.server, {})
-    await bench.visit()
-    ingestion = bench.server.objects["/apis/apps/v1/namespaces/shop/deployments/example-ingestion"]
-    assert ingestion["spec"]["replicas"] == 0
-    assert bench.status["phase"] == "Draining"
-    assert bench.condition("Ready")["reason"] == "StoppingIntake"
-
-
-async def test_a_drained_pipeline_is_let_go(bench: Bench) -> None:
-    bench.server.add_pipeline(spec={})
-    await bench.visit_with_depth()
-    deleted(bench.server, {})
-    await bench.visit()
-    bench.make_available("ingestion", replicas=0)
-
-    async def gone() -> bool:
-        await bench.visit()
-        return bench.server.pipeline() is None
-
-    await wait_until(gone, within=WAIT, interval=timedelta(milliseconds=200))
-    assert "Drained" in bench.events()
-    left = {item["kind"] for item in bench.server.objects.values() if item.get("metadata", {}).get("ownerReferences")}
-    assert not left
-    assert bench.server.names("Deployment") == []
-
-
-async def test_the_garbage_collector_finds_nothing_while_the_queue_is_emptied(bench: Bench) -> None:
-    bench.server.add_pipeline(spec={})
-    await bench.visit_with_depth()
-    bench.make_available("ingestion", "worker")
-    deleted(bench.server, {})
-    await bench.visit()
-    assert bench.server.names("Deployment")
-    assert not [item for item in bench.server.objects.values() if item["metadata"].get("ownerReferences")]
-
-
-async def test_a_drain_waits_for_pods_on_their_way_out(bench: Bench) -> None:
-    bench.server.add_pipeline(spec={})
-    await bench.visit_with_depth()
-    deleted(bench.server, {})
-    await bench.visit()
-    bench.make_available("ingestion", replicas=0)
-    pod = "/api/v1/namespaces/shop/pods/example-ingestion-1"
-    bench.server.store(pod, terminating_pod())
-    for _ in range(3):
-        await bench.visit()
-        assert bench.condition("Ready")["reason"] == "StoppingIntake"
-    bench.server.remove(pod)
-    await bench.visit()
-    if bench.server.pipeline() is not None:
-        assert bench.condition("Ready")["reason"] == "Draining"
-
-
-async def test_a_reading_holds_for_the_moment_before_the_broker_was_asked(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[datetime] = []
-    read = QueueAdministration.depth
-
-    async def depth(administration: QueueAdministration) -> QueueDepth:
-        asked.append(datetime.now(UTC))
-        return await read(administration)
-
-    monkeypatch.setattr(QueueAdministration, "depth", depth)
-    bench.server.add_pipeline(spec={})
-    await bench.visit_with_depth()
-    reading = bench.readers.latest(KEY)
-    assert reading is not None
-    assert reading.at <= asked[0]
-
-
-async def test_a_queue_that_does_not_empty_ends_the_drain_at_its_deadline(
-    bench: Bench, broker: ServiceBusServer
-) -> None:
-    bench.server.add_pipeline(spec={"queue": {"name": "full"}})
-    await bench.visit_with_depth()
-    await send(broker, "full")
-    deleted(bench.server, {"queue": {"name": "full"}, "drainDeadline": "3s"})
-    await bench.visit()
-    bench.make_available("ingestion", replicas=0)
-    reasons = set()
-
-    async def gone() -> bool:
-        await bench.visit()
-        if bench.server.pipeline() is not None:
-            reasons.add(bench.condition("Ready")["reason"])
-        return bench.server.pipeline() is None
-
-    await wait_until(gone, within=WAIT, interval=timedelta(milliseconds=200))
-    assert "Draining" in reasons
-    assert "DrainDeadlineExceeded" in bench.events()
-
-
-async def test_an_immediate_deletion_waits_for_nothing(bench: Bench) -> None:
-    bench.server.add_pipeline(spec={})
-    await bench.visit()
-    deleted(bench.server, {"deletion": "Immediate"})
-    await bench.visit()
-    assert bench.server.pipeline() is None
-
-
-async def test_a_drain_goes_on_without_a_secret_that_is_not_the_queues(bench: Bench) -> None:
-    bench.server.add_pipeline(spec={})
-    await bench.visit_with_depth()
-    del bench.server.objects["/api/v1/namespaces/shop/secrets/cloudscale-redis"]
-    body = bench.server.pipeline()
-    assert body is not None
-    body["metadata"]["generation"] = 2
-    deleted(bench.server, {})
-    await bench.visit()
-    assert bench.status["phase"] == "Draining"
-    assert bench.condition("BackendsReachable")["reason"] == "SecretMissing"
-    assert "NotDrained" not in bench.events()
-
-
-@pytest.mark.parametrize("cause", ["secret", "namespace", "specification"])
-async def test_a_deletion_that_could_never_drain_does_not_hang(bench: Bench, cause: str) -> None:
-    bench.server.add_pipeline(spec={})
-    await bench.visit()
-    spec: dict[str, Any] = {}
-    if cause == "secret":
-        spec = {"queue": {"connectionSecretRef": {"name": "gone", "key": "gone"}}}
-        body = bench.server.pipeline()
-        assert body is not None
-        body["metadata"]["generation"] = 2
-    elif cause == "namespace":
-        bench.server.objects["/api/v1/namespaces/shop"]["status"]["phase"] = "Terminating"
-    else:
-        spec = {"processing": {"prefetch": -1}}
-    deleted(bench.server, spec)
-    await bench.visit()
-    assert bench.server.pipeline() is None
