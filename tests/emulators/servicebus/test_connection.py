@@ -12,7 +12,7 @@ from tests.servers.servicebus import KEY_NAME
 
 from cloudscale.emulators.servicebus.codec import Described, Symbol, decode
 from cloudscale.emulators.servicebus.connection import AMQP_HEADER, SASL_HEADER
-from cloudscale.emulators.servicebus.frames import frame
+from cloudscale.emulators.servicebus.frames import disposition_body, frame
 from cloudscale.emulators.servicebus.performatives import (
     Attach,
     Begin,
@@ -31,7 +31,10 @@ if TYPE_CHECKING:
     from tests.servers.servicebus import ServiceBusServer
 
 TIMEOUT_SECONDS = 10
-OPEN, BEGIN, ATTACH, FLOW, DETACH, END, CLOSE, SASL_OUTCOME = 0x10, 0x11, 0x12, 0x13, 0x16, 0x17, 0x18, 0x44
+OPEN, BEGIN, ATTACH, FLOW, TRANSFER, DISPOSITION = 0x10, 0x11, 0x12, 0x13, 0x14, 0x15
+DETACH, END, CLOSE, REJECTED, SASL_OUTCOME = 0x16, 0x17, 0x18, 0x25, 0x44
+MODIFIED_WITH_BOOLEANS = bytes.fromhex("005327 c00f03 4142 c10a02 a30166 e00402560100")
+"""The outcome ``modified`` with an array of booleans among its annotations, which no application property can be."""
 
 
 class Wire:
@@ -221,3 +224,24 @@ async def test_who_leaves_while_waiting_for_a_session_does_not_lock_the_next_one
         queue, session_id=NEXT_AVAILABLE_SESSION, max_wait_time=TIMEOUT_SECONDS
     ) as other:
         assert other.session.session_id == "a"
+
+
+async def test_a_message_whose_settlement_was_refused_returns_with_its_connection(
+    wire: Wire, server: ServiceBusServer, queue: str, client: ServiceBusClient
+) -> None:
+    async with client.get_queue_sender(queue) as sender:
+        await sender.send_messages(ServiceBusMessage("one"))
+    await wire.sign_in(server.key)
+    await wire.begin()
+    wire.send(receiver(queue))
+    wire.send(Flow(0, 100, 0, 100, handle=0, delivery_count=0, link_credit=1).encode())
+    assert [(await wire.read())[0], (await wire.read())[0]] == [ATTACH, TRANSFER]
+    settled = disposition_body(0, 0, MODIFIED_WITH_BOOLEANS, receiver=True)
+    wire.send(settled.replace(b"\x41" + MODIFIED_WITH_BOOLEANS, b"\x42" + MODIFIED_WITH_BOOLEANS))
+    code, fields = await wire.read()
+    assert (code, fields[4].descriptor) == (DISPOSITION, REJECTED)
+    assert fields[4].value[0].value[0] == "com.microsoft:argument-error"
+    wire.writer.close()
+    async with client.get_queue_receiver(queue) as other:
+        (message,) = await other.receive_messages(1, max_wait_time=TIMEOUT_SECONDS)
+    assert str(message) == "one"

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cloudscale.emulators.servicebus.channel import Channel
+    from cloudscale.emulators.servicebus.links import OutgoingLink
     from cloudscale.emulators.servicebus.performatives import Disposition
     from cloudscale.emulators.servicebus.queue import Queue
 
@@ -43,6 +44,7 @@ def settle(channel: Channel, disposition: Disposition, last: int) -> None:
             apply(link.queue, token, outcome, fields)
         except ConditionError as error:
             failed = True
+            _keep(channel, delivery, held)
             answers.append((delivery, frames.rejected(error.condition, str(error))))
         else:
             answers.append((delivery, frames.simple_outcome(outcome)))
@@ -55,11 +57,19 @@ def settle(channel: Channel, disposition: Disposition, last: int) -> None:
         channel.dispose(delivery, delivery, answer, receiver=False)
 
 
+def _keep(channel: Channel, delivery: int, held: tuple[OutgoingLink, bytes] | None) -> None:
+    """Hold on to a message whose settlement was refused while its lock lasts: it returns when the client goes."""
+    if held is not None and held[1] in held[0].queue.locked:
+        channel.unsettled[delivery] = held
+
+
 def apply(queue: Queue, token: bytes, outcome: int, fields: list[Any]) -> None:
     """Settle one message.
 
     Raises:
         MessageLockLostError: the lock is gone.
+        ArgumentError: its properties cannot be encoded.
+        EntityNotFoundError: the queue was deleted.
     """
     if outcome == OutcomeCode.ACCEPTED:
         queue.complete(token)
