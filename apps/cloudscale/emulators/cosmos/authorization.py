@@ -10,18 +10,20 @@ import binascii
 import hmac
 import secrets
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
+from cloudscale.emulators.cosmos.decoding import http_date
 from cloudscale.emulators.cosmos.errors import CosmosError, StartupError
 from cloudscale.emulators.cosmos.protocol import Request
 
 KEY_BYTES: Final = 64
 ALLOWED_CLOCK_SKEW: Final = timedelta(minutes=15)
 _PREFIX: Final = "type=master&ver=1.0&sig="
+# All requests of a second have the same date.
+_http_date: Final = lru_cache(maxsize=16)(http_date)
 
 
 def load_account_key(path: Path, *, generate: bool) -> str:
@@ -93,17 +95,8 @@ class Authorization:
 
 
 def _check_date(text: str) -> None:
-    moment = _parse_date(text)
+    moment = _http_date(text)
     if moment is None:
         raise CosmosError(401, f"The date header '{text[:40]}' is missing or not in RFC 1123 format.")
     if abs(datetime.now(UTC) - moment) > ALLOWED_CLOCK_SKEW:
         raise CosmosError(403, "The authorization token is not valid at the current time: check the clocks.")
-
-
-@lru_cache(maxsize=16)
-def _parse_date(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

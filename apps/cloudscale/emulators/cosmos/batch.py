@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from cloudscale.emulators.cosmos.decoding import decode_json
 from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.errors import CosmosError, bad_request
 from cloudscale.emulators.cosmos.partition_key import Component
@@ -55,10 +56,7 @@ def parse_batch(body: bytes) -> list[BatchOperation]:
     """Read the operations; raises CosmosError 400 or 413 when there are none or too many."""
     if len(body) > MAXIMUM_BATCH_BYTES:
         raise CosmosError(413, f"A batch has at most {MAXIMUM_BATCH_BYTES} bytes.")
-    try:
-        operations = _decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise bad_request(f"The batch cannot be read: {error}.") from error
+    operations = decode_json(_decoder, body, "The batch")
     if not 0 < len(operations) <= MAXIMUM_OPERATIONS:
         raise bad_request(f"A batch has 1 to {MAXIMUM_OPERATIONS} operations, not {len(operations)}.")
     return operations
@@ -87,7 +85,7 @@ def _ids(operations: Sequence[BatchOperation]) -> Iterator[str]:
         if operation.id is not None:
             yield operation.id
             continue
-        with suppress(msgspec.DecodeError, RecursionError):
+        with suppress(msgspec.DecodeError, RecursionError, UnicodeDecodeError):
             yield _name_decoder.decode(operation.resource_body).id
 
 

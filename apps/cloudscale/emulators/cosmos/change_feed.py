@@ -6,8 +6,8 @@ Cosmos DB", and the SDKs' use of ``A-IM``, ``If-None-Match`` and ``If-Modified-S
 
 import sqlite3
 import time
-from email.utils import parsedate_to_datetime
 
+from cloudscale.emulators.cosmos.decoding import http_date, whole_number
 from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.emulator import Emulator, answer, feed
 from cloudscale.emulators.cosmos.errors import bad_request
@@ -56,19 +56,20 @@ def _change_start(request: Request, end: int) -> int | None:
         return None
     if text == "*":
         return end
-    if not text.isdigit():
+    number = whole_number(text)
+    if number is None:
         raise bad_request(f"The change feed's continuation '{text[:60]}' cannot be read.")
-    return int(text)
+    return number
 
 
 def _modified_since(request: Request) -> int | None:
     text = request.headers.get("if-modified-since")
     if text is None:
         return None
-    try:
-        return int(parsedate_to_datetime(text).timestamp())
-    except ValueError as error:
-        raise bad_request(f"If-Modified-Since '{text[:60]}' is no date.") from error
+    moment = http_date(text)
+    if moment is None:
+        raise bad_request(f"If-Modified-Since '{text[:60]}' is no date.")
+    return int(moment.timestamp())
 
 
 def _changes(  # noqa: PLR0913 - one page's bounds

@@ -1,11 +1,12 @@
 """What the request handlers share, and how answers of the service look."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from cloudscale.emulators.cosmos.catalogue import Catalogue
+from cloudscale.emulators.cosmos.decoding import decode_json
 from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.errors import CONTAINER_RECREATED, bad_request
 from cloudscale.emulators.cosmos.faults import Faults
@@ -118,12 +119,12 @@ def encode(value: Any) -> bytes:
     return msgspec.json.encode(value)
 
 
+_object_decoder: Final = msgspec.json.Decoder(dict[str, Any])
+
+
 def decode_object(body: bytes) -> dict[str, Any]:
     """A JSON object from a request's body; raises CosmosError 400."""
-    try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except msgspec.DecodeError as error:
-        raise bad_request(f"The request body is not a JSON object: {error}.") from error
+    return decode_json(_object_decoder, body, "The request body, which must be a JSON object,")
 
 
 def is_true(request: Request, header: str) -> bool:

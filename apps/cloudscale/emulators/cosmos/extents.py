@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cloudscale.emulators.cosmos.decoding import whole_number
 from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.emulator import Emulator, partition_key_of
 from cloudscale.emulators.cosmos.errors import PARTITION_RANGE_GONE, CosmosError
@@ -61,9 +62,10 @@ def extent_of(emulator: Emulator, documents: Documents, request: Request) -> Ext
     low, high = "", "FF"
     range_id = request.headers.get("x-ms-documentdb-partitionkeyrangeid")
     if range_id is not None:
-        if not range_id.isdigit() or int(range_id) >= len(emulator.boundaries) - 1:
+        index = whole_number(range_id)
+        if index is None or index >= len(emulator.boundaries) - 1:
             raise CosmosError(410, f"There is no partition key range '{range_id}'.", substatus=PARTITION_RANGE_GONE)
-        low, high = emulator.boundaries[int(range_id)], emulator.boundaries[int(range_id) + 1]
+        low, high = emulator.boundaries[index], emulator.boundaries[index + 1]
     return Extent(
         low=max(low, request.headers.get("x-ms-start-epk", "")),
         high=min(high, request.headers.get("x-ms-end-epk", "FF")),
@@ -73,10 +75,11 @@ def extent_of(emulator: Emulator, documents: Documents, request: Request) -> Ext
 def page_size_of(request: Request) -> int:
     """How many items a page has at most."""
     text = request.headers.get("x-ms-max-item-count", "")
-    if not text.lstrip("-").isdigit():
+    size = whole_number(text.removeprefix("-"))
+    if size is None:
         return DEFAULT_PAGE_ITEMS
-    size = int(text)
-    return MAXIMUM_PAGE_ITEMS if size <= 0 else min(size, MAXIMUM_PAGE_ITEMS)
+    # -1 leaves the size to the service.
+    return MAXIMUM_PAGE_ITEMS if text.startswith("-") or size == 0 else min(size, MAXIMUM_PAGE_ITEMS)
 
 
 def visible(container: Container, bindings: Bindings, now: int) -> list[str]:

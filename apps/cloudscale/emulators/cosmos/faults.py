@@ -2,11 +2,12 @@
 
 import asyncio
 import random
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 
-from cloudscale.emulators.cosmos.errors import CosmosError, ThrottledRequestError, bad_request
+from cloudscale.emulators.cosmos.decoding import decode_json
+from cloudscale.emulators.cosmos.errors import CosmosError, ThrottledRequestError
 from cloudscale.emulators.cosmos.protocol import Abort
 
 Ratio = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -26,6 +27,9 @@ class FaultPlan(msgspec.Struct, rename="camel", forbid_unknown_fields=True, froz
     retry_after_milliseconds: Milliseconds = 100
     stall: bool = False
     drop_answers: bool = False
+
+
+_plan_decoder: Final = msgspec.json.Decoder(FaultPlan)
 
 
 class Faults:
@@ -51,10 +55,7 @@ class Faults:
 
     def load(self, body: bytes) -> None:
         """Take over the plan in ``body``; raises CosmosError 400."""
-        try:
-            self.plan = msgspec.json.decode(body, type=FaultPlan)
-        except msgspec.DecodeError as error:
-            raise bad_request(f"The fault plan cannot be read: {error}.") from error
+        self.plan = decode_json(_plan_decoder, body, "The fault plan")
 
     async def before(self) -> None:
         """Delay, stall or refuse the request that is about to be done."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from cloudscale.emulators.cosmos.decoding import decode_json
 from cloudscale.emulators.cosmos.errors import PARTITION_KEY_MISMATCH, bad_request
 
 
@@ -27,6 +28,7 @@ UNDEFINED: Final = Undefined()
 
 Component = str | int | float | bool | None | Undefined
 
+_header_decoder: Final = msgspec.json.Decoder(list[Any])
 _MASK: Final = (1 << 64) - 1
 _C1: Final = 0x87C37B91114253D5
 _C2: Final = 0x4CF5AD432745937F
@@ -60,12 +62,7 @@ class PartitionKeyDefinition:
 
     def of_header(self, header: str) -> tuple[Component, ...]:
         """The partition key in ``x-ms-documentdb-partitionkey``, a JSON array with a component for each path."""
-        try:
-            values = msgspec.json.decode(header)
-        except msgspec.DecodeError as error:
-            raise bad_request(f"The partition key header is not JSON: {error}.") from error
-        if not isinstance(values, list):
-            raise bad_request("The partition key header must be a JSON array.")
+        values = decode_json(_header_decoder, header, "The partition key header, which must be a JSON array,")
         components = tuple(_component(UNDEFINED if value == {} else value) for value in values)
         if len(components) != len(self.paths):
             raise bad_request(
@@ -129,7 +126,10 @@ def _encode(component: Component) -> bytes:
         return b"\x03"
     if isinstance(component, str):
         return b"\x08" + component.encode() + b"\xff"
-    return b"\x05" + struct.pack("<d", component)
+    try:
+        return b"\x05" + struct.pack("<d", component)
+    except (struct.error, OverflowError) as error:
+        raise bad_request("A number in a partition key is beyond the range of a double.") from error
 
 
 def _hash_text(data: bytes) -> str:

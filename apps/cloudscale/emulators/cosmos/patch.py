@@ -4,10 +4,12 @@
 most ten; either a bare array of operations or an object with ``operations`` and a ``condition``.
 """
 
+import math
 from typing import Any, Final
 
 import msgspec
 
+from cloudscale.emulators.cosmos.decoding import decode_json
 from cloudscale.emulators.cosmos.errors import bad_request
 
 MAXIMUM_OPERATIONS: Final = 10
@@ -29,15 +31,16 @@ class Patch(msgspec.Struct):
     condition: str | None = None
 
 
+_operations_decoder: Final = msgspec.json.Decoder(list[PatchOperation])
+_patch_decoder: Final = msgspec.json.Decoder(Patch)
+
+
 def parse_patch(body: bytes | msgspec.Raw) -> Patch:
     """Read either form; raises CosmosError 400."""
-    try:
-        if bytes(body).lstrip().startswith(b"["):
-            patch = Patch(msgspec.json.decode(body, type=list[PatchOperation]))
-        else:
-            patch = msgspec.json.decode(body, type=Patch)
-    except msgspec.DecodeError as error:
-        raise bad_request(f"The patch cannot be read: {error}.") from error
+    if bytes(body).lstrip().startswith(b"["):
+        patch = Patch(decode_json(_operations_decoder, body, "The patch"))
+    else:
+        patch = decode_json(_patch_decoder, body, "The patch")
     if not 0 < len(patch.operations) <= MAXIMUM_OPERATIONS:
         raise bad_request(f"A patch has 1 to {MAXIMUM_OPERATIONS} operations, not {len(patch.operations)}.")
     return patch
@@ -141,10 +144,16 @@ def _increment(document: dict[str, Any], path: str, amount: Any) -> None:
         current = target[_index(target, last, path, end=len(target) - 1)]
     if not _is_number(current) or not _is_number(amount):
         raise bad_request(f"'{path}' cannot be incremented: both the value and the amount must be numbers.")
+    try:
+        total = current + amount
+    except OverflowError:
+        total = math.inf
+    if not isinstance(total, int) and math.isinf(total):
+        raise bad_request(f"'{path}' cannot be incremented: the sum is beyond the range of a double.")
     if isinstance(target, dict):
-        target[last] = current + amount
+        target[last] = total
     else:
-        target[int(last)] = current + amount
+        target[int(last)] = total
 
 
 def _is_number(value: object) -> bool:

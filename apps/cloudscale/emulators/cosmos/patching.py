@@ -1,10 +1,11 @@
 """Patching a stored item, with the condition that may come with the patch."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
+from cloudscale.emulators.cosmos.decoding import decode_json
 from cloudscale.emulators.cosmos.document_head import Head
 from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.errors import precondition_failed
@@ -12,6 +13,8 @@ from cloudscale.emulators.cosmos.partition_key import Component
 from cloudscale.emulators.cosmos.patch import apply_patch, parse_patch
 from cloudscale.emulators.cosmos.query.condition import holds
 from cloudscale.emulators.cosmos.resources import Item, render
+
+_document_decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def patch_item(
@@ -28,7 +31,7 @@ def patch_item(
     def change(item: Item) -> Head:
         if patch.condition is not None and not holds(patch.condition, render(documents.container, item)):
             raise precondition_failed("The patch's condition does not hold for the document.")
-        document: dict[str, Any] = msgspec.json.decode(item.body)
+        document = decode_json(_document_decoder, item.body, "The stored document")
         apply_patch(document, patch.operations)
         return documents.heads.of_document(document)
 

@@ -10,7 +10,7 @@ import structlog
 from cloudscale.emulators.cosmos import administration, bulk, change_feed, items, queries
 from cloudscale.emulators.cosmos.authorization import Authorization
 from cloudscale.emulators.cosmos.emulator import Emulator, is_query, is_true
-from cloudscale.emulators.cosmos.errors import CosmosError, ThrottledRequestError, not_found
+from cloudscale.emulators.cosmos.errors import CosmosError, ThrottledRequestError, bad_request, not_found
 from cloudscale.emulators.cosmos.protocol import Request, Response, error_response
 
 log = structlog.get_logger()
@@ -37,6 +37,8 @@ class Router:
             response = error_response(error, {"x-ms-retry-after-ms": str(error.retry_after_milliseconds)})
         except CosmosError as error:
             response = error_response(error)
+        except RecursionError:
+            response = error_response(bad_request("The request is nested too deeply."))
         except Exception:
             log.exception("a request failed", method=request.method, path=request.path)
             response = error_response(CosmosError(500, "The emulator failed: its log says why."))

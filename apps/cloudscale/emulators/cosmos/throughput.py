@@ -13,11 +13,13 @@ from typing import Any, Final
 
 import msgspec
 
+from cloudscale.emulators.cosmos.decoding import decode_json, whole_number
 from cloudscale.emulators.cosmos.errors import ThrottledRequestError, bad_request
 
 KILOBYTE: Final = 1024
 MINIMUM_THROUGHPUT: Final = 400
 MINIMUM_AUTOSCALE: Final = 1000
+_settings_decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def read_charge(size: int) -> float:
@@ -38,15 +40,13 @@ def query_charge(documents: int, size: int) -> float:
 def parse_throughput(manual: str | None, autoscale: str | None) -> dict[str, Any] | None:
     """The offer's content from the creation headers; raises CosmosError 400 for too little."""
     if autoscale:
-        try:
-            settings = msgspec.json.decode(autoscale, type=dict[str, Any])
-        except msgspec.DecodeError as error:
-            raise bad_request(f"The autoscale settings cannot be read: {error}.") from error
+        settings = decode_json(_settings_decoder, autoscale, "The autoscale settings")
         content: dict[str, Any] = {"offerThroughput": MINIMUM_THROUGHPUT, "offerAutopilotSettings": settings}
     elif manual:
-        if not manual.isdigit():
-            raise bad_request(f"The throughput '{manual}' is no number.")
-        content = {"offerThroughput": int(manual)}
+        amount = whole_number(manual)
+        if amount is None:
+            raise bad_request(f"The throughput '{manual[:40]}' is no number.")
+        content = {"offerThroughput": amount}
     else:
         return None
     check_throughput(content)
@@ -57,7 +57,7 @@ def check_throughput(content: dict[str, Any]) -> None:
     """Raise CosmosError 400 unless the amount is one that the service would provision."""
     autoscale = content.get("offerAutopilotSettings")
     if autoscale:
-        most = autoscale.get("maxThroughput")
+        most = autoscale.get("maxThroughput") if isinstance(autoscale, dict) else None
         if not isinstance(most, int) or most < MINIMUM_AUTOSCALE or most % MINIMUM_AUTOSCALE:
             raise bad_request(f"Autoscale throughput must be a multiple of {MINIMUM_AUTOSCALE} RU/s, not {most}.")
     elif not isinstance(content.get("offerThroughput"), int) or content["offerThroughput"] < MINIMUM_THROUGHPUT:

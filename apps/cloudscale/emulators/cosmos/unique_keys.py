@@ -2,10 +2,11 @@
 
 import sqlite3
 from hashlib import blake2b
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import msgspec
 
+from cloudscale.emulators.cosmos.decoding import decode_json
 from cloudscale.emulators.cosmos.errors import bad_request, conflict
 from cloudscale.emulators.cosmos.resources import Container, Item
 
@@ -19,6 +20,9 @@ class _Key(msgspec.Struct):
 
 class _Policy(msgspec.Struct, rename="camel"):
     unique_keys: Annotated[list[_Key], msgspec.Meta(max_length=10)] = []
+
+
+_document_decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 def parse_unique_keys(definition: dict[str, Any]) -> list[list[list[str]]]:
@@ -62,7 +66,7 @@ class UniqueKeys:
         self._connection.executemany(f"DELETE FROM {self._table} WHERE digest = ?", digests)
 
     def _digests(self, item: Item) -> list[bytes]:
-        document = msgspec.json.decode(item.body)
+        document = decode_json(_document_decoder, item.body, "The document")
         return [
             blake2b(
                 msgspec.json.encode([item.partition, index, [_at(document, path) for path in key]]), digest_size=16

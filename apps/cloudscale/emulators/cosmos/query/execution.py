@@ -6,7 +6,6 @@ never changes, or of the ORDER BY.
 """
 
 import base64
-import binascii
 import sqlite3
 import time
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from cloudscale.emulators.cosmos.decoding import decode_json
 from cloudscale.emulators.cosmos.errors import CosmosError, bad_request, is_missing_table
 from cloudscale.emulators.cosmos.query.fragments import canonical
 from cloudscale.emulators.cosmos.query.statement import Key, Statement
@@ -33,6 +33,9 @@ class Continuation(msgspec.Struct, array_like=True):
     keys: list[str | int | float | None] = []
 
 
+_continuation_decoder: Final = msgspec.json.Decoder(Continuation)
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """Results as JSON text, and the token for the next page unless this was the last."""
@@ -47,9 +50,10 @@ def decode_token(token: str | None) -> Continuation | None:
     if not token:
         return None
     try:
-        return msgspec.json.decode(base64.b64decode(token, validate=True), type=Continuation)
-    except (binascii.Error, msgspec.DecodeError) as error:
-        raise bad_request(f"The continuation token cannot be read: {error}.") from error
+        text = base64.b64decode(token, validate=True)
+    except ValueError as error:
+        raise bad_request(f"The continuation token is not base64: {error}.") from error
+    return decode_json(_continuation_decoder, text, "The continuation token")
 
 
 def _encode_token(continuation: Continuation) -> str:

@@ -1,6 +1,7 @@
 """Cosmos SQL text to tokens."""
 
 import re
+import sys
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
@@ -8,6 +9,8 @@ from typing import Final
 from cloudscale.emulators.cosmos.errors import CosmosError, bad_request
 
 MAXIMUM_QUERY_CHARACTERS: Final = 512 * 1024
+# What SQLite can hold exactly; longer whole numbers are doubles, as all numbers of the service are.
+MAXIMUM_DIGITS: Final = 19
 
 _TOKEN: Final = re.compile(
     r"""
@@ -69,14 +72,25 @@ def tokenize(text: str) -> list[Token]:
             raise syntax_error(Token(Kind.SYMBOL, text[position], position))
         kind, part = match.lastgroup, match.group()
         if kind == "string":
-            tokens.append(Token(Kind.STRING, part, position, _ESCAPE.sub(_unescape, part[1:-1])))
+            tokens.append(Token(Kind.STRING, part, position, _string(part, position)))
         elif kind == "number":
-            tokens.append(Token(Kind.NUMBER, part, position, _number(part)))
+            tokens.append(Token(Kind.NUMBER, part, position, _number(part, position)))
         elif kind is not None and kind != "space":
             tokens.append(Token(Kind[kind.upper()], part, position))
         position = match.end()
     tokens.append(Token(Kind.END, "", len(text)))
     return tokens
+
+
+def _string(text: str, position: int) -> str:
+    plain = _ESCAPE.sub(_unescape, text[1:-1])
+    if plain.isascii():
+        return plain
+    try:
+        # Characters beyond 16 bits are written as two escapes, as in JSON (RFC 8259, section 7).
+        return plain.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError as error:
+        raise bad_request(f"The string at position {position} has half of a surrogate pair.") from error
 
 
 def _unescape(match: re.Match[str]) -> str:
@@ -86,7 +100,14 @@ def _unescape(match: re.Match[str]) -> str:
     return _ESCAPES.get(escape, escape)
 
 
-def _number(text: str) -> int | float:
+def _number(text: str, position: int) -> int | float:
+    value: int | float
     if text[:2] in ("0x", "0X"):
-        return int(text, 16)
-    return int(text) if text.isdigit() else float(text)
+        value = int(text, 16)
+    elif text.isdigit() and len(text) <= MAXIMUM_DIGITS:
+        return int(text)
+    else:
+        value = float(text)
+    if abs(value) > sys.float_info.max:
+        raise bad_request(f"The number at position {position} is beyond the range of a double.")
+    return value

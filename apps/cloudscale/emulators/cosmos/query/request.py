@@ -1,11 +1,11 @@
 """The body of a query request, and queries over the few resources that are not documents."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from cloudscale.emulators.cosmos.errors import bad_request
+from cloudscale.emulators.cosmos.decoding import decode_json
 from cloudscale.emulators.cosmos.query.condition import memory
 from cloudscale.emulators.cosmos.query.execution import MAXIMUM_PAGE_ITEMS, run_page
 from cloudscale.emulators.cosmos.query.parser import parse_query
@@ -32,12 +32,12 @@ class QueryRequest(msgspec.Struct):
         return {parameter.name: parameter.value for parameter in self.parameters or ()}
 
 
+_request_decoder: Final = msgspec.json.Decoder(QueryRequest)
+
+
 def parse_request(body: bytes) -> QueryRequest:
     """Read the body; raises CosmosError 400."""
-    try:
-        return msgspec.json.decode(body, type=QueryRequest)
-    except msgspec.DecodeError as error:
-        raise bad_request(f"The query request cannot be read: {error}.") from error
+    return decode_json(_request_decoder, body, "The query request")
 
 
 def select_resources(members: Sequence[bytes], body: bytes) -> list[bytes]:

@@ -11,6 +11,13 @@ from cloudscale.emulators.cosmos.query.fragments import UNDEFINED, Fragment, Kin
 from cloudscale.emulators.cosmos.resources import Container
 
 
+def _double(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise bad_request("A number is beyond the range of a double.") from error
+
+
 @dataclass(slots=True)
 class Bindings:
     """Values bound to the statement: nothing a user writes ever becomes SQL text."""
@@ -20,7 +27,7 @@ class Bindings:
     def bind(self, value: object) -> str:
         """The placeholder for ``value``."""
         if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
-            value = float(value)
+            value = _double(value)
         name = f"p{len(self.values)}"
         self.values[name] = value
         return f":{name}"
@@ -113,7 +120,8 @@ def path_fragment(bindings: Bindings, body: str, keys: list[str | int]) -> Fragm
 
 def _step(key: str | int) -> str:
     if isinstance(key, int):
-        return f"[{key}]"
+        # SQLite reads an index modulo 2^32.
+        return f"[{min(key, 2**31)}]"
     # As it is written in the stored text.
     name = msgspec.json.encode(key).decode()
     if '"' in key:
