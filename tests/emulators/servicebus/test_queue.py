@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from tests.emulators.servicebus.readers import KEY, LOCK_MILLISECONDS, Clock, Reader, body
 
-from cloudscale.emulators.servicebus.authorization import SharedAccessKey
 from cloudscale.emulators.servicebus.broker import Broker
 from cloudscale.emulators.servicebus.codec import Array
 from cloudscale.emulators.servicebus.conditions import (
@@ -22,46 +17,13 @@ from cloudscale.emulators.servicebus.conditions import (
 )
 from cloudscale.emulators.servicebus.description import QueueDescription
 from cloudscale.emulators.servicebus.message import IncomingMessage, pack
-from cloudscale.emulators.servicebus.sessions import Acceptance, Session
+from cloudscale.emulators.servicebus.sessions import Acceptance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from cloudscale.emulators.servicebus.queue import Queue
-    from cloudscale.emulators.servicebus.stored import StoredMessage
-
-KEY = SharedAccessKey("name", "key")
-LOCK_MILLISECONDS = 30_000
-
-
-class Clock:
-    """Milliseconds that pass only when told."""
-
-    def __init__(self) -> None:
-        self.now = 1_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-
-class Reader:
-    """A consumer that remembers what it was given."""
-
-    def __init__(self, credit: int, *, deletes: bool = False) -> None:
-        self.credit = credit
-        self.deletes = deletes
-        self.session: Session | None = None
-        self.tokens: dict[bytes, StoredMessage] = {}
-        self.sequences: list[int] = []
-
-    def deliver(self, message: StoredMessage, token: bytes) -> None:
-        self.credit -= 1
-        self.tokens[token] = message
-        self.sequences.append(message.sequence)
-
-
-def body(text: bytes = b"x") -> bytes:
-    return pack(0, b"", b"\x00\x53\x75\xa0" + bytes((len(text),)) + text)
 
 
 @pytest.fixture
@@ -287,101 +249,3 @@ def test_survivors_are_moved_out_of_sparse_segments(tmp_path: Path, clock: Clock
     (survivor,) = again.queue("queue").messages.values()
     assert again.queue("queue").storage.payload(survivor) == body(b"4" * 20)
     again.close()
-
-
-class QueueMachine(RuleBasedStateMachine):
-    """A queue against a model, with restarts at any moment: whatever is not settled is there, and nothing else."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.clock = Clock()
-        self.temporary = tempfile.TemporaryDirectory()
-        self.alive: dict[int, bytes] = {}
-        self.counts: dict[int, int] = {}
-        self.dead: set[int] = set()
-        self.deferred: set[int] = set()
-        self.open()
-        self.broker.create_queue(QueueDescription(name="queue", max_delivery_count=3, lock_duration=LOCK_MILLISECONDS))
-        self.subscribe()
-
-    def open(self) -> None:
-        directory = Path(self.temporary.name)
-        self.broker = Broker(directory, KEY, clock=self.clock, segment_bytes=500, cache_bytes=100)
-
-    def subscribe(self) -> None:
-        self.queue = self.broker.queue("queue")
-        self.reader = Reader(0)
-        self.queue.subscribe(self.reader, dead=False)
-
-    @rule(text=st.binary(min_size=1, max_size=60))
-    def send(self, text: bytes) -> None:
-        (number,) = self.queue.send([IncomingMessage(body(text))])
-        self.alive[number], self.counts[number] = body(text), 0
-
-    @rule(credit=st.integers(1, 3))
-    def receive(self, credit: int) -> None:
-        self.reader.credit = credit
-        self.queue.pump_for(self.reader, dead=False)
-        self.reader.credit = 0
-
-    def held(self) -> dict[bytes, StoredMessage]:
-        return {token: message for token, message in self.reader.tokens.items() if token in self.queue.locked}
-
-    @precondition(lambda self: self.held())
-    @rule(data=st.data(), what=st.sampled_from(["complete", "abandon", "defer", "bury", "release"]))
-    def settle(self, data: st.DataObject, what: str) -> None:
-        token, message = data.draw(st.sampled_from(sorted(self.held().items(), key=lambda item: item[1].sequence)))
-        number = message.sequence
-        if what == "complete":
-            self.queue.complete(token)
-            del self.alive[number]
-        elif what == "abandon":
-            self.queue.abandon(token)
-            self.count(number)
-        elif what == "defer":
-            self.queue.defer(token)
-            self.deferred.add(number)
-        elif what == "bury":
-            self.queue.dead_letter(token, {})
-            self.dead.add(number)
-        else:
-            self.queue.abandon(token, counted=False)
-
-    def count(self, number: int) -> None:
-        self.counts[number] += 1
-        if self.counts[number] >= 3:
-            self.dead.add(number)
-
-    @rule()
-    def let_locks_expire(self) -> None:
-        held = [message.sequence for message in self.held().values()]
-        self.clock.now += LOCK_MILLISECONDS
-        self.broker.tick()
-        for number in held:
-            self.count(number)
-
-    @rule()
-    def restart(self) -> None:
-        self.broker.close()
-        self.open()
-        self.subscribe()
-
-    @invariant()
-    def the_queue_is_as_the_model(self) -> None:
-        assert set(self.queue.messages) == set(self.alive)
-        assert {number for number, message in self.queue.messages.items() if message.dead} == self.dead
-        assert self.queue.contents.counts["dead"] == len(self.dead)
-        assert self.queue.contents.size_bytes == sum(message.size for message in self.queue.messages.values())
-        assert self.queue.contents.active == len(self.alive) - len(self.dead) - len(self.deferred)
-        for number, message in self.queue.messages.items():
-            assert message.delivery_count == self.counts[number]
-            if number not in self.dead:
-                assert self.queue.storage.payload(message) == self.alive[number]
-
-    def teardown(self) -> None:
-        self.broker.close()
-        self.temporary.cleanup()
-
-
-TestQueueAgainstModel = QueueMachine.TestCase
-TestQueueAgainstModel.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
