@@ -12,6 +12,7 @@ from granian.log import LogLevels
 from cloudscale import pipeline
 from cloudscale.errors import ConfigurationError
 from cloudscale.event_types import EventTypes
+from cloudscale.limits.connection import open_redis
 from cloudscale.settings import read_settings
 
 CONFIGURATION_ERROR = 2
@@ -24,7 +25,9 @@ def main() -> int:
     try:
         settings = read_settings(os.environ)
         resource = pipeline.load_file(settings.pipeline_file)
+        # What each worker process would trip over is said once, here.
         EventTypes(resource.spec.event_types)
+        open_redis(settings.redis_url)
     except ConfigurationError as error:
         print(f"ingestion cannot start: {error}", file=sys.stderr)  # noqa: T201 - a message for a person, not a log
         return CONFIGURATION_ERROR

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from cloudscale import figures, metrics, tracing
@@ -23,6 +20,7 @@ from cloudscale.ingestion.intake import Intake
 from cloudscale.ingestion.queue_depth import RecentQueueDepth
 from cloudscale.ingestion.request_rate import RequestRate
 from cloudscale.limits.admission import Admission
+from cloudscale.limits.connection import NO_RETRIES, open_redis
 from cloudscale.limits.keys import keys_of
 from cloudscale.limits.rates import rates_of
 from cloudscale.queue.administration import QueueAdministration
@@ -75,13 +73,8 @@ class IngestionService:
             ConfigurationError: a connection string is missing or cannot be used.
         """
         keys, rates = keys_of(self._pipeline), rates_of(self._spec.ingestion.rate_limits)
-        self._redis = Redis.from_url(
-            self._settings.redis_url,
-            socket_timeout=REDIS_SECONDS,
-            socket_connect_timeout=REDIS_SECONDS,
-            # Requests do not wait for Redis to come back: this process limits them alone until it does.
-            retry=Retry(NoBackoff(), 0),
-        )
+        # Requests do not wait for Redis to come back: this process limits them alone until it does.
+        self._redis = open_redis(self._settings.redis_url, seconds=REDIS_SECONDS, retry=NO_RETRIES)
         self._resources.push_async_callback(self._redis.aclose)
         self._administration = await self._resources.enter_async_context(
             QueueAdministration(self._spec.queue, self._settings)
