@@ -4,39 +4,19 @@
 operators, full-text and vector search) is refused with the token's name and position.
 """
 
-from typing import Final
-
 from cloudscale.emulators.cosmos.query.ast import (
-    UNDEFINED,
-    ArrayLiteral,
-    Binary,
-    Call,
-    Conditional,
     Expression,
     Join,
-    Like,
     Literal,
-    Logical,
-    Membership,
-    Minus,
     Name,
-    Negation,
-    ObjectLiteral,
     Ordering,
     Parameter,
     Property,
     Query,
     SelectItem,
 )
-from cloudscale.emulators.cosmos.query.lexer import Kind, Token, syntax_error, tokenize
-
-MAXIMUM_DEPTH: Final = 60
-_COMPARISONS: Final = frozenset({"=", "!=", "<>", "<", "<=", ">", ">="})
-_CONSTANTS: Final = {"TRUE": True, "FALSE": False, "NULL": None, "UNDEFINED": UNDEFINED}
-_RESERVED: Final = frozenset({
-    "SELECT", "FROM", "WHERE", "GROUP", "ORDER", "OFFSET", "LIMIT", "JOIN", "IN", "AS", "BY", "AND", "OR", "NOT",
-    "BETWEEN", "LIKE", "ESCAPE", "ASC", "DESC", "TOP", "DISTINCT", "VALUE", "EXISTS", "UDF",
-})  # fmt: skip
+from cloudscale.emulators.cosmos.query.expression_parser import RESERVED_WORDS, ExpressionParser
+from cloudscale.emulators.cosmos.query.lexer import Kind, syntax_error, tokenize
 
 
 def parse_query(text: str) -> Query:
@@ -60,42 +40,7 @@ def parse_condition(text: str) -> tuple[str, Expression]:
     return alias, expression
 
 
-class _Parser:
-    def __init__(self, tokens: list[Token]) -> None:
-        self._tokens = tokens
-        self._index = 0
-        self._depth = 0
-
-    @property
-    def token(self) -> Token:
-        return self._tokens[self._index]
-
-    def _next(self) -> Token:
-        token = self.token
-        self._index += 1
-        return token
-
-    def _accept(self, *texts: str) -> str:
-        """Take the next token when it is one of the keywords or symbols; else ""."""
-        token = self.token
-        text = token.keyword or (token.text if token.kind is Kind.SYMBOL else "")
-        if text in texts:
-            self._index += 1
-            return text
-        return ""
-
-    def expect(self, text: str) -> Token:
-        token = self.token
-        if not self._accept(text):
-            raise syntax_error(token, text)
-        return token
-
-    def end(self) -> None:
-        if self.token.kind is not Kind.END:
-            raise syntax_error(self.token)
-
-    # statements
-
+class _Parser(ExpressionParser):
     def query(self) -> Query:
         self.expect("SELECT")
         distinct = bool(self._accept("DISTINCT"))
@@ -136,7 +81,7 @@ class _Parser:
             expression = self.expression()
             if self._accept("AS"):
                 name = self._name()
-            elif self.token.kind is Kind.WORD and self.token.keyword not in _RESERVED:
+            elif self.token.kind is Kind.WORD and self.token.keyword not in RESERVED_WORDS:
                 name = self._next().text
             elif isinstance(expression, Property) and isinstance(expression.key, str):
                 name = expression.key
@@ -158,7 +103,7 @@ class _Parser:
             # FROM x IN c.items is a join without its left side.
             joins.append(Join(alias, self._postfix()))
             alias = ""
-        elif self._accept("AS") or (self.token.kind is Kind.WORD and self.token.keyword not in _RESERVED):
+        elif self._accept("AS") or (self.token.kind is Kind.WORD and self.token.keyword not in RESERVED_WORDS):
             alias = self._name()
         while self._accept("JOIN"):
             name = self._name()
@@ -168,7 +113,7 @@ class _Parser:
 
     def _name(self) -> str:
         token = self._next()
-        if token.kind is not Kind.WORD or token.keyword in _RESERVED - {"VALUE", "TOP", "OFFSET", "LIMIT"}:
+        if token.kind is not Kind.WORD or token.keyword in RESERVED_WORDS - {"VALUE", "TOP", "OFFSET", "LIMIT"}:
             raise syntax_error(token, "a name")
         return token.text
 
@@ -179,175 +124,3 @@ class _Parser:
             orderings.append(Ordering(expression, self._accept("ASC", "DESC") == "DESC"))
             if not self._accept(","):
                 return tuple(orderings)
-
-    def _expressions(self) -> tuple[Expression, ...]:
-        expressions = [self.expression()]
-        while self._accept(","):
-            expressions.append(self.expression())
-        return tuple(expressions)
-
-    # expressions, from the loosest binding to the tightest
-
-    def expression(self) -> Expression:
-        self._depth += 1
-        if self._depth > MAXIMUM_DEPTH:
-            raise syntax_error(self.token, f"less than {MAXIMUM_DEPTH} nested expressions")
-        expression = self._coalesce()
-        if self._accept("?"):
-            yes = self.expression()
-            self.expect(":")
-            expression = Conditional(expression, yes, self.expression())
-        self._depth -= 1
-        return expression
-
-    def _coalesce(self) -> Expression:
-        left = self._logical("OR")
-        while self._accept("??"):
-            left = Binary("??", left, self._logical("OR"))
-        return left
-
-    def _logical(self, operator: str) -> Expression:
-        operand = self._negation if operator == "AND" else lambda: self._logical("AND")
-        operands = [operand()]
-        while self._accept(operator):
-            operands.append(operand())
-        return operands[0] if len(operands) == 1 else Logical(operator, tuple(operands))
-
-    def _negation(self) -> Expression:
-        negations = 0
-        while self._accept("NOT"):
-            negations += 1
-        expression = self._comparison()
-        for _ in range(negations):
-            expression = Negation(expression)
-        return expression
-
-    def _comparison(self) -> Expression:
-        left = self._concatenation()
-        while True:
-            operator = self._accept(*_COMPARISONS)
-            if operator:
-                left = Binary("!=" if operator == "<>" else operator, left, self._concatenation())
-                continue
-            start = self._index
-            negated = bool(self._accept("NOT"))
-            predicate = self._predicate(left)
-            if predicate is None:
-                self._index = start
-                return left
-            left = Negation(predicate) if negated else predicate
-
-    def _predicate(self, left: Expression) -> Expression | None:
-        token = self.token
-        if self._accept("IN"):
-            self.expect("(")
-            choices = self._expressions()
-            self.expect(")")
-            return Membership(left, choices)
-        if self._accept("BETWEEN"):
-            low = self._concatenation()
-            self.expect("AND")
-            return Logical("AND", (Binary(">=", left, low), Binary("<=", left, self._concatenation())))
-        if self._accept("LIKE"):
-            pattern = self._concatenation()
-            escape = None
-            if self._accept("ESCAPE"):
-                escape_token = self._next()
-                if escape_token.kind is not Kind.STRING or len(str(escape_token.value)) != 1:
-                    raise syntax_error(escape_token, "one character in quotes")
-                escape = str(escape_token.value)
-            return Like(left, pattern, escape, token.position)
-        return None
-
-    def _concatenation(self) -> Expression:
-        left = self._sum()
-        while self._accept("||"):
-            left = Binary("||", left, self._sum())
-        return left
-
-    def _sum(self) -> Expression:
-        left = self._product()
-        while operator := self._accept("+", "-"):
-            left = Binary(operator, left, self._product())
-        return left
-
-    def _product(self) -> Expression:
-        left = self._unary()
-        while operator := self._accept("*", "/", "%"):
-            left = Binary(operator, left, self._unary())
-        return left
-
-    def _unary(self) -> Expression:
-        minus = False
-        while operator := self._accept("-", "+"):
-            minus ^= operator == "-"
-        operand = self._postfix()
-        if minus and isinstance(operand, Literal) and isinstance(operand.value, int | float):
-            return Literal(-operand.value)
-        return Minus(operand) if minus else operand
-
-    def _postfix(self) -> Expression:
-        expression = self._primary()
-        while True:
-            if self._accept("."):
-                token = self._next()
-                if token.kind is not Kind.WORD:
-                    raise syntax_error(token, "a property name")
-                expression = Property(expression, token.text)
-            elif self._accept("["):
-                token = self._next()
-                if token.kind not in (Kind.STRING, Kind.NUMBER) or isinstance(token.value, float):
-                    raise syntax_error(token, "a quoted name or an index")
-                expression = Property(expression, token.value)
-                self.expect("]")
-            else:
-                return expression
-
-    def _primary(self) -> Expression:
-        token = self._next()
-        if token.kind in (Kind.STRING, Kind.NUMBER):
-            return Literal(token.value)
-        if token.kind is Kind.PARAMETER:
-            return Parameter(token.text, token.position)
-        if token.kind is Kind.WORD:
-            return self._word(token)
-        if token.text == "(":
-            if self.token.keyword == "SELECT":
-                raise syntax_error(self.token, "an expression: subqueries are not supported")
-            expression = self.expression()
-            self.expect(")")
-            return expression
-        if token.text == "[":
-            elements = () if self.token.text == "]" else self._expressions()
-            self.expect("]")
-            return ArrayLiteral(elements)
-        if token.text == "{":
-            return self._object()
-        raise syntax_error(token, "an expression")
-
-    def _word(self, token: Token) -> Expression:
-        if token.keyword in _CONSTANTS:
-            return Literal(_CONSTANTS[token.keyword])
-        if self.token.text == "(" and self.token.kind is Kind.SYMBOL and token.keyword not in _RESERVED:
-            self._next()
-            arguments: tuple[Expression, ...] = ()
-            if self.token.text != ")":
-                arguments = self._expressions()
-            self.expect(")")
-            return Call(token.keyword, arguments, token.position)
-        if token.keyword in _RESERVED:
-            raise syntax_error(token, "an expression")
-        return Name(token.text, token.position)
-
-    def _object(self) -> Expression:
-        members: list[tuple[str, Expression]] = []
-        while self.token.text != "}":
-            key = self._next()
-            if key.kind not in (Kind.STRING, Kind.WORD):
-                raise syntax_error(key, "a member's name")
-            self.expect(":")
-            members.append((str(key.value) if key.kind is Kind.STRING else key.text, self.expression()))
-            if not self._accept(","):
-                break
-        self.expect("}")
-        return ObjectLiteral(tuple(members))
