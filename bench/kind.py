@@ -29,8 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "bench" / "results"
 CLUSTER = "cloudscale-bench"
 NAMESPACE = "cloudscale-bench"
-URL = "http://127.0.0.1:8090"
-"""Where ``kind/cluster.yaml`` maps the node port of ``kind/bench.yaml``."""
+NODE_PORT = 30090
+"""Of the Service in ``kind/bench.yaml``."""
 SETUP_SECONDS = 1200
 BACKENDS = {"servicebus": "broker", "cosmos": "store"}
 """Containers that the local measurements call otherwise."""
@@ -43,8 +43,8 @@ class PinnedPipeline:
     """The pipeline in the cluster, with what a measurement asks of one; ``cluster`` are the cluster's own processes."""
 
     environment: dict[str, str]
+    url: str
     cluster: list[int]
-    url: str = URL
 
     def process_ids(self) -> dict[str, list[int]]:
         """Process ids by role, as this machine numbers them."""
@@ -75,7 +75,9 @@ def pinned(_scenario: Scenario, _directory: Path) -> Iterator[PinnedPipeline]:
     """The pipeline of ``kind/bench.yaml``, in a cluster that is made when it is not there and stays afterwards."""
     environment = os.environ | {"CLOUDSCALE_CLUSTER": CLUSTER, "CLOUDSCALE_NAMESPACE": NAMESPACE}
     subprocess.run(["kind/bench.sh"], cwd=ROOT, env=environment, check=True, timeout=SETUP_SECONDS)
-    pipeline = PinnedPipeline(environment, [])
+    node = "{.items[0].status.addresses[?(@.type=='InternalIP')].address}"
+    address = _kubectl(environment, "get", "nodes", f"--output=jsonpath={node}")
+    pipeline = PinnedPipeline(environment, f"http://{address}:{NODE_PORT}", [])
     services = {each for ids in pipeline.process_ids().values() for each in ids}
     yield replace(pipeline, cluster=[each for each in _cluster_processes() if each not in services])
 
@@ -124,7 +126,7 @@ def _processes_of(container: str) -> list[int]:
 
 
 def _cluster_processes() -> list[int]:
-    """The large processes of all nodes, and the proxy through which this machine reaches the node port."""
+    """The large processes of the node."""
     nodes = subprocess.run(
         ["docker", "ps", "--quiet", "--no-trunc", "--filter", f"label=io.x-k8s.kind.cluster={CLUSTER}"],
         capture_output=True,
@@ -132,13 +134,7 @@ def _cluster_processes() -> list[int]:
         check=True,
         timeout=60,
     ).stdout.split()
-    inside = [each for node in nodes for each in _processes_of(node) if _megabytes(each) >= LARGE_MEGABYTES]
-    port = URL.rpartition(":")[2]
-    return inside + [
-        int(path.parent.name)
-        for path in Path("/proc").glob("[0-9]*/cmdline")
-        if b"docker-proxy" in (line := _content(path)) and f"\0{port}\0".encode() in line
-    ]
+    return [each for node in nodes for each in _processes_of(node) if _megabytes(each) >= LARGE_MEGABYTES]
 
 
 def _content(path: Path) -> bytes:

@@ -1,6 +1,7 @@
 #!/bin/sh
-# A cluster for measurements: backends and the pipeline of kind/bench.yaml, all on the node with the label
+# A cluster of one node for measurements, with the backends and the pipeline of kind/bench.yaml, both pinned to the label
 # cloudscale.io/bench. Safe to run again.
+export CLOUDSCALE_CLUSTER_CONFIG=kind/bench-cluster.yaml
 . "$(dirname "$0")/environment.sh"
 
 export CLOUDSCALE_PIN_BACKENDS_TO=cloudscale.io/bench

@@ -1,11 +1,12 @@
 # Sourced by the other scripts: names they agree on, and how this machine gets what a cluster needs.
-# CLOUDSCALE_CLUSTER, CLOUDSCALE_NAMESPACE and CLOUDSCALE_IMAGE change the names.
+# CLOUDSCALE_CLUSTER, CLOUDSCALE_NAMESPACE and CLOUDSCALE_IMAGE change the names, CLOUDSCALE_CLUSTER_CONFIG the nodes.
 set -eu
 cd "$(dirname "$0")/.."
 
 cluster=${CLOUDSCALE_CLUSTER:-cloudscale-dev}
 namespace=${CLOUDSCALE_NAMESPACE:-cloudscale-demo}
 image=${CLOUDSCALE_IMAGE:-cloudscale:dev}
+cluster_config=${CLOUDSCALE_CLUSTER_CONFIG:-kind/cluster.yaml}
 operator_namespace=cloudscale
 # The version that the tests on a cluster run with; the charts and docs name the same.
 keda_charts=https://kedacore.github.io/charts
@@ -31,5 +32,5 @@ helm() { command helm --kube-context "kind-$cluster" "$@"; }
 load_into_workers() {
 	docker image inspect "$1" >/dev/null 2>&1 || return 0
 	workers=$(kind get nodes --name "$cluster" | grep --invert-match control-plane | paste -s -d ,)
-	kind load docker-image --name "$cluster" --nodes "$workers" "$1"
+	kind load docker-image --name "$cluster" ${workers:+--nodes "$workers"} "$1"
 }
