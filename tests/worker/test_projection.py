@@ -80,6 +80,21 @@ async def test_documents_that_are_no_events_keep_nobodys_profile_back(place: Pla
     assert await scores(place) == [1] * 5
 
 
+async def test_a_container_that_was_made_anew_is_read_from_its_beginning(place: Place) -> None:
+    async with projection(place, "one") as (one, ranges):
+        await place.store.create_events(documents(0, 50, users=50))
+        await one.make_pass()
+        await ranges.release()
+    await place.store.database.delete_container(place.store.names.events)
+    await place.store.ensure()
+    await place.store.create_events([{**document, "userId": "new"} for document in documents(0, 3)])
+    async with projection(place, "two") as (two, _):
+        while await two.make_pass():
+            pass
+    (profile,) = await place.profiles.top(user_id="new")
+    assert profile.events == 3
+
+
 async def test_a_pass_that_was_not_noted_is_repeated_without_effect(place: Place) -> None:
     await place.store.create_events(documents(0, 50))
     async with projection(place, "one") as (one, ranges):

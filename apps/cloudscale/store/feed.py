@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
+from cloudscale.errors import BackendError
 from cloudscale.store.client import open_client
 from cloudscale.store.containers import ContainerNames
 from cloudscale.store.errors import translated
@@ -46,6 +47,10 @@ class FeedRange(msgspec.Struct, frozen=True):
     def contains(self, other: FeedRange) -> bool:
         """Whether ``other`` is this range or a part of it."""
         return self.lower <= other.lower and other.upper <= self.upper
+
+
+class ForeignContinuationError(BackendError):
+    """A continuation belongs to another container than the one that has the name now."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,10 @@ class EventFeed:
         """The next events of a range: after ``continuation``, or from ``since`` or the beginning without one.
 
         A page without events keeps the continuation it was asked with.
+
+        Raises:
+            ForeignContinuationError: the continuation is of a container that was deleted since.
+            BackendError: the store did not answer.
         """
         options: dict[str, Any] = {"max_item_count": limit}
         if continuation is not None:
@@ -96,7 +105,12 @@ class EventFeed:
             options |= {"feed_range": {"Range": bounds}, "start_time": since or "Beginning"}
         with translated(f"read the change feed of {of.id}"):
             pages = self._container.query_items_change_feed(**options).by_page()
-            async for page in pages:
-                events = [event async for event in page]
-                return Page(events, pages.continuation_token)  # type: ignore[attr-defined]  # of the SDK's iterator
+            try:
+                async for page in pages:
+                    events = [event async for event in page]
+                    return Page(events, pages.continuation_token)  # type: ignore[attr-defined]  # of the SDK's iterator
+            except ValueError as error:
+                # The SDK compares the container in the continuation with the one that it reads.
+                text = f"the change feed of {of.id} cannot be read on: {error}"
+                raise ForeignContinuationError(text) from error
         return Page([], continuation)

@@ -18,6 +18,7 @@ import structlog
 
 from cloudscale.errors import BackendError, BackendUnavailableError
 from cloudscale.store.batches import ITEMS
+from cloudscale.store.feed import ForeignContinuationError
 from cloudscale.store.profiles import Profile, partition_of, profile_id
 from cloudscale.tasks import gather_all
 from cloudscale.worker.scoring import Change, apply, change_of
@@ -99,7 +100,18 @@ class Projection:
         return any(behind)
 
     async def _advance(self, of: FeedRange) -> bool:
-        """Go on in one range; whether there is more."""
+        """Go on in one range, or begin anew in one of a new container; whether there is more."""
+        try:
+            return await self._read_on(of)
+        except ForeignContinuationError as error:
+            advice = "delete the profiles' container too, or they keep the sums of the events that were deleted"
+            log.warning(
+                "the events' container was made anew, reading it from its beginning", error=str(error), do=advice
+            )
+            await self._ranges.checkpoint(of, None, read_to_end_at=None)
+            return True
+
+    async def _read_on(self, of: FeedRange) -> bool:
         lease = self._ranges.owned[of]
         continuation = lease.continuation
         started_at = datetime.now(UTC)
