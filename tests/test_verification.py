@@ -19,7 +19,7 @@ from tests.servers.servicebus import servicebus_server
 from cloudscale import pipeline, verification
 from cloudscale.commands.verify import render
 from cloudscale.limits.keys import UNNAMED, keys_of
-from cloudscale.queue.connection import open_client
+from cloudscale.queue.connection import NO_KEEP_ALIVE, open_client
 from cloudscale.settings import Settings
 from cloudscale.store.events import EventStore
 from cloudscale.verification import Balance, Scope
@@ -68,7 +68,10 @@ class Place:
     async def queue_body(self, body: bytes) -> None:
         """Leave a message in the queue."""
         name = self.resource.spec.queue.name
-        async with open_client(self.resource.spec.queue, self.settings) as client, client.get_queue_sender(name) as to:
+        async with (
+            open_client(self.resource.spec.queue, self.settings) as client,
+            client.get_queue_sender(name, keep_alive=NO_KEEP_ALIVE) as to,
+        ):
             await to.send_messages(ServiceBusMessage(body))
 
     async def verify(self, **scope: Any) -> Balance:

@@ -10,6 +10,8 @@ from azure.servicebus import ServiceBusClient
 from azure.servicebus.exceptions import ServiceBusError
 from azure.servicebus.management import ServiceBusAdministrationClient
 
+from cloudscale.queue.connection import NO_KEEP_ALIVE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -59,7 +61,9 @@ class QueueContents:
                 self._broker.connection_string, socket_timeout=SOCKET_SECONDS
             )
             self._connection.enter_context(client)
-            self._receiver = self._connection.enter_context(client.get_queue_receiver(self._queue))
+            self._receiver = self._connection.enter_context(
+                client.get_queue_receiver(self._queue, keep_alive=NO_KEEP_ALIVE)
+            )
         for message in self._receiver.receive_messages(max_message_count=100, max_wait_time=RECEIVE_SECONDS):
             events = msgspec.json.decode(b"".join(message.body))
             self._receiver.complete_message(message)

@@ -13,6 +13,7 @@ from tests.waiting import wait_until
 
 from cloudscale.errors import BackendUnavailableError
 from cloudscale.pipeline import Queue
+from cloudscale.queue.connection import NO_KEEP_ALIVE
 from cloudscale.queue.dead_letters import DeadLetter, DeadLetterReason, DeadLetters, acceptances_of
 from cloudscale.queue.poison import poison_message, verdict
 from cloudscale.queue.receiver import MessageReceiver
@@ -67,16 +68,18 @@ async def letters(broker: ServiceBusServer) -> AsyncIterator[DeadLetters]:
 
 async def bury(client: ServiceBusClient, *messages: Sent) -> None:
     """Send messages and dead-letter them, as a worker would; they are all there to be peeked at then."""
-    async with client.get_queue_sender(QUEUE) as sender:
+    async with client.get_queue_sender(QUEUE, keep_alive=NO_KEEP_ALIVE) as sender:
         await sender.send_messages(list(messages))
-    async with MessageReceiver(client, QUEUE) as receiver:
+    async with MessageReceiver(client, QUEUE, keep_alive_seconds=NO_KEEP_ALIVE) as receiver:
         buried = await receive_all(receiver, len(messages))
         for message in buried:
             judged = verdict(message)
             reason, description = (judged.reason, judged.description) if judged else ("Unreadable", "no JSON")
             await receiver.dead_letter(message, reason=reason, description=description)
     numbers = {message.sequence_number for message in buried}
-    async with MessageReceiver(client, QUEUE, sub_queue=ServiceBusSubQueue.DEAD_LETTER) as dead:
+    async with MessageReceiver(
+        client, QUEUE, sub_queue=ServiceBusSubQueue.DEAD_LETTER, keep_alive_seconds=NO_KEEP_ALIVE
+    ) as dead:
 
         async def are_there() -> bool:
             return numbers <= {message.sequence_number for message in await dead.peek(250)}
@@ -154,7 +157,7 @@ async def test_the_chosen_are_replayed_and_the_others_stay(client: ServiceBusCli
     numbers = [letter.sequence_number for letter in await letters.list()]
     assert await letters.replay([numbers[1], numbers[3]]) == 2
     assert [letter.sequence_number for letter in await letters.list()] == [numbers[0], numbers[2]]
-    async with MessageReceiver(client, QUEUE) as receiver:
+    async with MessageReceiver(client, QUEUE, keep_alive_seconds=NO_KEEP_ALIVE) as receiver:
         replayed = await receive_all(receiver, 2)
         assert [verdict(message) for message in replayed] == [None, None]
         await receiver.complete(replayed)

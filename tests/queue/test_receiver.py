@@ -12,7 +12,7 @@ from tests.servers.servicebus import ServiceBusServer, servicebus_server
 from cloudscale.errors import BackendUnavailableError, ConfigurationError, CredentialError
 from cloudscale.pipeline import Queue
 from cloudscale.queue.administration import QueueAdministration, QueueDepth
-from cloudscale.queue.connection import open_client
+from cloudscale.queue.connection import NO_KEEP_ALIVE, open_client
 from cloudscale.queue.receiver import MessageReceiver, body_of, seconds_left
 from cloudscale.settings import Settings
 
@@ -55,14 +55,16 @@ class Line:
         await self._exits.aclose()
 
     async def send(self, *bodies: str) -> None:
-        async with self.client.get_queue_sender(self.spec.name) as sender:
+        async with self.client.get_queue_sender(self.spec.name, keep_alive=NO_KEEP_ALIVE) as sender:
             await sender.send_messages([ServiceBusMessage(body) for body in bodies])
 
     async def depth(self) -> QueueDepth:
         return await self.administration.depth()
 
     def receiver(self, prefetch: int = 0, sub_queue: ServiceBusSubQueue | None = None) -> MessageReceiver:
-        return MessageReceiver(self.client, self.spec.name, prefetch=prefetch, sub_queue=sub_queue)
+        return MessageReceiver(
+            self.client, self.spec.name, prefetch=prefetch, sub_queue=sub_queue, keep_alive_seconds=NO_KEEP_ALIVE
+        )
 
 
 @pytest.fixture
@@ -180,7 +182,7 @@ async def test_a_receiver_of_a_broker_that_is_away_is_unavailable(tmp_path: Path
     settings = Settings(pipeline_file="", redis_url="", servicebus_connection_string=nowhere)
     async with open_client(Queue(), settings, retries=0) as client:
         with pytest.raises(BackendUnavailableError, match="open a receiver"):
-            async with MessageReceiver(client, "events"):
+            async with MessageReceiver(client, "events", keep_alive_seconds=NO_KEEP_ALIVE):
                 raise AssertionError
 
 
@@ -189,7 +191,7 @@ async def test_a_wrong_key_is_a_credential_error(broker: ServiceBusServer) -> No
     settings = Settings(pipeline_file="", redis_url="", servicebus_connection_string=wrong)
     async with open_client(Queue(), settings, retries=0) as client:
         with pytest.raises(CredentialError, match="refuses the credential"):
-            async with MessageReceiver(client, "events-ingestion"):
+            async with MessageReceiver(client, "events-ingestion", keep_alive_seconds=NO_KEEP_ALIVE):
                 raise AssertionError
 
 

@@ -22,7 +22,7 @@ from cloudscale.errors import (
 )
 from cloudscale.pipeline import Queue
 from cloudscale.queue import sender as module
-from cloudscale.queue.connection import open_client
+from cloudscale.queue.connection import NO_KEEP_ALIVE, open_client
 from cloudscale.queue.sender import EventSender
 from cloudscale.settings import Settings
 
@@ -62,7 +62,7 @@ def sender_for(broker: ServiceBusServer, **changes: Any) -> EventSender:
 def receiver(broker: ServiceBusServer) -> Iterator[ServiceBusReceiver]:
     with (
         ServiceBusClient.from_connection_string(broker.connection_string) as client,
-        client.get_queue_receiver(QUEUE) as receiver,
+        client.get_queue_receiver(QUEUE, keep_alive=NO_KEEP_ALIVE) as receiver,
     ):
         yield receiver
 
@@ -189,6 +189,6 @@ async def test_it_sends_again_once_a_killed_broker_is_back(tmp_path: Path) -> No
             await wait_until(is_sent, within=RECOVERY)
         with (
             ServiceBusClient.from_connection_string(broker.connection_string) as client,
-            client.get_queue_receiver(QUEUE) as receiver,
+            client.get_queue_receiver(QUEUE, keep_alive=NO_KEEP_ALIVE) as receiver,
         ):
             assert bodies_of(take(receiver, 2)) == [b"[1]", b"[3]"]

@@ -26,7 +26,7 @@ from cloudscale.event_types import EventTypes
 from cloudscale.limits.dead_letter_ledger import DeadLetterLedger
 from cloudscale.limits.keys import keys_of
 from cloudscale.queue.administration import QueueAdministration
-from cloudscale.queue.connection import open_client
+from cloudscale.queue.connection import NO_KEEP_ALIVE, open_client
 from cloudscale.queue.dead_letters import DeadLetter, DeadLetters
 from cloudscale.settings import Settings, as_environment
 from cloudscale.store.alerts import Alert, AlertStore
@@ -94,7 +94,9 @@ class Place:
     async def reconnect(self) -> None:
         """Open a sender, at the start and after the broker was away."""
         client = await self._exits.enter_async_context(open_client(self.resource.spec.queue, self.settings))
-        self._sender = await self._exits.enter_async_context(client.get_queue_sender(self.queue["name"]))
+        self._sender = await self._exits.enter_async_context(
+            client.get_queue_sender(self.queue["name"], keep_alive=NO_KEEP_ALIVE)
+        )
 
     @property
     def resource(self) -> pipeline.EventPipeline:

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
     from cloudscale.settings import Settings
 
 
+NO_KEEP_ALIVE = 0
+"""For a link that is not kept open while nothing happens on it. With a keep-alive the SDK reads from the link twice a
+minute by itself, and closing the link waits up to a second for the task that does it."""
+
+KEEP_ALIVE_SECONDS = 30
+"""The SDK's own, for a link that may have to wait."""
+
+
 @asynccontextmanager
 async def open_client(spec: Queue, settings: Settings, *, retries: int = 3) -> AsyncIterator[ServiceBusClient]:
     """A client of the namespace that ``settings`` has a connection string for, or that ``spec.namespace`` names.

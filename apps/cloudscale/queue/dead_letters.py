@@ -10,7 +10,7 @@ import msgspec
 from azure.servicebus import ServiceBusMessage, ServiceBusSubQueue
 
 from cloudscale import untrusted_json
-from cloudscale.queue.connection import open_client
+from cloudscale.queue.connection import NO_KEEP_ALIVE, open_client
 from cloudscale.queue.outbox import Outbox
 from cloudscale.queue.poison import DeadLetterReason, attempts_of
 from cloudscale.queue.receiver import MessageReceiver, body_of
@@ -165,7 +165,12 @@ class DeadLetters:
             )
 
     def _receiver(self) -> MessageReceiver:
-        return MessageReceiver(self._client, self._spec.name, sub_queue=ServiceBusSubQueue.DEAD_LETTER)
+        return MessageReceiver(
+            self._client,
+            self._spec.name,
+            sub_queue=ServiceBusSubQueue.DEAD_LETTER,
+            keep_alive_seconds=NO_KEEP_ALIVE,
+        )
 
 
 def described(message: ServiceBusReceivedMessage) -> DeadLetter:

@@ -18,7 +18,7 @@ from azure.servicebus import ServiceBusReceiveMode, ServiceBusSubQueue
 from azure.servicebus.amqp import AmqpMessageBodyType
 from azure.servicebus.exceptions import ServiceBusError
 
-from cloudscale.queue.connection import translated
+from cloudscale.queue.connection import KEEP_ALIVE_SECONDS, translated
 from cloudscale.queue.sdk_logs import readable
 from cloudscale.tasks import cancel_and_wait, start_task
 
@@ -51,7 +51,13 @@ class MessageReceiver:
     """
 
     def __init__(
-        self, client: ServiceBusClient, queue: str, *, prefetch: int = 0, sub_queue: ServiceBusSubQueue | None = None
+        self,
+        client: ServiceBusClient,
+        queue: str,
+        *,
+        prefetch: int = 0,
+        sub_queue: ServiceBusSubQueue | None = None,
+        keep_alive_seconds: int = KEEP_ALIVE_SECONDS,
     ) -> None:
         self._receiver: ServiceBusReceiver = client.get_queue_receiver(
             queue,
@@ -59,6 +65,7 @@ class MessageReceiver:
             receive_mode=ServiceBusReceiveMode.PEEK_LOCK,
             prefetch_count=prefetch,
             max_wait_time=IDLE_SECONDS,
+            keep_alive=keep_alive_seconds,
         )
 
     async def __aenter__(self) -> Self:

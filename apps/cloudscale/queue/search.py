@@ -9,7 +9,7 @@ import msgspec
 from azure.servicebus import ServiceBusSubQueue
 
 from cloudscale import untrusted_json
-from cloudscale.queue.connection import open_client, translated
+from cloudscale.queue.connection import NO_KEEP_ALIVE, open_client, translated
 from cloudscale.queue.receiver import body_of
 from cloudscale.untrusted_json import UnreadableJsonError
 
@@ -58,7 +58,7 @@ async def _peek(
 ) -> Search:
     found: set[Name] = set()
     with translated("look through the queue"):
-        async with client.get_queue_receiver(queue, sub_queue=sub_queue) as receiver:
+        async with client.get_queue_receiver(queue, sub_queue=sub_queue, keep_alive=NO_KEEP_ALIVE) as receiver:
             next_number = 1
             for _ in range(PEEKED_MESSAGES // _PEEK_AT_ONCE):
                 messages = await receiver.peek_messages(_PEEK_AT_ONCE, sequence_number=next_number)

@@ -11,7 +11,7 @@ import structlog
 from azure.servicebus import ServiceBusMessage
 
 from cloudscale.errors import BackendError, BackendUnavailableError
-from cloudscale.queue.connection import open_client, translated
+from cloudscale.queue.connection import NO_KEEP_ALIVE, open_client, translated
 
 if TYPE_CHECKING:
     import uuid
@@ -31,10 +31,6 @@ CLOSE_SECONDS = 2.0
 IDLE_SECONDS = 120.0
 """Service Bus closes a connection that it has heard nothing from for four minutes; one that was not used for long is
 opened anew, so that the first request after a quiet night is not refused."""
-
-NO_KEEP_ALIVE = 0
-"""The SDK would read from the link twice a minute by itself. If that takes the answer that a send is waiting for, the
-send waits for another frame until the read gives up after 200 ms, and all requests of its group with it."""
 
 MAXIMUM_TRANSFER_BYTES = 200 * 1024
 """Bodies that go into one transfer; with its headers it stays below the 256 KiB of the Standard tier."""
@@ -85,6 +81,8 @@ class EventSender:
                     client = await self._resources.enter_async_context(
                         open_client(self._spec, self._settings, retries=0)
                     )
+                    # A keep-alive that takes the answer which a send waits for makes it wait for another frame, until
+                    # its read gives up after 200 ms, and all requests of its group with it.
                     sender = client.get_queue_sender(self._spec.name, keep_alive=NO_KEEP_ALIVE)
                     self._sender = await self._resources.enter_async_context(sender)
         except BackendError:
