@@ -65,7 +65,7 @@ def test_a_file_with_nothing_but_a_token_is_the_owner_s(tmp_path: Path) -> None:
         "[]",
         "",
         "a: [",
-        "[" * 3000,
+        "[" * 1000,
         "tooshort",
     ],
 )

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from tests.servers.coverage import emulator_environment
+
 START_TIMEOUT = timedelta(seconds=30)
 STOP_TIMEOUT = timedelta(seconds=20)
 
@@ -50,7 +52,7 @@ class CosmosServer:
         command += ["--data-dir", str(self.data_directory), "--port", str(self.port), *self.arguments]
         self.data_directory.mkdir(parents=True, exist_ok=True)
         with self._log_file.open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+            self.process = subprocess.Popen(command, env=emulator_environment(), stdout=subprocess.PIPE, stderr=log)
         line = self._first_line()
         if not line.startswith("listening "):
             self._reap()

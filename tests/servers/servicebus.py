@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import requests
 from azure.servicebus._base_handler import _generate_sas_token
+from tests.servers.coverage import emulator_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,7 +45,9 @@ class ServiceBusServer:
         command += [argument for name in self.queues for argument in ("--queue", name)]
         self.data_directory.mkdir(parents=True, exist_ok=True)
         with (self.data_directory / "emulator.log").open("ab") as log:
-            self.process = subprocess.Popen([*command, *self.options], stdout=subprocess.PIPE, stderr=log)
+            self.process = subprocess.Popen(
+                [*command, *self.options], env=emulator_environment(), stdout=subprocess.PIPE, stderr=log
+            )
         assert self.process.stdout is not None
         line = _read_line(self.process.stdout)
         if not line.startswith("listening "):
