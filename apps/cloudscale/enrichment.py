@@ -30,7 +30,8 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
 class Enriched(msgspec.Struct, frozen=True, gc=False):
     """An event as it will be queued and stored, with what idempotency needs to know of it.
 
-    ``key`` names the event among its tenant's, ``field`` is its acceptance in the ledger.
+    ``key`` names the event among its tenant's, ``field`` is its acceptance in the ledger. ``is_named`` is false when
+    the ledger may have no such field, since Redis was away.
     """
 
     document: Document
@@ -42,6 +43,7 @@ class Enriched(msgspec.Struct, frozen=True, gc=False):
     key: str
     payload_hash: str
     field: str
+    is_named: bool = True
 
     @property
     def received_hour(self) -> str:
@@ -53,6 +55,11 @@ class Enriched(msgspec.Struct, frozen=True, gc=False):
     def key_in_tenant(self) -> str:
         """The idempotency key among those of all tenants."""
         return f"{self.tenant_id}:{self.key}"
+
+    def unnamed(self) -> Enriched:
+        """The same event, marked for the worker as one whose end it must count although the ledger does not name it."""
+        document = {**self.document, "acceptedUnnamed": True}
+        return msgspec.structs.replace(self, document=document, body=_encode(document), is_named=False)
 
 
 def payload_hash(event: Document) -> str:

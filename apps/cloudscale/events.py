@@ -40,6 +40,7 @@ RESERVED = {
     "clientAddress": "the server sets it",
     "payloadHash": "the server sets it",
     "acceptance": "the server sets it",
+    "acceptedUnnamed": "the server sets it",
     "suspicious": "the fraud check sets it",
     "fraud": "the fraud check sets it",
     "processedAt": "the worker sets it",

@@ -7,8 +7,8 @@ neither is missing, and is named. An event that was reserved but never acknowled
 whatever became of it.
 
 What was accepted while Redis was away is in the ledger by number only. The store's count proves it stored like the
-rest; where it does not, these events cannot be named, and nobody can say whether they wait in the queue, became dead
-letters or duplicates, which the ledger counts for those it names, or are lost.
+rest, and the worker counts those that ended as duplicates or dead letters. Where that leaves some over, they cannot be
+named, and nobody can say whether they wait in the queue or are lost.
 """
 
 from __future__ import annotations

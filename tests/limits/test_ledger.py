@@ -4,6 +4,7 @@ import uuid
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -12,6 +13,7 @@ from tests.servers.redis import RedisServer, redis_server
 from tests.waiting import wait_until
 
 from cloudscale.circuit_breaker import CircuitBreaker
+from cloudscale.limits.dead_letter_ledger import DeadLetterLedger
 from cloudscale.limits.keys import Keys
 from cloudscale.limits.ledger import Ledger, Settlement
 
@@ -77,6 +79,28 @@ async def test_each_acceptance_is_settled_and_counted_once(book: Book) -> None:
 async def test_what_was_never_accepted_is_not_counted(book: Book) -> None:
     assert await book.ledger.settle([ended("1", "duplicate"), ended("2", "dead", "ValidationFailed")]) == [False, False]
     assert await book.counts(book.keys.duplicates) == {}
+
+
+async def test_what_was_accepted_while_redis_was_away_is_counted_once_when_it_ends(book: Book) -> None:
+    names = ended("1", "duplicate"), ended("2", "dead", "ValidationFailed"), ended("3"), ended("4", "redelivered")
+    endings = [msgspec.structs.replace(each, is_named=False) for each in names]
+
+    assert await book.ledger.settle(endings) == [True, True, True, False]
+    assert await book.ledger.settle(endings) == [False, False, True, False]
+
+    assert await book.counts(book.keys.duplicates) == {"t1\n2024-05-01T10": 1}
+    assert await book.counts(book.keys.dead_letters) == {"t1\n2024-05-01T10\nValidationFailed": 1}
+
+
+async def test_an_unnamed_dead_letter_that_is_replayed_and_dies_again_is_counted_again(book: Book) -> None:
+    ending = msgspec.structs.replace(ended("1", "dead", "ValidationFailed"), is_named=False)
+    await book.ledger.settle([ending])
+
+    assert await DeadLetterLedger(book.redis, keys=book.keys).reenter([("t1", "1", "a1")]) == 1
+    assert await book.counts(book.keys.dead_letters) == {"t1\n2024-05-01T10\nValidationFailed": 0}
+
+    assert await book.ledger.settle([ending]) == [True]
+    assert await book.counts(book.keys.dead_letters) == {"t1\n2024-05-01T10\nValidationFailed": 1}
 
 
 async def test_thousands_are_settled_in_one_call(book: Book) -> None:

@@ -108,7 +108,7 @@ def _verdict(balance: Balance) -> list[str]:
     if balance.unaccounted:
         return [
             f"{balance.unaccounted:,} events that were accepted while Redis was away are not stored and have no names:",
-            "they wait in the queue or among the dead letters, were duplicates, or are lost (`cloudscale depth`)",
+            "they wait in the queue, were dead-lettered by the broker itself, or are lost (`cloudscale depth`)",
         ]
     if unnamed := balance.total("unnamed"):
         return [

@@ -207,7 +207,7 @@ class GroupCommit:
     async def _commit(self, group: Sequence[_Entry], sender: EventSender) -> None:
         verdicts = await self._admission.admit([(entry.client, entry.events) for entry in group])
         new = [
-            event
+            event if verdict.is_named else event.unnamed()
             for entry, verdict in zip(group, verdicts, strict=True)
             for event, state in zip(entry.events, verdict.states, strict=False)
             if state == "new"

@@ -52,12 +52,14 @@ _LIMITS: tuple[Limit | None, Limit | None, Limit | None] = (None, "client", "glo
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What is to be done with one request: what the limits say, and each event's state.
 
-    ``first_ids`` holds for a copy the id that the first one was answered with, otherwise "".
+    ``first_ids`` holds for a copy the id that the first one was answered with, otherwise "". ``is_named`` is false when
+    Redis was away, so that its ledger may not name the events.
     """
 
     allowance: Allowance
     states: Sequence[State] = ()
     first_ids: Sequence[str] = ()
+    is_named: bool = True
 
 
 class _Answer(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -132,7 +134,6 @@ class Admission:
         self._is_away = False
         self._commits: deque[str] = deque()
         self._accepted: Counter[str] = Counter()
-        self._unnamed: set[str] = set()
         self._entry = _NOTHING
         self._entries = 0
         self._given_up = 0
@@ -156,11 +157,9 @@ class Admission:
 
     def commit(self, events: Sequence[Enriched]) -> None:
         """Note that the broker has acknowledged ``events``; the next call writes it down."""
-        unnamed = self._unnamed
         for event in events:
             counter = f"{event.tenant_id}\n{event.received_hour}"
-            if unnamed and event.field in unnamed:
-                unnamed.discard(event.field)
+            if not event.is_named:
                 counter += f"\n{UNNAMED}"
             self._commits.append(event.field)
             self._accepted[counter] += 1
@@ -178,7 +177,6 @@ class Admission:
 
         Never raises and takes half a second at most: the requests that wait for it are refused anyway.
         """
-        self._unnamed.difference_update(event.field for event in events)
         if not events or self._breaker.state == "open":
             return
         reservations: list[str | float] = [self._ttl / 2]
@@ -264,9 +262,7 @@ class Admission:
         allowance = self._local.admit(client, now_milliseconds=now)
         if allowance.refused_by is not None:
             return Verdict(allowance)
-        # Until they are committed or released.
-        self._unnamed.update(event.field for event in events)
-        return _all_new(allowance, events)
+        return _all_new(allowance, events, is_named=False)
 
 
 def _wire(requests: Sequence[tuple[str, Sequence[Enriched]]], now: int) -> _Requests:
@@ -294,5 +290,5 @@ def _verdict_of(answer: _Answer, events: Sequence[Enriched]) -> Verdict:
     return Verdict(allowance, [_STATES[state] for state in answer.states], answer.first_ids)
 
 
-def _all_new(allowance: Allowance, events: Sequence[Enriched]) -> Verdict:
-    return Verdict(allowance, _NEW * len(events), ("",) * len(events))
+def _all_new(allowance: Allowance, events: Sequence[Enriched], *, is_named: bool = True) -> Verdict:
+    return Verdict(allowance, _NEW * len(events), ("",) * len(events), is_named)

@@ -24,6 +24,7 @@ class Keys:
         self.duplicates = self.prefix + "duplicates"
         self.dead_letters = self.prefix + "deadletters"
         self.dead = self.prefix + "dead"
+        self.unnamed_ended = self.prefix + "unnamed:"
         self.velocity = self.prefix + "velocity:"
         self.idempotency = self.prefix + "idempotency:"
         self.client = self.prefix + "client:"

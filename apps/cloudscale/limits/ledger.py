@@ -2,8 +2,11 @@
 
 Ingestion enters an acceptance in the ``inflight`` hash; here it is taken out, and only the call that really took it out
 counts it, so a message that is delivered again changes nothing. What stays in the hash is neither stored nor
-dead-lettered: that is what ``verify`` looks for. A dead letter is remembered until it is replayed or discarded (see
-:mod:`cloudscale.limits.dead_letter_ledger`), so that a replay is entered again exactly once.
+dead-lettered: that is what ``verify`` looks for. What was accepted while Redis was away may not be in the hash: that
+it ended as a duplicate or a dead letter is remembered for a day, and counted by the call that notes it first.
+
+A dead letter is remembered until it is replayed or discarded (see :mod:`cloudscale.limits.dead_letter_ledger`), so that
+a replay is entered again exactly once.
 """
 
 from __future__ import annotations
@@ -30,9 +33,10 @@ WAITING_SETTLEMENTS = 200_000
 CHUNK = 1000
 """Waiting settlements that are sent at once when Redis is back."""
 
-# KEYS: inflight, duplicates, deadletters, dead. ARGV, as JSON (one argument is cheaper to send than thousands): fields
-# of acceptances that are stored, and for each other one its field, its kind and a counter's field. Returns 1 for each
-# of the others that was in flight.
+# KEYS: inflight, duplicates, deadletters, dead, prefix of sets of unnamed ones that ended. ARGV, as JSON (one argument
+# is cheaper to send than thousands): fields of acceptances that are stored, and for each other one its field, its kind,
+# a counter's field, and its hour if the ledger may not name it, otherwise "". Returns 1 for each of the others that
+# ended just now.
 _SETTLE = """
 local stored = cjson.decode(ARGV[1])
 for start = 1, #stored, 4000 do
@@ -40,8 +44,14 @@ for start = 1, #stored, 4000 do
 end
 local settled = {}
 for _, other in ipairs(cjson.decode(ARGV[2])) do
-  local field, kind, counter = other[1], other[2], other[3]
+  local field, kind, counter, unnamed_hour = other[1], other[2], other[3], other[4]
   local removed = redis.call('HDEL', KEYS[1], field)
+  if unnamed_hour ~= '' and kind ~= 'redelivered' then
+    local ended = KEYS[5] .. unnamed_hour
+    local is_first = redis.call('SADD', ended, field)
+    redis.call('PEXPIRE', ended, 86400000)
+    if removed == 0 then removed = is_first end
+  end
   settled[#settled + 1] = removed
   if removed == 1 and kind == 'duplicate' then redis.call('HINCRBY', KEYS[2], counter, 1) end
   if removed == 1 and kind == 'dead' then
@@ -57,7 +67,8 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     """How one acceptance ended.
 
     ``hour`` is ``yyyy-MM-ddTHH`` of its receipt, ``reason`` that of a dead letter. ``stored`` is what this process just
-    created; ``redelivered`` was stored before and may or may not be settled already.
+    created; ``redelivered`` was stored before and may or may not be settled already. ``is_named`` is false for what was
+    accepted while Redis was away.
     """
 
     tenant_id: str
@@ -66,6 +77,7 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     hour: str
     kind: Literal["stored", "redelivered", "duplicate", "dead"] = "stored"
     reason: str = ""
+    is_named: bool = True
 
     @property
     def field(self) -> str:
@@ -132,13 +144,14 @@ class Ledger:
             return []
         stored = [settlement.field for settlement in settlements if settlement.kind == "stored"]
         others = [
-            (settlement.field, settlement.kind, settlement.counter)
+            (settlement.field, settlement.kind, settlement.counter, "" if settlement.is_named else settlement.hour)
             for settlement in settlements
             if settlement.kind != "stored"
         ]
+        keys = self._keys
         removed = iter(
             await self._settle(
-                keys=[self._keys.inflight, self._keys.duplicates, self._keys.dead_letters, self._keys.dead],
+                keys=[keys.inflight, keys.duplicates, keys.dead_letters, keys.dead, keys.unnamed_ended],
                 args=[msgspec.json.encode(stored), msgspec.json.encode(others)],
             )
         )

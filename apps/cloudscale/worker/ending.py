@@ -53,7 +53,10 @@ def ending(event: Accepted, document: Document, result: CreateOutcome | Failure)
     if result is CreateOutcome.CONFLICT:
         return dead(Poison(_as_received(document), DeadLetterReason.IDEMPOTENCY_CONFLICT, CONFLICT), event)
     hour = document["receivedAt"][:13]
-    return Ending(document, Settlement(event.tenant_id, event.id, event.acceptance, hour, _KINDS[result]), event)
+    settlement = Settlement(
+        *(event.tenant_id, event.id, event.acceptance, hour, _KINDS[result]), is_named=not event.accepted_unnamed
+    )
+    return Ending(document, settlement, event)
 
 
 def dead(poison: Poison, event: Accepted | None = None) -> Ending:
@@ -66,6 +69,7 @@ class _Accepted(msgspec.Struct, rename="camel"):
     id: str
     acceptance: str
     received_at: str
+    accepted_unnamed: bool = False
 
 
 def settlement_of(poison: Poison) -> Settlement | None:
@@ -74,7 +78,10 @@ def settlement_of(poison: Poison) -> Settlement | None:
         known = msgspec.convert(poison.event, _Accepted)
     except msgspec.ValidationError:
         return None
-    return Settlement(known.tenant_id, known.id, known.acceptance, known.received_at[:13], "dead", poison.reason)
+    hour = known.received_at[:13]
+    return Settlement(
+        *(known.tenant_id, known.id, known.acceptance, hour, "dead", poison.reason), is_named=not known.accepted_unnamed
+    )
 
 
 def _as_received(document: Document) -> Document:

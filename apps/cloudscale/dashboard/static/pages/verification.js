@@ -10,7 +10,7 @@ const number = (title, value) => ({ title, value, class: "number" });
 function verdict(balance) {
   if (balance.lost) return ["bad", `${count(balance.lost)} accepted events are missing.`];
   if (balance.unsearched) return ["warn", `${count(balance.unsearched)} events are in a queue too deep to look through. Nothing is known to be missing.`];
-  if (balance.unaccounted && !balance.moving) return ["warn", `${count(balance.unaccounted)} events that were accepted while Redis was away are not stored and cannot be named: they are queued, dead letters, duplicates or lost.`];
+  if (balance.unaccounted && !balance.moving) return ["warn", `${count(balance.unaccounted)} events that were accepted while Redis was away are not stored and cannot be named: they are queued, were dead-lettered by the broker itself, or are lost.`];
   if (balance.moving) return ["good", "Nothing is missing. Events are on their way, so the running hour is still moving."];
   if (balance.totals.difference < 0) return ["warn", "Nothing is missing, but the store has more than the ledger knows: the ledger was lost or is younger than the store."];
   return ["good", "Nothing is missing: every accepted event is accounted for."];
