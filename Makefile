@@ -38,7 +38,7 @@ test-fast: install  ## the tests without the integration tests
 
 coverage: install  ## the same tests with their coverage, which must be 90 %; line by line in htmlcov/
 	rm -f .coverage .coverage.*
-	$(BIN)/pytest $(IN_PARALLEL) --cov --cov-report=term --cov-report=html --cov-fail-under=90
+	$(BIN)/pytest $(IN_PARALLEL) --numprocesses 6 --cov --cov-report=term --cov-report=html --cov-fail-under=90
 
 lint: install  ## style, types, layers, and that generated files are up to date
 	$(BIN)/ruff check .
