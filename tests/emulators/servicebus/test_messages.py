@@ -208,8 +208,10 @@ async def test_a_deferred_message_is_found_by_its_number_only(client: ServiceBus
 
 
 async def test_a_scheduled_message_waits_for_its_time(client: ServiceBusClient, queue: str) -> None:
-    due = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=2)
     async with client.get_queue_sender(queue) as sender, client.get_queue_receiver(queue) as receiver:
+        # Opens the link to $management: that must not take up the time until the message is due.
+        assert await receiver.peek_messages() == []
+        due = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=3)
         (number,) = await sender.schedule_messages(ServiceBusMessage("later"), due)
         (peeked,) = await receiver.peek_messages()
         assert peeked.sequence_number == number
