@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import benthos_program, load, machine
 from bench.comparison_contenders import CONTENDERS
-from bench.processes import TICKS_A_SECOND, Watch
+from bench.processes import TICKS_A_SECOND, Watch, microseconds_each
 from bench.scenarios import Scenario
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ WARM_UP_SECONDS = 5
 DRAIN_WAIT_SECONDS = 60
 POLL_SECONDS = 0.25
 SETTLE_SECONDS = 1
-MICROSECONDS = 1_000_000
 PROCESSOR_TIMES = Path("/proc/stat")
 WARM_UP = Scenario(name="warm-up", title="1,000/s", rate=1000, seconds=WARM_UP_SECONDS, connections=16)
 LOADS = (
@@ -128,14 +127,14 @@ def summary(seen: Load, *, offered: int) -> dict[str, Any]:
         "statuses": seen.statuses,
         "errors": seen.errors,
         "latencyMilliseconds": {name: round(value, 2) for name, value in seen.latencies.items()},
-        "generatorCpuMicrosecondsPerRequest": round(seen.cpu_seconds / max(1, seen.sent) * MICROSECONDS, 1),
+        "generatorCpuMicrosecondsPerRequest": microseconds_each(seen.cpu_seconds, seen.sent),
     }
 
 
 def per_event(cpu_seconds: dict[str, float], events: int) -> dict[str, float]:
     """CPU microseconds an event by process, and their sum as ``total``."""
-    costs = {role: seconds / max(1, events) * MICROSECONDS for role, seconds in cpu_seconds.items()}
-    return {role: round(cost, 1) for role, cost in {**costs, "total": sum(costs.values())}.items()}
+    everything = {**cpu_seconds, "total": sum(cpu_seconds.values())}
+    return {role: microseconds_each(seconds, events) for role, seconds in everything.items()}
 
 
 def busy_seconds(processor_times: str) -> float:

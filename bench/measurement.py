@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from bench import load
 from bench.pipeline import running
-from bench.processes import Watch
+from bench.processes import Watch, microseconds_each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +27,6 @@ WARM_UP_SECONDS = 5
 WARM_UP_RATE = 1000
 SETTLE_SECONDS = 3
 DRAIN_WAIT_SECONDS = 300
-MICROSECONDS = 1_000_000
 SENT_SHARE = 0.995
 """Of what was due; below, the requests that were never sent would make the others look better than they are."""
 
@@ -106,9 +105,9 @@ def _run(scenario: Scenario, pipeline: MeasuredPipeline, bodies: Path, before: d
         "lost": balance["lost"],
         "verified": balance["exitCode"] == 0,
         "cpuMicrosecondsPerEvent": {
-            role: round(seconds / max(1, events) * MICROSECONDS, 1) for role, seconds in watch.cpu_seconds.items()
+            role: microseconds_each(seconds, events) for role, seconds in watch.cpu_seconds.items()
         },
-        "generatorCpuMicrosecondsPerRequest": round(seen.cpu_seconds / max(1, seen.sent) * MICROSECONDS, 1),
+        "generatorCpuMicrosecondsPerRequest": microseconds_each(seen.cpu_seconds, seen.sent),
         "peakMegabytes": {role: round(size) for role, size in watch.peak_megabytes.items()},
         "survived": roles == pipeline.process_ids(),
     }

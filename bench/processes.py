@@ -10,6 +10,7 @@ from typing import Self
 
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 INTERVAL_SECONDS = 1.0
+MICROSECONDS = 1_000_000
 
 
 def cpu_seconds(process_ids: list[int]) -> float:
@@ -22,6 +23,11 @@ def cpu_seconds(process_ids: list[int]) -> float:
             continue
         total += int(fields[11]) + int(fields[12])
     return total / TICKS_A_SECOND
+
+
+def microseconds_each(seconds: float, count: int) -> float:
+    """CPU time for each of ``count`` things, in microseconds."""
+    return round(seconds / max(1, count) * MICROSECONDS, 1)
 
 
 def resident_megabytes(process_ids: list[int]) -> float:

@@ -26,7 +26,7 @@ from redis.backoff import ConstantBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bench.load import write_bodies
-from bench.processes import cpu_seconds
+from bench.processes import cpu_seconds, microseconds_each
 from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.enrichment import Enriched, Origin, enrich
 from cloudscale.event_types import EventTypes
@@ -49,7 +49,6 @@ TURN_EVENTS = 336
 """What a worker's lane handles at once: 16 messages of 21 events."""
 
 GENEROUS = Rates(burst=10**6, per_second=10**6, window_limit=10**9, window_milliseconds=60_000)
-MICROSECONDS = 1_000_000
 
 
 @contextmanager
@@ -109,8 +108,8 @@ async def measure(url: str, process: int, bodies: Sequence[bytes], *, events: in
         for group in GROUPS:
             before = cpu_seconds([process])
             await run(redis, bodies, events=events, group=group)
-            cost = (cpu_seconds([process]) - before) / events * MICROSECONDS
-            print(f"groups of {group}: {cost:.1f} µs of Redis' CPU an event")
+            cost = microseconds_each(cpu_seconds([process]) - before, events)
+            print(f"groups of {group}: {cost} µs of Redis' CPU an event")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What all tests have in common: their order, and that no process gives way to the others.
+"""What all tests have in common: their order, that no process gives way to the others, and patience.
 
 The files that take longest come first, so that no process ends alone with one of them.
 """
@@ -9,8 +9,14 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hypothesis import HealthCheck, settings
+
 if TYPE_CHECKING:
     import pytest
+
+# With more processes than processors an example may take long to draw or to run.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 HERE = Path(__file__).parent
 LONGEST_FIRST = (

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from cloudscale.limits.keys import Keys
     from cloudscale.pipeline import EventPipeline
     from cloudscale.settings import Settings
+    from cloudscale.tracing import Tracing
 
 log = structlog.get_logger(__name__)
 
@@ -152,10 +153,6 @@ class Worker:
         administration = await exits.enter_async_context(QueueAdministration(spec.queue, settings))
         await self._ensure_queue(administration)
         client = await exits.enter_async_context(open_client(spec.queue, settings, retries=1))
-        outbox = await exits.enter_async_context(Outbox(client, spec.queue.name))
-        traces = tracing.start(self._pipeline, "worker")
-        if traces is not None:
-            exits.push_async_callback(asyncio.to_thread, traces.close)
         ledger = Ledger(redis, keys=keys, breaker=self._cache_breaker)
         exits.push_async_callback(ledger.flush)
         processor = Processor(
@@ -164,14 +161,10 @@ class Worker:
             writer=EventWriter(store, self._persistence),
             persistence=self._persistence,
             alerts=AlertStore(store),
-            carts=CartWatch(
-                store,
-                after=parse_duration(spec.processing.actions.cart_abandonment.after),
-                buckets=spec.store.partition_buckets,
-            ),
-            outbox=outbox,
+            carts=self._cart_watch(store),
+            outbox=await exits.enter_async_context(Outbox(client, spec.queue.name)),
             ledger=ledger,
-            tracing=traces,
+            tracing=self._traces(exits),
         )
         feed = await self._patiently(lambda: exits.enter_async_context(EventFeed(spec.store, settings)))
         self._projection = Projection(
@@ -197,6 +190,16 @@ class Worker:
             self._look_after_outages(ledger),
             figures.publish_every_second(redis, "worker", prefix=keys.prefix),
         ]
+
+    def _traces(self, exits: AsyncExitStack) -> Tracing | None:
+        traces = tracing.start(self._pipeline, "worker")
+        if traces is not None:
+            exits.push_async_callback(asyncio.to_thread, traces.close)
+        return traces
+
+    def _cart_watch(self, store: EventStore) -> CartWatch:
+        after = parse_duration(self._spec.processing.actions.cart_abandonment.after)
+        return CartWatch(store, after=after, buckets=self._spec.store.partition_buckets)
 
     def _velocity_rule(self, redis: Redis, *, keys: Keys) -> VelocityRule:
         velocity = self._spec.processing.fraud.velocity
