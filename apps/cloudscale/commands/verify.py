@@ -17,9 +17,13 @@ from cloudscale.local.instance import Instance, find_instance
 from cloudscale.units import parse_duration
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+    from cloudscale.limits.keys import Keys
     from cloudscale.verification import Balance
 
-_INTERVAL_SECONDS = 0.5
+_INTERVAL_SECONDS = 0.25
+_STILL_SECONDS = 5.0
 _NAMED_IDS = 100
 _PLAIN_WIDTH = 160
 _COLUMNS = ("accepted", "persisted", "duplicates", "dead_letters", "in_flight", "difference")
@@ -54,6 +58,7 @@ async def _verify(instance: Instance, wait_seconds: float) -> Balance:
 
     from cloudscale import verification
     from cloudscale.limits.connection import open_redis
+    from cloudscale.limits.keys import keys_of
     from cloudscale.store.events import EventStore
 
     pipeline, settings = instance.pipeline, instance.settings
@@ -61,6 +66,8 @@ async def _verify(instance: Instance, wait_seconds: float) -> Balance:
     async with open_redis(settings.redis_url) as redis, EventStore(pipeline.spec.store, settings) as store:
         while True:
             try:
+                await _stand_still(redis, keys_of(pipeline), until=deadline)
+                started = time.monotonic()
                 balance = await verification.verify(pipeline, settings, redis=redis, store=store)
             except RedisError as error:
                 raise BackendUnavailableError(f"the ledger in Redis cannot be read: {error}") from None
@@ -69,7 +76,20 @@ async def _verify(instance: Instance, wait_seconds: float) -> Balance:
             # ledger, so a difference may vanish while the queue empties.
             if settled or balance.missing or time.monotonic() >= deadline:
                 return balance
-            await asyncio.sleep(_INTERVAL_SECONDS)
+            # To count what is stored takes the store's time, which is the pipeline's while the queue is worked off.
+            await asyncio.sleep(max(_INTERVAL_SECONDS, time.monotonic() - started))
+
+
+async def _stand_still(redis: Redis, keys: Keys, *, until: float) -> None:
+    """Wait until nothing is in flight any more, or no fewer than some seconds ago; ``until`` is the latest."""
+    least, since = sys.maxsize, time.monotonic()
+    while (now := time.monotonic()) < until:
+        in_flight = await redis.hlen(keys.inflight)
+        if in_flight < least:
+            least, since = in_flight, now
+        if not in_flight or now - since > _STILL_SECONDS:
+            return
+        await asyncio.sleep(_INTERVAL_SECONDS)
 
 
 def render(balance: Balance) -> str:

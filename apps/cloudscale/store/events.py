@@ -244,6 +244,8 @@ def where(which: EventFilter) -> tuple[str, dict[str, object]]:
         "c.id = @id": which.event_id,
         "c.correlationId = @correlation": which.correlation_id,
         "c.tenantId = @tenant": which.tenant_id,
+        # Keys begin with their tenant: where many tenants share a container, the others' partitions are left alone.
+        "STARTSWITH(c.partitionKey, @keys)": None if which.tenant_id is None else f"{which.tenant_id}:",
         "c.userId = @user": which.user_id,
         "c.eventType = @type": which.event_type,
         "c.suspicious = @suspicious": which.suspicious,
@@ -251,5 +253,5 @@ def where(which: EventFilter) -> tuple[str, dict[str, object]]:
         "c.receivedAt < @until": which.until,
     }
     given = {condition: value for condition, value in conditions.items() if value is not None}
-    parameters: dict[str, object] = {condition.split()[-1]: value for condition, value in given.items()}
+    parameters: dict[str, object] = {"@" + condition.split("@")[1].rstrip(")"): given[condition] for condition in given}
     return (f" WHERE {' AND '.join(given)}" if given else ""), parameters

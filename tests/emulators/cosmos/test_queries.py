@@ -167,6 +167,30 @@ async def test_many_items_are_read_by_id(filled: Filled) -> None:
     assert sorted(item["id"] for item in found) == sorted(identity for identity, _ in wanted)
 
 
+@pytest.mark.parametrize("prefix", ["p", "p3", "p33", ""])
+async def test_a_beginning_of_partition_keys_selects_their_items(filled: Filled, prefix: str) -> None:
+    container, items = filled
+    expected = sorted(item["n"] for item in items if item["pk"].startswith(prefix) and item["n"] < 100)
+    query = "SELECT VALUE c.n FROM c WHERE STARTSWITH(c.pk, @prefix) AND c.n < 100"
+    assert sorted(await select(container, query, values={"@prefix": prefix})) == expected
+
+
+async def test_a_beginning_of_partition_keys_may_be_any_text(container: ContainerProxy) -> None:
+    keys = ['naïve "漢字"\n\\x', 'naïve "漢字"\ny', "naïve_", "NAÏVE"]
+    for number, key in enumerate(keys):
+        await container.create_item({"id": str(number), "pk": key})
+    await container.create_item({"id": "number", "pk": 1})
+
+    async def found(prefix: str) -> set[str]:
+        query = "SELECT VALUE c.id FROM c WHERE STARTSWITH(c.pk, @prefix)"
+        return set(await select(container, query, values={"@prefix": prefix}))
+
+    assert await found('naïve "漢字"\n') == {"0", "1"}
+    assert await found('naïve "漢字"\n\\') == {"0"}
+    assert await found("naïve") == {"0", "1", "2"}
+    assert await found("") == {"0", "1", "2", "3"}
+
+
 async def test_a_feed_range_query_sees_its_part(filled: Filled) -> None:
     container, items = filled
     seen: list[str] = []

@@ -12,7 +12,7 @@ from cloudscale.emulators.cosmos.decoding import whole_number
 from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.emulator import Emulator, partition_key_of
 from cloudscale.emulators.cosmos.errors import PARTITION_RANGE_GONE, CosmosError
-from cloudscale.emulators.cosmos.partition_key import Component
+from cloudscale.emulators.cosmos.partition_key import Component, canonical
 from cloudscale.emulators.cosmos.protocol import Request
 from cloudscale.emulators.cosmos.query.execution import MAXIMUM_PAGE_ITEMS
 from cloudscale.emulators.cosmos.query.scope import Bindings
@@ -52,6 +52,16 @@ class Extent:
             return []
         span = f"effective >= {bindings.bind(self.low)} AND effective < {bindings.bind(self.high)}"
         return [f"+d.partition IN (SELECT number FROM partitions_{container} WHERE {span})"]
+
+
+def partitions_with_prefix(container: int, bindings: Bindings, prefix: str) -> str:
+    """An SQL condition on ``d``: it is in a partition whose key, one text, begins with ``prefix``.
+
+    Keys are kept as JSON, in which a text begins as its beginning does, since each character is written by itself.
+    """
+    beginning = bindings.bind(canonical([prefix]).removesuffix('"]'))
+    text = f"substr(key, 1, length({beginning})) = {beginning}"
+    return f"d.partition IN (SELECT number FROM partitions_{container} WHERE {text})"
 
 
 def extent_of(emulator: Emulator, documents: Documents, request: Request) -> Extent:

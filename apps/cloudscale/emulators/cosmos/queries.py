@@ -7,7 +7,7 @@ from typing import Final
 
 from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.emulator import Emulator, answer, encode, feed
-from cloudscale.emulators.cosmos.extents import Extent, extent_of, page_size_of, visible
+from cloudscale.emulators.cosmos.extents import Extent, extent_of, page_size_of, partitions_with_prefix, visible
 from cloudscale.emulators.cosmos.items import check_budget, spend
 from cloudscale.emulators.cosmos.key_index import key_digest
 from cloudscale.emulators.cosmos.protocol import Request, Response
@@ -112,6 +112,8 @@ def _prepare(
     elif where is None and extent.is_everything and counts_documents(query):
         total = documents.count
         return lambda connection: _count_statement(connection, documents, statement, total, now)
+    if numbers is None and extent.partition is None and narrowing.partition_prefix is not None:
+        statement.conditions.append(partitions_with_prefix(container.number, bindings, narrowing.partition_prefix))
     statement.conditions.extend(extent.conditions(container.number, bindings, indexed=numbers is None))
     statement.conditions.extend(visible(container, bindings, now))
     end = documents.lsn + 1

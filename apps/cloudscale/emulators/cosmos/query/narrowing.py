@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from cloudscale.emulators.cosmos.partition_key import Component, PartitionKeyDefinition
-from cloudscale.emulators.cosmos.query.ast import Binary, Expression, Logical, Membership, Name, Property
+from cloudscale.emulators.cosmos.query.ast import Binary, Call, Expression, Logical, Membership, Name, Property
 
 MAXIMUM_POINTS: Final = 2_000
 Constant = Callable[[Expression], object]
@@ -20,11 +20,13 @@ _FLIPPED: Final = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 class Narrowing:
     """``points`` are the only (partition key or None, id) that can match; None when any id can.
 
-    ``partition_key`` is the only one that can match. ``timestamps`` are comparisons of ``_ts`` with a number.
+    ``partition_key`` is the only one that can match; with ``partition_prefix`` only those can that begin so.
+    ``timestamps`` are comparisons of ``_ts`` with a number.
     ``rest`` is what is left of the condition when the partition key is taken care of.
     """
 
     partition_key: tuple[Component, ...] | None
+    partition_prefix: str | None
     points: list[tuple[tuple[Component, ...] | None, str]] | None
     timestamps: list[tuple[str, float]]
     rest: list[Expression]
@@ -43,7 +45,8 @@ def narrow(where: Expression | None, alias: str, definition: PartitionKeyDefinit
     points = None if where is None else reader.points(where)
     if points is not None and len(points) > MAXIMUM_POINTS:
         points = None
-    return Narrowing(key, points, timestamps, [each for each in conjuncts if each not in used])
+    prefix = next(filter(None, map(reader.partition_prefix, conjuncts)), None)
+    return Narrowing(key, prefix, points, timestamps, [each for each in conjuncts if each not in used])
 
 
 def _operands(operator: str, expression: Expression | None) -> list[Expression]:
@@ -84,6 +87,14 @@ class _Reader:
         if len(found) < len(self._definition.paths):
             return None, []
         return tuple(found[path] for path in self._definition.paths), used
+
+    def partition_prefix(self, expression: Expression) -> str | None:
+        """What a whole partition key begins with, for ``STARTSWITH(path, constant)``."""
+        if not isinstance(expression, Call) or expression.name != "STARTSWITH" or len(expression.arguments) > 2:
+            return None
+        path, prefix = self._path(expression.arguments[0]), self._constant(expression.arguments[1])
+        is_whole_key = len(self._definition.paths) == 1 and path == self._definition.paths[0]
+        return prefix if is_whole_key and isinstance(prefix, str) else None
 
     def points(self, expression: Expression) -> list[tuple[tuple[Component, ...] | None, str]] | None:
         alternatives = _operands("OR", expression)

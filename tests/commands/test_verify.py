@@ -1,0 +1,65 @@
+"""How long ``cloudscale verify`` lets the pipeline work before it counts what is stored."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+from redis.asyncio import Redis
+from tests.servers.redis import redis_server
+
+from cloudscale.commands import verify
+from cloudscale.limits.keys import Keys
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from tests.servers.redis import RedisServer
+
+LONG_SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+async def redis(server: RedisServer) -> AsyncIterator[Redis]:
+    async with Redis.from_url(server.url) as client:
+        yield client
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys(namespace="test", name=uuid.uuid4().hex)
+
+
+async def test_it_waits_for_events_that_are_being_worked_off(redis: Redis, keys: Keys) -> None:
+    await redis.hset(keys.inflight, mapping={str(number): "c1" for number in range(3)})
+    waiting = asyncio.create_task(verify._stand_still(redis, keys, until=time.monotonic() + LONG_SECONDS))
+    for number in range(3):
+        await asyncio.wait([waiting], timeout=2 * verify._INTERVAL_SECONDS)
+        assert not waiting.done()
+        await redis.hdel(keys.inflight, str(number))
+    async with asyncio.timeout(LONG_SECONDS):
+        await waiting
+
+
+async def test_it_does_not_wait_for_ever_for_an_event_that_nobody_works_on(
+    redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "_STILL_SECONDS", 0.5)
+    await redis.hset(keys.inflight, "lost", "c1")
+    async with asyncio.timeout(LONG_SECONDS / 2):
+        await verify._stand_still(redis, keys, until=time.monotonic() + LONG_SECONDS)
+
+
+async def test_without_a_wait_it_does_not_look(redis: Redis, keys: Keys) -> None:
+    await redis.hset(keys.inflight, "waiting", "c1")
+    async with asyncio.timeout(verify._STILL_SECONDS / 2):
+        await verify._stand_still(redis, keys, until=time.monotonic())
