@@ -72,7 +72,7 @@ class PinnedPipeline:
 
 @contextmanager
 def pinned(_scenario: Scenario, _directory: Path) -> Iterator[PinnedPipeline]:
-    """The pipeline of ``kind/bench.yaml``, in a cluster that is made when it is not there and stays afterwards."""
+    """The pipeline of ``kind/bench.yaml``, anew in a cluster that is made when it is not there and stays afterwards."""
     environment = os.environ | {"CLOUDSCALE_CLUSTER": CLUSTER, "CLOUDSCALE_NAMESPACE": NAMESPACE}
     subprocess.run(["kind/bench.sh"], cwd=ROOT, env=environment, check=True, timeout=SETUP_SECONDS)
     node = "{.items[0].status.addresses[?(@.type=='InternalIP')].address}"
@@ -80,6 +80,8 @@ def pinned(_scenario: Scenario, _directory: Path) -> Iterator[PinnedPipeline]:
     pipeline = PinnedPipeline(environment, f"http://{address}:{NODE_PORT}", [])
     services = {each for ids in pipeline.process_ids().values() for each in ids}
     yield replace(pipeline, cluster=[each for each in _cluster_processes() if each not in services])
+    # The next run starts with empty backends, as each does without a cluster.
+    _kubectl(environment, "delete", "namespace", NAMESPACE)
 
 
 def main() -> int:
@@ -109,7 +111,7 @@ def _context() -> list[str]:
 
 def _kubectl(environment: dict[str, str], *arguments: str) -> str:
     return subprocess.run(
-        ["kubectl", *_context(), *arguments], env=environment, capture_output=True, text=True, check=True, timeout=60
+        ["kubectl", *_context(), *arguments], env=environment, capture_output=True, text=True, check=True, timeout=180
     ).stdout
 
 
