@@ -134,8 +134,9 @@ async def serve(settings: Settings, *, ready: Callable[[Ports], None], stop: asy
             for connection in connections:
                 connection.abort()
     except* JournalError:
-        # A timer's arrives in a group; the journal remembers the error itself.
-        log.exception("the journal failed, the emulator ends")
+        # A timer's arrives in a group; the journal remembers the error itself. The log may be on the same full disk, so
+        # it gets a line and no traceback.
+        log.warning("the journal failed, the emulator ends")
     finally:
         broker.close()
     if broker.journal.failure is not None:
