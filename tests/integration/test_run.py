@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.integration.conftest import ROOT
 from tests.integration.facts import documents
+from tests.processes import has_ended
 from tests.waiting import wait_until_sync
 
 from cloudscale.local.background import BackgroundRun
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
 EXAMPLE = ROOT / "examples" / "clickstream.yaml"
 EVENT = '{"eventType":"page_view","tenantId":"lasting","eventId":"l-1","userId":"ada","url":"https://shop.example/"}\n'
 SOON = timedelta(seconds=30)
-
-
-def has_ended(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1].startswith("Z")
-    except FileNotFoundError:
-        return True
 
 
 def test_a_busy_port_is_refused_before_anything_starts(command: Command, tmp_path: Path) -> None:

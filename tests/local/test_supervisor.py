@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.processes import has_ended
 from tests.waiting import wait_until
 
 from cloudscale.errors import BackendUnavailableError
@@ -78,13 +79,6 @@ class Announcements:
 @pytest.fixture
 def announced() -> Announcements:
     return Announcements()
-
-
-def has_ended(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split(") ")[1].startswith("Z")
-    except FileNotFoundError:
-        return True
 
 
 async def test_a_stage_starts_when_the_one_before_is_ready(tmp_path: Path, announced: Announcements) -> None:
