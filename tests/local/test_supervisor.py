@@ -9,7 +9,7 @@ import textwrap
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from tests.processes import has_ended
@@ -19,6 +19,9 @@ from cloudscale.errors import BackendUnavailableError
 from cloudscale.local import process, supervisor
 from cloudscale.local.process import ChildProcess, ProcessPlan, describe_exit
 from cloudscale.local.supervisor import State, Supervisor
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SOON = timedelta(seconds=15)
 
