@@ -6,7 +6,9 @@ import asyncio
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
+import structlog
 import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
@@ -15,8 +17,16 @@ from cloudscale import logs, pipeline
 from cloudscale.dashboard.application import build_application
 from cloudscale.errors import ConfigurationError
 from cloudscale.settings import read_settings
+from cloudscale.tasks import cancel_and_wait
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONFIGURATION_ERROR = 2
+STOP_SECONDS = 5.0
+"""Answers under way have so long to end."""
+
+log = structlog.get_logger(__name__)
 
 
 def main() -> int:
@@ -36,10 +46,22 @@ def main() -> int:
 
 
 async def _serve(server: Server) -> None:
-    loop = asyncio.get_running_loop()
+    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+    stop: Callable[[], None] = server.stop
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, server.stop)
-    await server.serve()
+        loop.add_signal_handler(number, stopping.set)
+    serving, waiting = asyncio.create_task(server.serve()), asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        stop()
+        # Once in thousands of stops Granian's own thread ends and its task never hears of it.
+        done, _ = await asyncio.wait({serving}, timeout=STOP_SECONDS)
+        for task in done:
+            task.result()
+        if not done:
+            log.warning("the server does not end, so the process ends without it", seconds=STOP_SECONDS)
+    finally:
+        await cancel_and_wait(serving, waiting)
 
 
 if __name__ == "__main__":
