@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from e2e.cluster import Cluster
 
 PIPELINES = 200
+CALLS_PER_RECONCILE = 15
+RECONCILES_PER_PIPELINE = 4
 SECONDS = 60
 NAMESPACE = "cloudscale-fleet"
 RESULT = ROOT / "bench/results/operator-fleet.json"
@@ -46,7 +48,7 @@ def resting_keda(cluster: Cluster) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("resting_keda")
-def test_two_hundred_pipelines_are_reconciled_in_a_minute(cluster: Cluster, namespace: str) -> None:
+def test_two_hundred_pipelines_are_reconciled_with_few_calls(cluster: Cluster, namespace: str) -> None:
     fleet = {"apiVersion": "v1", "kind": "List", "items": [fleet_member(number) for number in range(PIPELINES)]}
     before = measure(cluster)
     started = time.monotonic()
@@ -78,7 +80,10 @@ def test_two_hundred_pipelines_are_reconciled_in_a_minute(cluster: Cluster, name
     if RECORD in os.environ:
         RESULT.parent.mkdir(parents=True, exist_ok=True)
         RESULT.write_text(json.dumps(result, indent=2) + "\n")
-    assert seconds < SECONDS, result
+        # A figure for a machine that does nothing else; elsewhere time says more of the machine than of the operator.
+        assert seconds < SECONDS, result
+    assert result["apiCallsPerReconcile"] < CALLS_PER_RECONCILE, result
+    assert reconciles < RECONCILES_PER_PIPELINE * PIPELINES, result
 
 
 def fleet_member(number: int) -> dict[str, Any]:
