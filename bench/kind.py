@@ -92,7 +92,9 @@ def main() -> int:
     arguments = parser.parse_args()
 
     tried = {name: value for name, value in vars(arguments).items() if value is not None}
-    scenario = replace(BY_NAME["sustained"], **tried, runs=1 if tried else BY_NAME["sustained"].runs)
+    if tried:
+        tried["runs"] = 1
+    scenario = replace(BY_NAME["sustained"], **tried)
     result = {**measure(scenario, pinned), "machine": machine.describe()}
     result |= {"scenario": report.ON_KIND, "title": f"{scenario.title}, on one node of a kind cluster"}
     print(json.dumps(result["median"], indent=2))

@@ -9,10 +9,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import HealthCheck, settings
+from tests.servers.redis import RedisServer, redis_server
 
 if TYPE_CHECKING:
-    import pytest
+    from collections.abc import Iterator
 
 # With more processes than processors an example may take long to draw or to run.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -58,3 +60,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _rank(file: Path) -> int:
     places = {file, *file.parents}
     return next((rank for rank, name in enumerate(LONGEST_FIRST) if HERE / name in places), len(LONGEST_FIRST))
+
+
+@pytest.fixture(scope="module")
+def cache_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis of a file's own: its tests may kill it, start it again and delete everything in it."""
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server

@@ -16,20 +16,14 @@ from cloudscale import figures, metrics
 from cloudscale.figures import Figures
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
 PREFIX = "cloudscale:default/test:"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
 @pytest.fixture
-async def redis(server: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(server.url) as redis:
+async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
+    async with Redis.from_url(cache_server.url) as redis:
         await redis.flushdb()
         yield redis
 

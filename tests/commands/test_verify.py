@@ -9,28 +9,21 @@ from typing import TYPE_CHECKING
 
 import pytest
 from redis.asyncio import Redis
-from tests.servers.redis import redis_server
 
 from cloudscale.commands import verify
 from cloudscale.limits.keys import Keys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from tests.servers.redis import RedisServer
 
 LONG_SECONDS = 60.0
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
 @pytest.fixture
-async def redis(server: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(server.url) as client:
+async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
+    async with Redis.from_url(cache_server.url) as client:
         yield client
 
 

@@ -18,7 +18,7 @@ CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,re
 @pytest.mark.timeout(240)
 def test_generated_requests_get_the_described_answers(server: IngestionServer, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("schemathesis")
-    command = [str(program), "run", f"{server.url}/openapi.json", "--checks", CHECKS, "--max-examples", "10"]
+    command = [str(program), "run", f"{server.url}/openapi.json", "--checks", CHECKS, "--max-examples", "25"]
 
     run = subprocess.run(
         [*command, "--phases", "examples,coverage,fuzzing", "--seed", "1"],

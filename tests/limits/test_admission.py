@@ -24,22 +24,16 @@ from cloudscale.limits.keys import UNNAMED, Keys
 from cloudscale.limits.rates import LocalRates, Rates
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 GENEROUS = Rates(burst=1000, per_second=1000, window_limit=1000, window_milliseconds=60_000)
 CLIENT = "192.0.2.1"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
 @pytest.fixture
-async def redis(server: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(server.url, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
+async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
+    async with Redis.from_url(cache_server.url, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
         await client.flushall()
         yield client
 
@@ -367,9 +361,9 @@ some_rates = st.builds(
 @given(rates=some_rates, arrivals=requests, start=st.integers(min_value=10**12, max_value=2 * 10**12))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_the_script_limits_as_the_model_does(
-    server: RedisServer, rates: Rates, arrivals: list[tuple[int, str]], start: int
+    cache_server: RedisServer, rates: Rates, arrivals: list[tuple[int, str]], start: int
 ) -> None:
-    async with Redis.from_url(server.url) as client:
+    async with Redis.from_url(cache_server.url) as client:
         await client.flushall()
         admission, model = admission_of(client, rates), LocalRates(rates)
         now = start

@@ -3,7 +3,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from tests.servers.redis import RedisServer, redis_server
 
 from cloudscale.errors import BackendUnavailableError
 from cloudscale.limits.connection import open_redis
@@ -11,25 +10,20 @@ from cloudscale.limits.dead_letter_ledger import DeadLetterLedger
 from cloudscale.limits.keys import Keys
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
 
     from redis.asyncio import Redis
+    from tests.servers.redis import RedisServer
 
 KEYS = Keys(namespace="test", name="dead-letters")
 LETTER = ("t1", "1", "a1")
 COUNTER = "t1\n2024-05-01T10\nValidationFailed"
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
 @pytest.fixture
-async def redis(server: RedisServer) -> AsyncIterator[Redis]:
+async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
     """A Redis whose ledger knows ``LETTER`` as a dead letter."""
-    async with open_redis(server.url) as client:
+    async with open_redis(cache_server.url) as client:
         await client.flushall()
         await client.hset(KEYS.dead, "\n".join(LETTER), COUNTER)
         await client.hset(KEYS.dead_letters, COUNTER, 1)
@@ -61,13 +55,13 @@ async def test_a_discarded_dead_letter_stays_counted_and_cannot_be_entered_again
 
 
 @pytest.mark.fault
-async def test_without_redis_nothing_is_replayed_or_discarded(server: RedisServer, redis: Redis) -> None:
+async def test_without_redis_nothing_is_replayed_or_discarded(cache_server: RedisServer, redis: Redis) -> None:
     ledger = DeadLetterLedger(redis, keys=KEYS)
-    server.kill()
+    cache_server.kill()
     try:
         with pytest.raises(BackendUnavailableError, match="enter 1 dead letters"):
             await ledger.reenter([LETTER])
         with pytest.raises(BackendUnavailableError, match="forget 1 dead letters"):
             await ledger.forget_dead([LETTER])
     finally:
-        server.start()
+        cache_server.start()

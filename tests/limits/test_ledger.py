@@ -9,7 +9,6 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
-from tests.servers.redis import RedisServer, redis_server
 from tests.waiting import wait_until
 
 from cloudscale.circuit_breaker import CircuitBreaker
@@ -18,8 +17,10 @@ from cloudscale.limits.keys import Keys
 from cloudscale.limits.ledger import Ledger, Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from typing import Literal
+
+    from tests.servers.redis import RedisServer
 
 
 class Book:
@@ -43,15 +44,9 @@ class Book:
         return {name.decode(): int(count) for name, count in counts.items()}
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
 @pytest.fixture
-async def book(server: RedisServer) -> AsyncIterator[Book]:
-    async with Redis.from_url(server.url, retry=Retry(ConstantBackoff(0.05), 1)) as redis:
+async def book(cache_server: RedisServer) -> AsyncIterator[Book]:
+    async with Redis.from_url(cache_server.url, retry=Retry(ConstantBackoff(0.05), 1)) as redis:
         yield Book(redis)
 
 
@@ -121,17 +116,17 @@ async def test_a_dead_letter_is_remembered_with_what_counts_it(book: Book) -> No
 
 
 @pytest.mark.fault
-async def test_settlements_wait_while_redis_is_away(server: RedisServer, book: Book) -> None:
+async def test_settlements_wait_while_redis_is_away(cache_server: RedisServer, book: Book) -> None:
     endings = [ended("1"), ended("2", "duplicate")]
     await book.accept(*endings)
-    server.kill()
+    cache_server.kill()
     try:
         assert await book.ledger.settle(endings) == [True, True]
         assert await book.ledger.settle([ended("3")]) == [True]
         await book.ledger.flush()
         assert book.ledger.waiting == 3
     finally:
-        server.start()
+        cache_server.start()
 
     async def flushed() -> bool:
         await book.ledger.flush()

@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from redis.asyncio import Redis
-from tests.servers.redis import RedisServer, redis_server
 
 from cloudscale.limits.keys import UNNAMED, Keys
 from cloudscale.limits.ledger_reading import Acceptance, read_ledger, restricted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
+
+    from tests.servers.redis import RedisServer
 
 HOUR = "2026-11-21T07"
 EPOCH = 1_795_248_000.5
@@ -18,15 +19,9 @@ EPOCH = 1_795_248_000.5
 KEYS = Keys(namespace="default", name="test")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
 @pytest.fixture
-async def redis(server: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(server.url) as client:
+async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
+    async with Redis.from_url(cache_server.url) as client:
         await client.flushall()
         yield client
 

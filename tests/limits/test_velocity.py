@@ -10,13 +10,14 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
-from tests.servers.redis import RedisServer, redis_server
 
 from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.limits.velocity import KEPT_MEMBERS, Sighting, VelocityWindows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
+
+    from tests.servers.redis import RedisServer
 
 WINDOW = timedelta(seconds=60)
 START = 1_700_000_000_000.0
@@ -24,15 +25,9 @@ START = 1_700_000_000_000.0
 Make = Callable[[], VelocityWindows]
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as running:
-        yield running
-
-
 @pytest.fixture
-async def make(server: RedisServer) -> AsyncIterator[Make]:
-    async with Redis.from_url(server.url) as redis:
+async def make(cache_server: RedisServer) -> AsyncIterator[Make]:
+    async with Redis.from_url(cache_server.url) as redis:
 
         def windows() -> VelocityWindows:
             prefix = uuid.uuid4().hex
@@ -103,11 +98,11 @@ async def test_counts_in_the_order_of_time_agree_with_a_plain_count(make: Make, 
 
 
 @pytest.mark.fault
-async def test_without_redis_this_process_counts_and_with_it_redis_again(server: RedisServer, make: Make) -> None:
+async def test_without_redis_this_process_counts_and_with_it_redis_again(cache_server: RedisServer, make: Make) -> None:
     windows = make()
-    server.kill()
+    cache_server.kill()
     try:
         counts = [await windows.count([seen(second)]) for second in range(3)]
     finally:
-        server.start()
+        cache_server.start()
     assert counts == [[1], [2], [3]]

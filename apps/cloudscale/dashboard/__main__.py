@@ -54,7 +54,7 @@ async def _serve(server: Server) -> None:
     try:
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         stop()
-        # Once in thousands of stops Granian's own thread ends and its task never hears of it.
+        # It happens that Granian's own thread ends and its task never hears of it.
         done, _ = await asyncio.wait({serving}, timeout=STOP_SECONDS)
         for task in done:
             task.result()

@@ -217,11 +217,12 @@ class EventStore:
     async def _query(
         self, query: str, parameters: Mapping[str, object], *, partition_key: str | None = None
     ) -> list[Any]:
-        named = [{"name": name, "value": value} for name, value in parameters.items()]
         # The SDK fans out over all partitions when no key is given.
         scope: dict[str, Any] = {} if partition_key is None else {"partition_key": partition_key}
         with translated("query events"):
-            return [row async for row in self._container.query_items(query, parameters=named, **scope)]
+            return [
+                row async for row in self._container.query_items(query, parameters=as_parameters(parameters), **scope)
+            ]
 
 
 def compare(document: Document, stored: Document) -> CreateOutcome:
@@ -238,6 +239,18 @@ def one_of(path: str, values: Sequence[str]) -> tuple[str, dict[str, object]]:
     return f"{path} IN ({', '.join(parameters)})", parameters
 
 
+def all_of(conditions: Mapping[str, object]) -> tuple[str, dict[str, object]]:
+    """The WHERE clause of those conditions whose one parameter is not None (empty without any), and its parameters."""
+    given = {condition: value for condition, value in conditions.items() if value is not None}
+    parameters = {"@" + condition.partition("@")[2].rstrip(")"): value for condition, value in given.items()}
+    return (f" WHERE {' AND '.join(given)}" if given else ""), parameters
+
+
+def as_parameters(values: Mapping[str, object]) -> list[dict[str, object]]:
+    """A query's parameters as the SDK takes them."""
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
 def where(which: EventFilter) -> tuple[str, dict[str, object]]:
     """The WHERE clause of a filter (empty when it does not restrict) and its parameters."""
     conditions = {
@@ -252,6 +265,4 @@ def where(which: EventFilter) -> tuple[str, dict[str, object]]:
         "c.receivedAt >= @since": which.since,
         "c.receivedAt < @until": which.until,
     }
-    given = {condition: value for condition, value in conditions.items() if value is not None}
-    parameters: dict[str, object] = {"@" + condition.split("@")[1].rstrip(")"): given[condition] for condition in given}
-    return (f" WHERE {' AND '.join(given)}" if given else ""), parameters
+    return all_of(conditions)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import msgspec
 
 from cloudscale.store.errors import RESPONSES, translated
-from cloudscale.store.events import one_of
+from cloudscale.store.events import all_of, as_parameters, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,9 +74,10 @@ class ProfileStore:
         with translated(f"read profiles of {partition_key}"):
             for start in range(0, len(ids), IDS_PER_QUERY):
                 condition, parameters = one_of("c.id", ids[start : start + IDS_PER_QUERY])
-                named = [{"name": name, "value": value} for name, value in parameters.items()]
                 query = f"SELECT * FROM c WHERE {condition}"  # noqa: S608 - names only
-                rows = self._container.query_items(query, parameters=named, partition_key=partition_key)
+                rows = self._container.query_items(
+                    query, parameters=as_parameters(parameters), partition_key=partition_key
+                )
                 async for row in rows:
                     profiles.append(msgspec.convert(row, Profile))  # noqa: PERF401 - mypy loses the type in +=
         return profiles
@@ -89,15 +90,10 @@ class ProfileStore:
 
     async def top(self, *, tenant_id: str | None = None, user_id: str | None = None, limit: int = 20) -> list[Profile]:
         """The profiles with the highest scores, of one tenant or user if they are named."""
-        conditions = {"c.tenantId = @tenant": tenant_id, "c.userId = @user": user_id}
-        given = {condition: value for condition, value in conditions.items() if value is not None}
-        where = f" WHERE {' AND '.join(given)}" if given else ""
-        parameters: list[dict[str, object]] = [
-            {"name": condition.split()[-1], "value": value} for condition, value in given.items()
-        ]
+        where, parameters = all_of({"c.tenantId = @tenant": tenant_id, "c.userId = @user": user_id})
         query = f"SELECT TOP {int(limit)} * FROM c{where} ORDER BY c.score DESC"  # noqa: S608 - names only
         with translated("query profiles"):
-            rows = self._container.query_items(query, parameters=parameters)
+            rows = self._container.query_items(query, parameters=as_parameters(parameters))
             return [msgspec.convert(row, Profile) async for row in rows]
 
     async def write(self, profiles: Sequence[Profile]) -> bool:

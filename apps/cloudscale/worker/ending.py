@@ -54,7 +54,7 @@ def ending(event: Accepted, document: Document, result: CreateOutcome | Failure)
         return dead(Poison(_as_received(document), DeadLetterReason.IDEMPOTENCY_CONFLICT, CONFLICT), event)
     hour = document["receivedAt"][:13]
     settlement = Settlement(
-        *(event.tenant_id, event.id, event.acceptance, hour, _KINDS[result]), is_named=not event.accepted_unnamed
+        event.tenant_id, event.id, event.acceptance, hour, _KINDS[result], is_named=not event.accepted_unnamed
     )
     return Ending(document, settlement, event)
 
@@ -80,7 +80,7 @@ def settlement_of(poison: Poison) -> Settlement | None:
         return None
     hour = known.received_at[:13]
     return Settlement(
-        *(known.tenant_id, known.id, known.acceptance, hour, "dead", poison.reason), is_named=not known.accepted_unnamed
+        known.tenant_id, known.id, known.acceptance, hour, "dead", poison.reason, is_named=not known.accepted_unnamed
     )
 
 
