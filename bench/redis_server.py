@@ -27,13 +27,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bench.load import write_bodies
 from bench.processes import cpu_seconds, microseconds_each
+from cloudscale.cache.keys import Keys
 from cloudscale.circuit_breaker import CircuitBreaker
-from cloudscale.enrichment import Enriched, Origin, enrich
-from cloudscale.event_types import EventTypes
-from cloudscale.events import decode
+from cloudscale.events.checking import decode
+from cloudscale.events.enrichment import Enriched, Origin, enrich
+from cloudscale.events.types import EventTypes
+from cloudscale.ledger.settling import Ledger, Settlement
 from cloudscale.limits.admission import Admission
-from cloudscale.limits.keys import Keys
-from cloudscale.limits.ledger import Ledger, Settlement
 from cloudscale.limits.rates import Rates
 from cloudscale.limits.velocity import Sighting, VelocityWindows
 from cloudscale.local.plan import LOOPBACK

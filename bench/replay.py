@@ -51,7 +51,7 @@ def main() -> int:
 def _command(*arguments: str, run: BackgroundRun) -> None:
     """Run a command of ours with its output on this terminal, so that its progress bar is seen."""
     subprocess.run(
-        (sys.executable, "-m", "cloudscale.cli", *arguments, "--data-dir", str(run.data_directory)), check=True
+        (sys.executable, "-m", "cloudscale.commands.cli", *arguments, "--data-dir", str(run.data_directory)), check=True
     )
 
 

@@ -72,7 +72,7 @@ def _microseconds(work: Callable[[], None]) -> float:
 
 def _metrics_microseconds() -> float:
     """Of the metrics that one group of single-event requests moves, for each of its events."""
-    from cloudscale import metrics  # noqa: PLC0415 - after the environment is set
+    from cloudscale.telemetry import metrics  # noqa: PLC0415 - after the environment is set
 
     counts = {("page_view", f"tenant-{number}"): GROUP_EVENTS // 4 for number in range(4)}
     durations = [0.005 + 0.001 * number for number in range(GROUP_EVENTS)]
@@ -92,7 +92,8 @@ def _traces_microseconds() -> float:
     """Of beginning and ending a request's trace at the default share of 1 %."""
     import logging  # noqa: PLC0415
 
-    from cloudscale import pipeline, tracing  # noqa: PLC0415
+    from cloudscale import pipeline  # noqa: PLC0415
+    from cloudscale.telemetry import tracing  # noqa: PLC0415
 
     logging.disable(logging.CRITICAL)
     spec = {"telemetry": {"tracing": {"endpoint": "http://127.0.0.1:9"}}}

@@ -8,8 +8,8 @@ import sys
 import kopf
 from prometheus_client import start_http_server
 
-from cloudscale import logs
 from cloudscale.errors import ConfigurationError
+from cloudscale.telemetry import logs
 from cloudscale_operator import metrics
 from cloudscale_operator.handlers import build_registry
 from cloudscale_operator.options import read_options

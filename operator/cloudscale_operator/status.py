@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from cloudscale.backpressure import concurrency_limit
+from cloudscale.pipeline.backpressure import concurrency_limit
 from cloudscale.units import parse_duration
 from cloudscale_operator.children import ChildKey
 from cloudscale_operator.conditions import Condition, dated, timestamp

@@ -46,7 +46,7 @@ async def dlq(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]
     place.write_resource()
     return await asyncio.to_thread(
         subprocess.run,
-        (sys.executable, "-m", "cloudscale.cli", "dlq", *arguments),
+        (sys.executable, "-m", "cloudscale.commands.cli", "dlq", *arguments),
         capture_output=True,
         text=True,
         check=False,

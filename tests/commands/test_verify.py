@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from redis.asyncio import Redis
 
+from cloudscale.cache.keys import Keys
 from cloudscale.commands import verify
-from cloudscale.limits.keys import Keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -19,11 +19,11 @@ from tests.servers.dashboard import OWN_PAGE, DashboardServer, dashboard_server
 from tests.servers.redis import redis_server
 from tests.waiting import wait_until_sync
 
+from cloudscale.cache.keys import keys_of
 from cloudscale.dashboard.application import build_application
 from cloudscale.dashboard.body_limit import MAXIMUM_BODY_BYTES
 from cloudscale.dashboard.collector import Collector
 from cloudscale.dashboard.dead_letters import Choice
-from cloudscale.limits.keys import keys_of
 from cloudscale.pipeline import load_file
 from cloudscale.settings import Settings
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from cloudscale.activity import Activity
 from cloudscale.dashboard.points import Gauges, Point, as_columns, point_of, restricted, tally_of
-from cloudscale.distribution import Distribution
+from cloudscale.telemetry.activity import Activity
+from cloudscale.telemetry.distribution import Distribution
 
 BUSY = Activity(
     seconds=2.0,

@@ -17,15 +17,15 @@ from tests.ingestion.queue_contents import queue_contents
 from tests.servers.servicebus import servicebus_server
 from tests.waiting import wait_until
 
+from cloudscale.cache.keys import Keys
 from cloudscale.circuit_breaker import CircuitBreaker, CircuitOpenError
-from cloudscale.enrichment import Enriched, Origin, enrich
 from cloudscale.errors import BackendUnavailableError, CloudScaleError
-from cloudscale.event_types import EventTypes
+from cloudscale.events.enrichment import Enriched, Origin, enrich
+from cloudscale.events.types import EventTypes
 from cloudscale.ingestion import group_commit
 from cloudscale.ingestion.group_commit import GroupCommit, Outcome
 from cloudscale.limits import admission
 from cloudscale.limits.admission import Admission
-from cloudscale.limits.keys import Keys
 from cloudscale.limits.rates import Rates
 from cloudscale.pipeline import Queue
 from cloudscale.queue.sender import EventSender

@@ -13,10 +13,10 @@ import pytest
 from tests.ingestion.client import Client, page_view
 from tests.servers.ingestion import UNLIMITED, ingestion_server
 
-from cloudscale import metrics
-from cloudscale.event_types import EventTypes
+from cloudscale.events.types import EventTypes
 from cloudscale.ingestion.intake import Intake
 from cloudscale.pipeline import Ingestion
+from cloudscale.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

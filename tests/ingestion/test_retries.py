@@ -19,7 +19,7 @@ from tests.servers.redis import redis_server
 from tests.servers.servicebus import servicebus_server
 from tests.waiting import wait_until_sync
 
-from cloudscale.limits.keys import Keys
+from cloudscale.cache.keys import Keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -33,7 +33,7 @@ def command() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*arguments: str, stdin: str = "", seconds: float = 90) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CLOUDSCALE_")}
         return subprocess.run(
-            (sys.executable, "-m", "cloudscale.cli", *arguments),
+            (sys.executable, "-m", "cloudscale.commands.cli", *arguments),
             input=stdin,
             capture_output=True,
             text=True,

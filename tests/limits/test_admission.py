@@ -15,12 +15,12 @@ from redis.backoff import NoBackoff
 from tests.servers.redis import RedisServer, redis_server
 from tests.waiting import wait_until
 
+from cloudscale.cache.keys import UNNAMED, Keys
 from cloudscale.circuit_breaker import CircuitBreaker
-from cloudscale.enrichment import Enriched, Origin, enrich
-from cloudscale.event_types import EventTypes
+from cloudscale.events.enrichment import Enriched, Origin, enrich
+from cloudscale.events.types import EventTypes
 from cloudscale.limits import admission as module
 from cloudscale.limits.admission import Admission
-from cloudscale.limits.keys import UNNAMED, Keys
 from cloudscale.limits.rates import LocalRates, Rates
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloudscale.limits.keys import Keys
+from cloudscale.cache.keys import Keys
 
 
 def values(keys: Keys) -> set[str]:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 from redis.asyncio import Redis
 from tests.servers.redis import redis_server
 
-from cloudscale import figures
-from cloudscale.distribution import Distribution
-from cloudscale.limits.keys import keys_of
+from cloudscale.cache.keys import keys_of
 from cloudscale.local.readings import Readings
 from cloudscale.pipeline import load
+from cloudscale.telemetry import figures
+from cloudscale.telemetry.distribution import Distribution
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import jsonschema_rs
 import pytest
 from tests.operator.examples import SPECS, pipeline
 
-from cloudscale.crd import status_schema
+from cloudscale.pipeline.crd import status_schema
 from cloudscale.queue.administration import QueueDepth
 from cloudscale_operator.applying import Refusal
 from cloudscale_operator.children import ChildKey

@@ -53,7 +53,7 @@ def running_pipeline(directory: Path, *, spec: dict[str, Any] | None = None) -> 
     }
     (directory / "pipeline.json").write_bytes(msgspec.json.encode(document))
     port, dashboard_port = _free_ports(2)
-    command = [sys.executable, "-m", "cloudscale.cli", "run", str(directory / "pipeline.json")]
+    command = [sys.executable, "-m", "cloudscale.commands.cli", "run", str(directory / "pipeline.json")]
     command += ["--data-dir", str(directory / "data"), "--port", str(port), "--dashboard-port", str(dashboard_port)]
     with (directory / "run.log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -21,10 +21,10 @@ from redis.backoff import ConstantBackoff
 from tests.waiting import wait_until
 
 from cloudscale import pipeline
-from cloudscale.enrichment import Origin, enrich
-from cloudscale.event_types import EventTypes
-from cloudscale.limits.dead_letter_ledger import DeadLetterLedger
-from cloudscale.limits.keys import keys_of
+from cloudscale.cache.keys import keys_of
+from cloudscale.events.enrichment import Origin, enrich
+from cloudscale.events.types import EventTypes
+from cloudscale.ledger.dead_letters import DeadLetterLedger
 from cloudscale.queue.administration import QueueAdministration
 from cloudscale.queue.connection import NO_KEEP_ALIVE, open_client
 from cloudscale.queue.dead_letters import DeadLetter, DeadLetters

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudscale.event_types import EventTypes
+from cloudscale.events.types import EventTypes
 from cloudscale.queue.poison import DeadLetterReason
 from cloudscale.worker.decoding import Decoded, UndecodableMessageError, decode
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from tests.worker.place import Place, add_to_cart, page_view, purchase
 
-from cloudscale.limits.keys import keys_of
+from cloudscale.cache.keys import keys_of
 from cloudscale.queue.poison import DeadLetterReason
 from cloudscale.store.errors import MissingContainerError
 from cloudscale.worker.decoding import CartCheck

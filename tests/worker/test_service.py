@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import aiohttp
 from tests.worker.place import Place, end, page_view
 
-from cloudscale import metrics
 from cloudscale.errors import CredentialError
 from cloudscale.queue.administration import QueueAdministration
+from cloudscale.telemetry import metrics
 from cloudscale.worker.http import serve
 
 if TYPE_CHECKING:

@@ -100,9 +100,9 @@ async def _discard(numbers: list[int] | None, data_directory: Path) -> int:
 
 @asynccontextmanager
 async def _open(data_directory: Path) -> AsyncIterator[DeadLetters]:
-    from cloudscale.limits.connection import open_redis
-    from cloudscale.limits.dead_letter_ledger import DeadLetterLedger
-    from cloudscale.limits.keys import keys_of
+    from cloudscale.cache.connection import open_redis
+    from cloudscale.cache.keys import keys_of
+    from cloudscale.ledger.dead_letters import DeadLetterLedger
     from cloudscale.queue.dead_letters import DeadLetters
 
     instance = find_instance(data_directory)

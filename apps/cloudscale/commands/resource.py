@@ -12,7 +12,7 @@ from cloudscale.errors import InvalidPipelineError
 
 def schema() -> None:
     """Print the CustomResourceDefinition of EventPipeline, for `kubectl apply -f -`."""
-    from cloudscale.crd import render
+    from cloudscale.pipeline.crd import render
 
     typer.echo(render(), nl=False)
 

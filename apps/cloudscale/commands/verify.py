@@ -19,8 +19,8 @@ from cloudscale.units import parse_duration
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from cloudscale.limits.keys import Keys
-    from cloudscale.verification import Balance
+    from cloudscale.cache.keys import Keys
+    from cloudscale.ledger.verification import Balance
 
 _INTERVAL_SECONDS = 0.25
 _STILL_SECONDS = 5.0
@@ -56,9 +56,9 @@ async def _verify(instance: Instance, wait_seconds: float) -> Balance:
     """Verify, and again while events are in flight and there is time left."""
     from redis.exceptions import RedisError
 
-    from cloudscale import verification
-    from cloudscale.limits.connection import open_redis
-    from cloudscale.limits.keys import keys_of
+    from cloudscale.cache.connection import open_redis
+    from cloudscale.cache.keys import keys_of
+    from cloudscale.ledger import verification
     from cloudscale.store.events import EventStore
 
     pipeline, settings = instance.pipeline, instance.settings

@@ -13,11 +13,12 @@ import uvloop
 from granian.constants import Interfaces
 from granian.server.embed import Server
 
-from cloudscale import logs, pipeline
+from cloudscale import pipeline
 from cloudscale.dashboard.application import build_application
 from cloudscale.errors import ConfigurationError
 from cloudscale.settings import read_settings
 from cloudscale.tasks import cancel_and_wait
+from cloudscale.telemetry import logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable

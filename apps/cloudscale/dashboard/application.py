@@ -15,7 +15,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
-from cloudscale import metrics
+from cloudscale.cache.keys import keys_of
 from cloudscale.dashboard import dead_letters, inspecting, overview, records, sessions, verifying
 from cloudscale.dashboard.access import TokenFile
 from cloudscale.dashboard.audit import Audit
@@ -25,8 +25,8 @@ from cloudscale.dashboard.collector import Collector
 from cloudscale.dashboard.remembered import Remembered
 from cloudscale.dashboard.responses import EXCEPTION_HANDLERS, JsonResponse, SecurityHeaders
 from cloudscale.dashboard.static_files import assets
-from cloudscale.limits.keys import keys_of
 from cloudscale.tasks import cancel_and_wait, start_task
+from cloudscale.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

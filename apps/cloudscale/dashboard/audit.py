@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from cloudscale.limits.keys import Keys
+    from cloudscale.cache.keys import Keys
 
 log = structlog.get_logger(__name__)
 

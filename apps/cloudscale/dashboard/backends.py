@@ -10,9 +10,9 @@ from collections import defaultdict
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from cloudscale.limits.connection import open_redis
-from cloudscale.limits.dead_letter_ledger import DeadLetterLedger
-from cloudscale.limits.keys import keys_of
+from cloudscale.cache.connection import open_redis
+from cloudscale.cache.keys import keys_of
+from cloudscale.ledger.dead_letters import DeadLetterLedger
 from cloudscale.queue.administration import QueueAdministration
 from cloudscale.queue.dead_letters import DeadLetters
 from cloudscale.store.events import EventStore

@@ -15,17 +15,17 @@ import msgspec
 import structlog
 from redis.exceptions import RedisError
 
-from cloudscale import activity
 from cloudscale.dashboard.points import Gauges, Point, Tally, point_of, tally_of
 from cloudscale.errors import BackendError, ConfigurationError
-from cloudscale.figures import Figures, decode_all
+from cloudscale.telemetry import activity
+from cloudscale.telemetry.figures import Figures, decode_all
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from redis.asyncio import Redis
 
-    from cloudscale.limits.keys import Keys
+    from cloudscale.cache.keys import Keys
     from cloudscale.queue.administration import QueueDepth
 
 log = structlog.get_logger(__name__)

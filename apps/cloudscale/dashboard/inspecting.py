@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from cloudscale.figures import Figures
+    from cloudscale.telemetry.figures import Figures
 
 
 async def show(request: Request) -> Response:

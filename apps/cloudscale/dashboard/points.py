@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloudscale.figures import Counts
+from cloudscale.telemetry.figures import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cloudscale.activity import Activity
+    from cloudscale.telemetry.activity import Activity
 
 TARGET_INGESTION_SECONDS = 0.2
 TARGET_PROCESSING_SECONDS = 2.0

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.routing import Route
 
-from cloudscale import verification
 from cloudscale.dashboard.responses import JsonResponse
 from cloudscale.dashboard.sessions import refuse_other_sites, viewer_of
+from cloudscale.ledger import verification
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
     from cloudscale.dashboard.backends import Backends
-    from cloudscale.verification import Balance
+    from cloudscale.ledger.verification import Balance
 
 LISTED = 500
 """Named ids of each kind that a page shows; the counts are of all."""

@@ -10,9 +10,9 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
 
 from cloudscale import pipeline
+from cloudscale.cache.connection import open_redis
 from cloudscale.errors import ConfigurationError
-from cloudscale.event_types import EventTypes
-from cloudscale.limits.connection import open_redis
+from cloudscale.events.types import EventTypes
 from cloudscale.settings import read_settings
 
 CONFIGURATION_ERROR = 2

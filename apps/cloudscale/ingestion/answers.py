@@ -11,7 +11,7 @@ import msgspec
 from cloudscale.ingestion.problems import Headers, Problem, render
 
 if TYPE_CHECKING:
-    from cloudscale.enrichment import Enriched
+    from cloudscale.events.enrichment import Enriched
     from cloudscale.ingestion.group_commit import Outcome
     from cloudscale.limits.rates import Allowance, Rates
 

@@ -12,9 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from cloudscale import metrics
 from cloudscale.ingestion.openapi import describe
 from cloudscale.ingestion.problems import CONTENT_TYPE, Problem, render
+from cloudscale.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 import structlog
 
-from cloudscale import metrics
 from cloudscale.circuit_breaker import CircuitOpenError
 from cloudscale.errors import BackendError, CloudScaleError
 from cloudscale.limits.admission import State
 from cloudscale.limits.rates import Allowance
 from cloudscale.queue.packing import pack
 from cloudscale.tasks import cancel_and_wait, start_task
+from cloudscale.telemetry import metrics
 
 if TYPE_CHECKING:
     from cloudscale.circuit_breaker import CircuitBreaker
-    from cloudscale.enrichment import Enriched
+    from cloudscale.events.enrichment import Enriched
     from cloudscale.limits.admission import Admission, Verdict
     from cloudscale.queue.sender import EventSender
 

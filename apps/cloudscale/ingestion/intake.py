@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from cloudscale import metrics
 from cloudscale.circuit_breaker import CircuitOpenError
 from cloudscale.errors import CloudScaleError
 from cloudscale.ingestion import answers
@@ -22,19 +21,20 @@ from cloudscale.ingestion.answers import Answer, BatchItem
 from cloudscale.ingestion.problems import Problem
 from cloudscale.ingestion.requests import Refused, correlation_id_of, origin_of, parse_batch, parse_event
 from cloudscale.limits.rates import rates_of
-from cloudscale.logs import bind
+from cloudscale.telemetry import metrics
+from cloudscale.telemetry.logs import bind
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from cloudscale.enrichment import Enriched, Origin
-    from cloudscale.event_types import EventTypes
+    from cloudscale.events.enrichment import Enriched, Origin
+    from cloudscale.events.types import EventTypes
     from cloudscale.ingestion.group_commit import GroupCommit, Outcome
     from cloudscale.ingestion.problems import Headers
     from cloudscale.ingestion.queue_depth import RecentQueueDepth
     from cloudscale.ingestion.requests import Request
     from cloudscale.pipeline import Ingestion
-    from cloudscale.tracing import RequestTrace, Tracing
+    from cloudscale.telemetry.tracing import RequestTrace, Tracing
 
     Take = Callable[[Request, bytes, Origin, RequestTrace | None], Awaitable[Answer]]
 

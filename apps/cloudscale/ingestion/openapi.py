@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cloudscale import cloudevents
-from cloudscale.events import BUILT_IN, Common, FieldError
+from cloudscale.events import cloudevents
+from cloudscale.events.checking import BUILT_IN, Common, FieldError
 from cloudscale.ingestion import problems
 from cloudscale.ingestion.answers import Acknowledgement, BatchResult
 from cloudscale.ingestion.requests import MAXIMUM_BATCH_EVENTS, NDJSON

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cloudscale.events import FieldError
+from cloudscale.events.checking import FieldError
 
 CONTENT_TYPE = "application/problem+json"
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from cloudscale import metrics
 from cloudscale.errors import BackendError
+from cloudscale.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -11,14 +11,21 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloudscale import cloudevents
-from cloudscale.cloudevents import derive_id
-from cloudscale.enrichment import Enriched, Origin, enrich
-from cloudscale.events import MAXIMUM_EVENT_BYTES, FieldError, InvalidEventError, check_limits, decode, split_array
+from cloudscale.events import cloudevents
+from cloudscale.events.checking import (
+    MAXIMUM_EVENT_BYTES,
+    FieldError,
+    InvalidEventError,
+    check_limits,
+    decode,
+    split_array,
+)
+from cloudscale.events.cloudevents import derive_id
+from cloudscale.events.enrichment import Enriched, Origin, enrich
 from cloudscale.ingestion.problems import Problem
 
 if TYPE_CHECKING:
-    from cloudscale.event_types import EventTypes
+    from cloudscale.events.types import EventTypes
 
 MAXIMUM_BATCH_BYTES = 5 * 1024 * 1024
 MAXIMUM_BATCH_EVENTS = 1000

@@ -14,8 +14,8 @@ import msgspec
 import structlog
 from granian._granian import RSGIProtocolClosed as ProtocolClosed
 
-from cloudscale import logs, pipeline
-from cloudscale.events import MAXIMUM_EVENT_BYTES
+from cloudscale import pipeline
+from cloudscale.events.checking import MAXIMUM_EVENT_BYTES
 from cloudscale.ingestion import application
 from cloudscale.ingestion.answers import refusal
 from cloudscale.ingestion.bodies import Bodies
@@ -26,6 +26,7 @@ from cloudscale.ingestion.problems import Problem
 from cloudscale.ingestion.requests import MAXIMUM_BATCH_BYTES, Request
 from cloudscale.ingestion.service import IngestionService
 from cloudscale.settings import read_settings
+from cloudscale.telemetry import logs
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop

@@ -11,21 +11,21 @@ import msgspec
 import structlog
 from redis.exceptions import RedisError
 
-from cloudscale import figures, metrics, tracing
+from cloudscale.cache.connection import NO_RETRIES, open_redis
+from cloudscale.cache.keys import keys_of
 from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.errors import BackendError
-from cloudscale.event_types import EventTypes
+from cloudscale.events.types import EventTypes
 from cloudscale.ingestion.group_commit import GroupCommit
 from cloudscale.ingestion.intake import Intake
 from cloudscale.ingestion.queue_depth import RecentQueueDepth
 from cloudscale.ingestion.request_rate import RequestRate
 from cloudscale.limits.admission import Admission
-from cloudscale.limits.connection import NO_RETRIES, open_redis
-from cloudscale.limits.keys import keys_of
 from cloudscale.limits.rates import rates_of
 from cloudscale.queue.administration import QueueAdministration
 from cloudscale.queue.sender import EventSender
 from cloudscale.tasks import cancel_and_wait, gather_all, start_task
+from cloudscale.telemetry import figures, metrics, tracing
 from cloudscale.units import parse_duration
 
 if TYPE_CHECKING:

@@ -20,17 +20,17 @@ import msgspec
 import structlog
 from redis.exceptions import NoScriptError, RedisError
 
-from cloudscale import metrics
+from cloudscale.cache.keys import UNNAMED
 from cloudscale.circuit_breaker import CircuitOpenError
-from cloudscale.limits.keys import UNNAMED
 from cloudscale.limits.rates import Allowance, LocalRates
+from cloudscale.telemetry import metrics
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from cloudscale.cache.keys import Keys
     from cloudscale.circuit_breaker import CircuitBreaker
-    from cloudscale.enrichment import Enriched
-    from cloudscale.limits.keys import Keys
+    from cloudscale.events.enrichment import Enriched
     from cloudscale.limits.rates import Limit, Rates
 
 log = structlog.get_logger(__name__)

@@ -43,7 +43,7 @@ class BackgroundRun:
         with self.output_path.open("wb") as output:
             self.process = subprocess.Popen(
                 (
-                    *(sys.executable, "-m", "cloudscale.cli", "run", str(self.pipeline_file)),
+                    *(sys.executable, "-m", "cloudscale.commands.cli", "run", str(self.pipeline_file)),
                     *("--data-dir", str(self.data_directory)),
                     *("--port", str(port), "--dashboard-port", str(dashboard_port)),
                     *self.arguments,

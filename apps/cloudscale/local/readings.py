@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from redis.exceptions import RedisError
 
-from cloudscale import activity, figures
-from cloudscale.limits.connection import open_redis
-from cloudscale.limits.keys import keys_of
+from cloudscale.cache.connection import open_redis
+from cloudscale.cache.keys import keys_of
+from cloudscale.telemetry import activity, figures
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline

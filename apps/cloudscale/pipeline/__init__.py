@@ -1,7 +1,7 @@
 """The EventPipeline resource as typed models: the one source of its schema, of its defaults and of its validation.
 
 The operator, the apps and the local runtime all read a resource through :func:`load` or :func:`load_file`;
-``cloudscale.crd`` turns the same models into the CustomResourceDefinition. A description in a model is what
+``cloudscale.pipeline.crd`` turns the same models into the CustomResourceDefinition. A description in a model is what
 ``kubectl explain`` prints, and a :class:`Rule` in a model is what the API server enforces at admission and what
 :func:`load` enforces in Python where there is no API server.
 """

@@ -1,6 +1,6 @@
 """The resource's schema, generated from its models: no references, a default at every level, rules in place.
 
-It is JSON Schema with the API server's ``x-kubernetes-`` keywords; ``cloudscale.crd`` turns it into the
+It is JSON Schema with the API server's ``x-kubernetes-`` keywords; ``cloudscale.pipeline.crd`` turns it into the
 CustomResourceDefinition and :mod:`cloudscale.pipeline.validation` validates with it where there is no API server.
 Optional fields are absent rather than null, as in the Kubernetes API.
 """

@@ -39,7 +39,7 @@ Acceptance = tuple[str, str, str]
 
 
 class ReplayLedger(Protocol):
-    """What a replay needs of the ledger; :class:`cloudscale.limits.dead_letter_ledger.DeadLetterLedger` has it."""
+    """What a replay needs of the ledger; :class:`cloudscale.ledger.dead_letters.DeadLetterLedger` has it."""
 
     async def reenter(self, acceptances: Sequence[Acceptance]) -> int:
         """Put dead letters back in flight."""

@@ -13,7 +13,7 @@ import msgspec
 
 from cloudscale import untrusted_json
 from cloudscale.errors import ConfigurationError
-from cloudscale.events import MAXIMUM_EVENT_BYTES
+from cloudscale.events.checking import MAXIMUM_EVENT_BYTES
 from cloudscale.untrusted_json import UnreadableJsonError
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from cloudscale import metrics
 from cloudscale.errors import BackendUnavailableError, CredentialError
 from cloudscale.store.batches import Batch, Document, cut
 from cloudscale.store.client import open_client
 from cloudscale.store.containers import ContainerNames, ensure_containers
 from cloudscale.store.errors import RESPONSES, MissingContainerError, translated
 from cloudscale.tasks import gather_all
+from cloudscale.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

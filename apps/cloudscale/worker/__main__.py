@@ -9,9 +9,10 @@ import sys
 
 import uvloop
 
-from cloudscale import logs, pipeline
+from cloudscale import pipeline
 from cloudscale.errors import ConfigurationError, CredentialError
 from cloudscale.settings import Settings, read_settings
+from cloudscale.telemetry import logs
 from cloudscale.worker.service import Worker
 
 REFUSED = 1

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from cloudscale import metrics
-from cloudscale.limits.ledger import Settlement
+from cloudscale.ledger.settling import Settlement
 from cloudscale.queue.poison import DeadLetterReason
 from cloudscale.store.events import CreateOutcome
+from cloudscale.telemetry import metrics
 from cloudscale.worker.decoding import Accepted, Document, Poison
 from cloudscale.worker.writing import Failure
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from cloudscale import metrics
+from cloudscale.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

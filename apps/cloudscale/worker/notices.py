@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from cloudscale.logs import bind
+from cloudscale.telemetry.logs import bind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

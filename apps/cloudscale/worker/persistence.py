@@ -19,10 +19,10 @@ from tenacity import (
     wait_random,
 )
 
-from cloudscale import metrics
 from cloudscale.circuit_breaker import CircuitBreaker, CircuitOpenError
 from cloudscale.errors import BackendUnavailableError, CloudScaleError, CredentialError, ThrottledError
 from cloudscale.store.errors import RequestRefusedError
+from cloudscale.telemetry import metrics
 from cloudscale.units import parse_duration
 
 if TYPE_CHECKING:

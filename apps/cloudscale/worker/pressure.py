@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from cloudscale import metrics
-from cloudscale.backpressure import concurrency_limit
 from cloudscale.errors import BackendError
+from cloudscale.pipeline.backpressure import concurrency_limit
+from cloudscale.telemetry import metrics
 from cloudscale.units import parse_duration
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cloudscale.events import as_utc
+from cloudscale.events.checking import as_utc
 from cloudscale.queue.poison import poison_message
-from cloudscale.tracing import Span
+from cloudscale.telemetry.tracing import Span
 from cloudscale.worker.decoding import Decoded, UndecodableMessageError, decode
 from cloudscale.worker.ending import Ending, count, dead, ending
 from cloudscale.worker.notices import tell_alerts, tell_dead_letters
@@ -23,12 +23,12 @@ from cloudscale.worker.traces import record_endings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cloudscale.limits.ledger import Ledger
+    from cloudscale.ledger.settling import Ledger
     from cloudscale.queue.outbox import Outbox
     from cloudscale.store.alerts import Alert, AlertStore
     from cloudscale.store.batches import Document
     from cloudscale.store.events import CreateOutcome
-    from cloudscale.tracing import Tracing
+    from cloudscale.telemetry.tracing import Tracing
     from cloudscale.worker.carts import CartWatch
     from cloudscale.worker.persistence import Persistence
     from cloudscale.worker.velocity import VelocityRule

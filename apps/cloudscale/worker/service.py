@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
-from cloudscale import figures, metrics, tracing
+from cloudscale.cache.connection import open_redis
+from cloudscale.cache.keys import keys_of
 from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.errors import BackendUnavailableError, CredentialError
-from cloudscale.event_types import EventTypes
-from cloudscale.limits.connection import open_redis
-from cloudscale.limits.keys import keys_of
-from cloudscale.limits.ledger import Ledger
+from cloudscale.events.types import EventTypes
+from cloudscale.ledger.settling import Ledger
 from cloudscale.limits.velocity import VelocityWindows
 from cloudscale.queue.administration import QueueAdministration
 from cloudscale.queue.connection import open_client
@@ -28,6 +27,7 @@ from cloudscale.store.feed import EventFeed
 from cloudscale.store.leases import LeaseStore
 from cloudscale.store.profiles import ProfileStore
 from cloudscale.tasks import cancel_and_wait
+from cloudscale.telemetry import figures, metrics, tracing
 from cloudscale.units import parse_duration
 from cloudscale.worker.carts import CartWatch
 from cloudscale.worker.http import serve
@@ -45,10 +45,10 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
-    from cloudscale.limits.keys import Keys
+    from cloudscale.cache.keys import Keys
     from cloudscale.pipeline import EventPipeline
     from cloudscale.settings import Settings
-    from cloudscale.tracing import Tracing
+    from cloudscale.telemetry.tracing import Tracing
 
 log = structlog.get_logger(__name__)
 

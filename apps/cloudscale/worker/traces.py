@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cloudscale.tracing import Span, is_sampled
+from cloudscale.telemetry.tracing import Span, is_sampled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cloudscale.tracing import Tracing
+    from cloudscale.telemetry.tracing import Tracing
     from cloudscale.worker.ending import Ending
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from cloudscale import alerts
+from cloudscale.telemetry import prometheus_rules
 from cloudscale_operator.kinds import PROMETHEUS_RULE, SERVICE_MONITOR, Manifest
 from cloudscale_operator.names import PIPELINE_LABEL, object_name
 
@@ -25,7 +25,7 @@ def build_monitoring(pipeline: EventPipeline, context: Context) -> list[Manifest
         built.append(_monitor(pipeline))
     if PROMETHEUS_RULE in context.available:
         metadata = pipeline.metadata
-        built.append(alerts.prometheus_rule(name=metadata.name, namespace=metadata.namespace))
+        built.append(prometheus_rules.prometheus_rule(name=metadata.name, namespace=metadata.namespace))
     return built
 
 

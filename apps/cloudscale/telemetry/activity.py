@@ -1,0 +1,120 @@
+"""What a whole pipeline did between two readings of its live figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cloudscale.telemetry.distribution import Distribution
+from cloudscale.telemetry.figures import Counts, Figures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+class Activity(msgspec.Struct, kw_only=True):
+    """Sums over all processes for a span of ``seconds``; counts are events unless their name says otherwise."""
+
+    seconds: float
+    accepted_by_type: Counts = {}
+    accepted_by_tenant: Counts = {}
+    persisted_by_type: Counts = {}
+    persisted_by_tenant: Counts = {}
+    responses: Counts = {}
+    rejections: Counts = {}
+    rate_limited: Counts = {}
+    duplicates: Counts = {}
+    dead_letters: Counts = {}
+    suspicious: Counts = {}
+    retries: Counts = {}
+    request_units: float = 0.0
+    ingestion_seconds: Distribution = Distribution()
+    lag_seconds: Distribution = Distribution()
+    store_seconds: Distribution = Distribution()
+    group_events: Distribution = Distribution()
+
+    # What holds at the end of the span.
+    ingestion_processes: int = 0
+    worker_processes: int = 0
+    concurrency_limit: int | None = None
+    """The lowest of all workers, or None without workers."""
+    breakers: Counts = {}
+    cache_available: bool = True
+
+    @property
+    def accepted(self) -> float:
+        """Events accepted in the span."""
+        return sum(self.accepted_by_type.values())
+
+    @property
+    def persisted(self) -> float:
+        """Events persisted in the span."""
+        return sum(self.persisted_by_type.values())
+
+
+def between(earlier: Iterable[Figures], later: Iterable[Figures]) -> Activity:
+    """What happened from ``earlier`` to ``later``, two readings of :func:`cloudscale.telemetry.figures.read_all`.
+
+    A process that is in ``later`` only counts from zero when it started after the earlier reading; otherwise the
+    reader missed it before and its past is not this span's.
+    """
+    before = {figures.process: figures for figures in earlier}
+    now = list(later)
+    seen_at = max((figures.at for figures in before.values()), default=None)
+    seconds = max((figures.at for figures in now), default=0.0) - (seen_at or 0.0) if seen_at is not None else 0.0
+    activity = Activity(seconds=max(0.0, seconds))
+    for figures in now:
+        _add_state(activity, figures)
+        former = before.get(figures.process)
+        if former is None:
+            if seen_at is None or figures.started_at < seen_at:
+                continue
+            former = Figures(role=figures.role, process=figures.process, started_at=figures.started_at, at=seen_at)
+        _add_counts(activity, former, figures)
+    return activity
+
+
+_COUNTS = ("responses", "rejections", "rate_limited", "duplicates", "dead_letters", "suspicious", "retries")
+_DISTRIBUTIONS = ("ingestion_seconds", "lag_seconds", "store_seconds", "group_events")
+
+
+def _add_counts(activity: Activity, former: Figures, figures: Figures) -> None:
+    for name in _COUNTS:
+        setattr(activity, name, _sum(getattr(activity, name), growth(getattr(former, name), getattr(figures, name))))
+    for name in _DISTRIBUTIONS:
+        setattr(activity, name, getattr(activity, name) + (getattr(figures, name) - getattr(former, name)))
+    activity.request_units += figures.request_units - former.request_units
+    for event_type, tenants in figures.accepted.items():
+        grown = growth(former.accepted.get(event_type, {}), tenants)
+        activity.accepted_by_type = _sum(activity.accepted_by_type, {event_type: sum(grown.values())})
+        activity.accepted_by_tenant = _sum(activity.accepted_by_tenant, grown)
+    for event_type, tenants in figures.persisted.items():
+        grown = growth(former.persisted.get(event_type, {}), tenants)
+        activity.persisted_by_type = _sum(activity.persisted_by_type, {event_type: sum(grown.values())})
+        activity.persisted_by_tenant = _sum(activity.persisted_by_tenant, grown)
+
+
+def _add_state(activity: Activity, figures: Figures) -> None:
+    activity.cache_available = activity.cache_available and figures.cache_available
+    activity.breakers = {
+        backend: max(activity.breakers.get(backend, 0), figures.breakers.get(backend, 0))
+        for backend in activity.breakers | figures.breakers
+    }
+    if figures.role == "ingestion":
+        activity.ingestion_processes += 1
+        return
+    activity.worker_processes += 1
+    if figures.concurrency_limit:
+        lowest = activity.concurrency_limit or figures.concurrency_limit
+        activity.concurrency_limit = min(lowest, figures.concurrency_limit)
+
+
+def growth(former: Mapping[str, float], now: Mapping[str, float]) -> Counts:
+    """By how much each count has grown; those that have not are left out."""
+    grown = {name: count - former.get(name, 0.0) for name, count in now.items()}
+    return {name: count for name, count in grown.items() if count > 0}
+
+
+def _sum(one: Mapping[str, float], other: Mapping[str, float]) -> Counts:
+    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in {**one, **other}}

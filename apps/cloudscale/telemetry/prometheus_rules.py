@@ -1,0 +1,263 @@
+"""The Prometheus rules: service levels, their burn rates, and what somebody on call should know.
+
+They are generated, as a plain file for Prometheus (``python -m cloudscale.telemetry.prometheus_rules``, kept in
+``docs/alerts/rules.yaml``) and as the PrometheusRule that the operator makes for each pipeline. Every alert has a page
+in ``docs/runbooks``; the fast and the slow burn of one budget share theirs.
+
+The burn rates are those of the SRE Workbook, chapter 5, "Multiwindow, Multi-Burn-Rate Alerts": a month's error budget
+burns up in two days (14.4 times too fast) or in five days (6 times), over a long window, and still does, over a short
+one.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Any
+
+import msgspec
+import yaml
+
+RUNBOOKS = "docs/runbooks"
+
+Rule = dict[str, Any]
+
+_SERIES = re.compile(r"(cloudscale[_:][a-z0-9_:]+)")
+
+BY = "by (namespace, pipeline)"
+"""Labels of a target that tell pipelines apart; without them, as on one machine, all is one pipeline."""
+
+
+class ServiceLevel(msgspec.Struct, frozen=True, kw_only=True):
+    """An objective; ``bad`` and ``all`` are counters' expressions with ``WINDOW`` for the range."""
+
+    name: str
+    objective: float
+    bad: str
+    all: str
+    summary: str
+
+
+SERVICE_LEVELS = (
+    ServiceLevel(
+        name="availability",
+        objective=0.999,
+        bad=f'sum {BY} (rate(cloudscale_responses_total{{code=~"5.."}}[WINDOW]))',
+        all=f"sum {BY} (rate(cloudscale_responses_total[WINDOW]))",
+        summary="Too many requests are answered 5xx",
+    ),
+    ServiceLevel(
+        name="ingestion_speed",
+        objective=0.99,
+        bad=f"sum {BY} (rate(cloudscale_ingestion_duration_seconds_count[WINDOW]))"
+        f' - sum {BY} (rate(cloudscale_ingestion_duration_seconds_bucket{{le="0.2"}}[WINDOW]))',
+        all=f"sum {BY} (rate(cloudscale_ingestion_duration_seconds_count[WINDOW]))",
+        summary="Too many events are accepted slower than 200 ms",
+    ),
+    ServiceLevel(
+        name="processing_speed",
+        objective=0.99,
+        bad=f"sum {BY} (rate(cloudscale_processing_lag_seconds_count[WINDOW]))"
+        f' - sum {BY} (rate(cloudscale_processing_lag_seconds_bucket{{le="2.0"}}[WINDOW]))',
+        all=f"sum {BY} (rate(cloudscale_processing_lag_seconds_count[WINDOW]))",
+        summary="Too many events are stored later than 2 s after they were accepted",
+    ),
+    ServiceLevel(
+        name="errors",
+        objective=0.999,
+        bad=f"sum {BY} (rate(cloudscale_dead_letters_total[WINDOW]))",
+        all=f"sum {BY} (rate(cloudscale_events_ingested_total[WINDOW]))",
+        summary="Too many events end as dead letters",
+    ),
+)
+
+WINDOWS = ("5m", "30m", "1h", "6h")
+
+
+def rule_groups(*, runbooks: str = RUNBOOKS) -> list[dict[str, Any]]:
+    """All rules, in the groups that Prometheus evaluates together. ``runbooks`` is where the runbook pages are."""
+    return [
+        {"name": "cloudscale-service-levels", "interval": "30s", "rules": _recordings()},
+        {"name": "cloudscale-burn-rates", "rules": _with_runbooks(_burn_rates(), runbooks)},
+        {"name": "cloudscale-alerts", "rules": _with_runbooks(_alerts(), runbooks)},
+    ]
+
+
+def prometheus_rule(*, name: str, namespace: str, runbooks: str = RUNBOOKS) -> dict[str, Any]:
+    """The PrometheusRule (``monitoring.coreos.com/v1``) of one pipeline, whose expressions see that pipeline only."""
+    selector = f'namespace="{namespace}",pipeline="{name}"'
+    groups = rule_groups(runbooks=runbooks)
+    for group in groups:
+        group["name"] = f"{name}-{group['name']}"
+        for rule in group["rules"]:
+            rule["expr"] = _selecting(rule["expr"], selector)
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": f"{name}-cloudscale", "namespace": namespace},
+        "spec": {"groups": groups},
+    }
+
+
+def _selecting(expression: str, selector: str) -> str:
+    """``expression`` with ``selector`` in every one of this project's series."""
+    parts = _SERIES.split(expression)
+    selected = []
+    for place, part in enumerate(parts):
+        if place % 2 == 0:
+            selected.append(part)
+        elif parts[place + 1].startswith("{"):
+            selected.append(part + "{" + selector + ",")
+            parts[place + 1] = parts[place + 1][1:]
+        else:
+            selected.append(part + "{" + selector + "}")
+    return "".join(selected)
+
+
+def _recordings() -> list[Rule]:
+    rules = []
+    for level in SERVICE_LEVELS:
+        for window in WINDOWS:
+            bad, everything = (text.replace("WINDOW", window) for text in (level.bad, level.all))
+            # The sum of nothing is no series, so that no traffic is no ratio, and no failure is a ratio of zero.
+            expression = f"({bad} or 0 * {everything}) / ({everything})"
+            rules.append({"record": _ratio(level, window), "expr": expression})
+    quantile = f"histogram_quantile(0.99, sum {BY[:-1]}, le) (rate(cloudscale_ingestion_duration_seconds_bucket[5m])))"
+    rules.append({"record": "cloudscale:ingestion_duration_seconds:p99_5m", "expr": quantile})
+    return rules
+
+
+def _ratio(level: ServiceLevel, window: str) -> str:
+    return f"cloudscale:{level.name}_bad:ratio_{window}"
+
+
+def _burn_rates() -> list[Rule]:
+    rules = []
+    for level in SERVICE_LEVELS:
+        name = "".join(word.capitalize() for word in level.name.split("_"))
+        budget = 1 - level.objective
+        for pace, factor, long, short, severity in (
+            ("Fast", 14.4, "1h", "5m", "critical"),
+            ("Slow", 6, "6h", "30m", "warning"),
+        ):
+            threshold = f"{factor * budget:.5g}"
+            rules.append(
+                _alert(
+                    f"CloudScale{name}BudgetBurns{pace}",
+                    f"{_ratio(level, long)} > {threshold} and {_ratio(level, short)} > {threshold}",
+                    severity=severity,
+                    lasting="2m",
+                    summary=f"{level.summary}: the error budget burns {factor:g} times too fast",
+                    description=f"{{{{ $value | humanizePercentage }}}} were bad over the last {long}, "
+                    f"where {budget:.2g} is allowed ({level.objective:.4g} good over 30 days).",
+                )
+            )
+    return rules
+
+
+def _alerts() -> list[Rule]:
+    return [
+        _alert(
+            "CloudScaleErrorRateHigh",
+            f"{_ratio(SERVICE_LEVELS[0], '5m')} > 0.05",
+            severity="critical",
+            lasting="5m",
+            summary="More than 5 % of requests are answered 5xx",
+            description="{{ $value | humanizePercentage }} of requests failed over the last 5 minutes.",
+        ),
+        _alert(
+            "CloudScaleIngestionSlow",
+            "cloudscale:ingestion_duration_seconds:p99_5m > 0.5",
+            severity="warning",
+            lasting="10m",
+            summary="Ingestion is slow: p99 above 500 ms",
+            description="One in a hundred events waits longer than {{ $value | humanizeDuration }} for its answer.",
+        ),
+        _alert(
+            "CloudScaleQueueDeep",
+            f"max {BY} (cloudscale_queue_depth) > 5000",
+            severity="info",
+            lasting="1m",
+            summary="More than 5,000 messages wait in the queue",
+            description="{{ $value }} messages wait; workers handle fewer at once to spare the store.",
+        ),
+        _alert(
+            "CloudScaleQueueVeryDeep",
+            f"max {BY} (cloudscale_queue_depth) > 10000",
+            severity="warning",
+            lasting="1m",
+            summary="More than 10,000 messages wait in the queue",
+            description="{{ $value }} messages wait; events are stored late.",
+        ),
+        _alert(
+            "CloudScaleDeadLetters",
+            f"max {BY} (cloudscale_dead_letter_depth) > 0",
+            severity="warning",
+            lasting="0m",
+            summary="Events are in the dead-letter queue",
+            description="{{ $value }} dead letters wait for somebody to replay or discard them.",
+        ),
+        _alert(
+            "CloudScaleDuplicatesHigh",
+            # Copies that ingestion recognises are not among the accepted events, those that the store finds are.
+            f"sum {BY} (rate(cloudscale_duplicates_total[10m]))"
+            f" / (sum {BY} (rate(cloudscale_events_ingested_total[10m]))"
+            f' + (sum {BY} (rate(cloudscale_duplicates_total{{stage="ingestion"}}[10m]))'
+            f" or 0 * sum {BY} (rate(cloudscale_events_ingested_total[10m])))) > 0.05",
+            severity="warning",
+            lasting="10m",
+            summary="More than 5 % of events are copies",
+            description="{{ $value | humanizePercentage }} of events were sent again over the last 10 minutes.",
+        ),
+        _alert(
+            "CloudScaleNotReady",
+            f"min {BY} (cloudscale_pipeline_ready) == 0",
+            severity="critical",
+            lasting="5m",
+            summary="The pipeline is not Ready",
+            description="The operator has seen it so for 5 minutes; the resource's conditions say why.",
+        ),
+        _alert(
+            "CloudScaleBreakerOpen",
+            f"max {BY[:-1]}, backend) (cloudscale_circuit_breaker_state) == 2",
+            severity="warning",
+            lasting="1m",
+            summary="A circuit breaker is open",
+            description="Calls to {{ $labels.backend }} fail and are paused.",
+        ),
+        _alert(
+            "CloudScaleCacheAway",
+            f"min {BY} (cloudscale_cache_available) == 0",
+            severity="warning",
+            lasting="2m",
+            summary="Redis cannot be reached",
+            description="Rate limits hold in each process only, and copies are found by the store alone.",
+        ),
+    ]
+
+
+def _alert(name: str, expression: str, *, severity: str, lasting: str, summary: str, description: str) -> Rule:
+    return {
+        "alert": name,
+        "expr": expression,
+        "for": lasting,
+        "labels": {"severity": severity},
+        "annotations": {"summary": summary, "description": description},
+    }
+
+
+def _with_runbooks(rules: list[Rule], runbooks: str) -> list[Rule]:
+    for rule in rules:
+        page = rule["alert"].replace("BudgetBurnsFast", "BudgetBurns").replace("BudgetBurnsSlow", "BudgetBurns")
+        rule["annotations"]["runbook_url"] = f"{runbooks}/{page}.md"
+    return rules
+
+
+def as_file() -> str:
+    """The rules as the file that Prometheus reads."""
+    head = "# Generated by `python -m cloudscale.telemetry.prometheus_rules`.\n"
+    return head + yaml.safe_dump({"groups": rule_groups()}, sort_keys=False, width=120, allow_unicode=True)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(as_file())

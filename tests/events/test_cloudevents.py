@@ -1,0 +1,124 @@
+"""CloudEvents in both modes become the pipeline's own events."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cloudscale.events.checking import InvalidEventError, check_limits
+from cloudscale.events.cloudevents import derive_id, from_binary, from_structured
+
+ENVELOPE: dict[str, Any] = {
+    "specversion": "1.0",
+    "type": "com.cloudscale.page_view",
+    "id": "1",
+    "source": "/shop",
+    "data": {"tenantId": "acme", "url": "u"},
+}
+HEADERS = {"ce-specversion": "1.0", "ce-type": "com.cloudscale.page_view", "ce-id": "1", "ce-source": "/shop"}
+
+
+def pointers(envelope: object) -> list[str]:
+    with pytest.raises(InvalidEventError) as caught:
+        from_structured(envelope)
+    return [error.pointer for error in caught.value.errors]
+
+
+def test_an_envelope_becomes_an_event() -> None:
+    assert from_structured({**ENVELOPE, "time": "2026-03-01T10:00:00Z"}) == {
+        "eventType": "page_view",
+        "tenantId": "acme",
+        "url": "u",
+        "createdAt": "2026-03-01T10:00:00Z",
+        "eventId": derive_id("/shop", "1"),
+        "cloudEvent": {"id": "1", "source": "/shop"},
+    }
+
+
+def test_both_modes_make_the_same_event() -> None:
+    headers = [*HEADERS.items(), ("content-type", "application/json"), ("ce-tenantid", "acme")]
+
+    assert from_binary(headers, {"url": "u"}) == from_structured(ENVELOPE)
+
+
+def test_source_and_id_together_make_the_event_id() -> None:
+    ids = {
+        from_structured({**ENVELOPE, "id": event_id, "source": source})["eventId"]
+        for source, event_id in [("a", "bc"), ("ab", "c"), ("a", "b")]
+    }
+
+    assert len(ids) == 3
+
+
+def test_an_event_id_in_the_data_stands() -> None:
+    assert from_structured({**ENVELOPE, "data": {**ENVELOPE["data"], "eventId": "mine"}})["eventId"] == "mine"
+
+
+@pytest.mark.parametrize("name", ["tenantId", "userId", "correlationId", "causationId"])
+def test_an_extension_named_like_a_common_field_is_that_field(name: str) -> None:
+    event = from_structured({**ENVELOPE, "data": {"url": "u"}, name.lower(): "x"})
+
+    assert event[name] == "x"
+    assert name.lower() not in event
+
+
+def test_a_schema_version_in_a_header_is_a_number() -> None:
+    assert from_binary([*HEADERS.items(), ("ce-schemaversion", "3")], {})["schemaVersion"] == 3
+
+
+def test_the_data_goes_before_the_attributes() -> None:
+    assert from_structured({**ENVELOPE, "tenantid": "other"})["tenantId"] == "acme"
+
+
+def test_an_extension_that_nobody_knows_is_kept() -> None:
+    assert from_structured({**ENVELOPE, "campaign": "spring"})["campaign"] == "spring"
+
+
+def test_an_extension_with_a_reserved_name_is_kept_where_it_does_no_harm() -> None:
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    event = from_structured({**ENVELOPE, "traceparent": traceparent, "ttl": 5})
+
+    check_limits(event)
+    assert event["cloudEvent"]["traceparent"] == traceparent
+    assert event["cloudEvent"]["ttl"] == 5
+
+
+def test_percent_encoded_headers_are_decoded() -> None:
+    headers = {**HEADERS, "ce-subject": "caf%C3%A9"}
+
+    assert from_binary(headers.items(), {})["cloudEvent"]["subject"] == "café"
+
+
+@pytest.mark.parametrize("missing", ["specversion", "type", "id", "source"])
+def test_a_required_attribute_that_is_missing_is_named(missing: str) -> None:
+    envelope = {name: value for name, value in ENVELOPE.items() if name != missing}
+
+    assert pointers(envelope) == [f"/{missing}"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer"),
+    [
+        ({"specversion": "0.3"}, "/specversion"),
+        ({"type": "org.example.page_view"}, "/type"),
+        ({"id": 17}, "/id"),
+        ({"source": ""}, "/source"),
+        ({"data": "text"}, "/data"),
+        ({"data_base64": "e30="}, "/data_base64"),
+    ],
+)
+def test_an_attribute_that_is_wrong_is_named(changes: dict[str, object], pointer: str) -> None:
+    assert pointers({**ENVELOPE, **changes}) == [pointer]
+
+
+def test_an_envelope_that_is_no_object_is_refused() -> None:
+    assert pointers([ENVELOPE]) == [""]
+
+
+def test_a_header_that_is_missing_is_named_as_the_client_writes_it() -> None:
+    with pytest.raises(InvalidEventError) as caught:
+        from_binary([("ce-specversion", "1.0")], {})
+
+    assert [error.pointer for error in caught.value.errors] == ["ce-type", "ce-id", "ce-source"]

@@ -1,0 +1,118 @@
+"""What the types of a pipeline take and refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cloudscale.errors import ConfigurationError
+from cloudscale.events.checking import InvalidEventError
+from cloudscale.events.types import EventTypes
+from cloudscale.pipeline import EventType
+
+PAGE_VIEW = {"eventType": "page_view", "tenantId": "acme", "url": "https://x.example/"}
+PURCHASE = {"eventType": "purchase", "tenantId": "acme", "actionName": "buy", "amount": 0, "currency": "EUR"}
+ORDER_SHIPPED = EventType(
+    name="order_shipped",
+    schema={
+        "type": "object",
+        "required": ["orderId", "parcels"],
+        "properties": {
+            "orderId": {"type": "string", "pattern": "^[0-9]+$"},
+            "parcels": {"type": "array", "items": {"type": "object", "required": ["weight"]}},
+        },
+    },
+)
+SHIPPED = {"eventType": "order_shipped", "tenantId": "acme", "orderId": "17", "parcels": [{"weight": 2}]}
+
+
+def pointers(event: dict[str, Any], types: EventTypes | None = None) -> list[str]:
+    with pytest.raises(InvalidEventError) as caught:
+        (types or EventTypes()).check(event)
+    return [error.pointer for error in caught.value.errors]
+
+
+@pytest.mark.parametrize("event", [PAGE_VIEW, PURCHASE, {**PAGE_VIEW, "eventType": "user_action", "actionName": "a"}])
+def test_a_good_event_of_a_built_in_type_passes(event: dict[str, Any]) -> None:
+    assert EventTypes().check(event).tenant_id == "acme"
+
+
+def test_unknown_fields_pass() -> None:
+    EventTypes().check({**PAGE_VIEW, "anything": {"at": ["all"]}})
+
+
+def test_every_wrong_field_is_named() -> None:
+    event = {**PURCHASE, "amount": -1, "currency": "XXX", "tenantId": "", "createdAt": "today", "userId": 5}
+
+    assert sorted(pointers(event)) == ["/amount", "/createdAt", "/currency", "/tenantId", "/userId"]
+
+
+def test_an_error_inside_a_field_has_a_deep_pointer() -> None:
+    assert pointers({**PAGE_VIEW, "metadata": {"k" * 129: 1}})[0].startswith("/metadata")
+
+
+@pytest.mark.parametrize(
+    ("event_type", "message"),
+    [
+        (None, "must be a string"),
+        (5, "must be a string"),
+        ("click", "is unknown: use one of page_view, user_action, purchase"),
+        ("check_cart_status", "is internal"),
+    ],
+)
+def test_an_event_type_that_is_none_of_the_pipelines_is_explained(event_type: object, message: str) -> None:
+    with pytest.raises(InvalidEventError) as caught:
+        EventTypes().check({**PAGE_VIEW, "eventType": event_type})
+
+    if event_type is None:
+        message = "is required"
+    assert message in caught.value.errors[0].message
+
+
+def test_a_wrong_type_does_not_hide_the_other_errors() -> None:
+    assert pointers({"eventType": "click"}) == ["/eventType", "/tenantId"]
+
+
+@pytest.mark.parametrize("year", ["1969", "2101"])
+def test_a_device_with_a_lost_clock_is_refused(year: str) -> None:
+    assert pointers({**PAGE_VIEW, "createdAt": f"{year}-06-01T00:00:00Z"}) == ["/createdAt"]
+
+
+def test_a_type_that_the_resource_adds_is_taken() -> None:
+    types = EventTypes([ORDER_SHIPPED])
+
+    assert types.check(SHIPPED).event_type == "order_shipped"
+    assert types.names[-1] == "order_shipped"
+
+
+def test_an_event_of_an_added_type_is_checked_against_its_schema() -> None:
+    event = {**SHIPPED, "orderId": "x", "parcels": [{"weight": 1}, {}]}
+
+    assert sorted(pointers(event, EventTypes([ORDER_SHIPPED]))) == ["/orderId", "/parcels/1"]
+
+
+def test_an_event_of_an_added_type_needs_the_common_fields_too() -> None:
+    assert pointers({**SHIPPED, "tenantId": None}, EventTypes([ORDER_SHIPPED])) == ["/tenantId"]
+
+
+def test_an_added_type_is_unknown_to_other_pipelines() -> None:
+    assert pointers(SHIPPED) == ["/eventType"]
+
+
+def test_a_schema_that_is_none_is_a_configuration_error() -> None:
+    with pytest.raises(ConfigurationError, match="order_shipped"):
+        EventTypes([EventType(name="order_shipped", schema={"type": "no such type"})])
+
+
+def test_an_event_from_the_queue_that_is_good_has_no_problem() -> None:
+    assert EventTypes().problem_of(PAGE_VIEW) is None
+
+
+def test_an_event_from_the_queue_that_is_wrong_is_described() -> None:
+    assert "/url: is required" in (EventTypes().problem_of({"eventType": "page_view", "tenantId": "a"}) or "")
+
+
+def test_an_event_from_the_queue_of_an_unknown_type_is_told_apart() -> None:
+    with pytest.raises(KeyError, match="click"):
+        EventTypes().problem_of({"eventType": "click"})

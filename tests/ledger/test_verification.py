@@ -1,0 +1,341 @@
+"""The balance, on a ledger and a store that are written by hand so that each case is exactly what it says."""
+
+from __future__ import annotations
+
+import time
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from azure.servicebus import ServiceBusMessage
+from redis.asyncio import Redis
+from tests.servers.cosmos import cosmos_server
+from tests.servers.redis import redis_server
+from tests.servers.servicebus import servicebus_server
+
+from cloudscale import pipeline
+from cloudscale.cache.keys import UNNAMED, keys_of
+from cloudscale.commands.verify import render
+from cloudscale.ledger import verification
+from cloudscale.ledger.verification import Balance, Scope
+from cloudscale.queue.connection import NO_KEEP_ALIVE, open_client
+from cloudscale.settings import Settings
+from cloudscale.store.events import EventStore
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from cloudscale.pipeline import EventPipeline
+
+NOW = time.time()
+LONG_AGO = NOW - 120
+
+
+@dataclass
+class Place:
+    """A pipeline's backends, and the means to write to them."""
+
+    resource: EventPipeline
+    settings: Settings
+    redis: Redis
+    store: EventStore
+
+    async def accept(self, *event_ids: str, tenant: str = "contoso", at: float = LONG_AGO) -> None:
+        """Count acceptances, as ingestion does after the broker's acknowledgement."""
+        await self.redis.hincrby(keys_of(self.resource).accepted, f"{tenant}\n{hour(at)}", len(event_ids))
+
+    async def accept_unnamed(self, count: int, *, tenant: str = "contoso", at: float = LONG_AGO) -> None:
+        """Count acceptances, as ingestion does when Redis is back after an outage."""
+        await self.redis.hincrby(keys_of(self.resource).accepted, f"{tenant}\n{hour(at)}\n{UNNAMED}", count)
+
+    async def hold(
+        self, event_id: str, *, tenant: str = "contoso", at: float = LONG_AGO, state: str = "c", token: str = ""
+    ) -> None:
+        """Enter an acceptance in flight, that of :func:`document` unless ``token`` is another one's."""
+        field = f"{tenant}\n{event_id}\n{token or event_id + '-token'}"
+        await self.redis.hset(keys_of(self.resource).inflight, field, f"{state}{round(at * 1000)}")
+
+    async def persist(self, *event_ids: str, tenant: str = "contoso", at: float = LONG_AGO) -> None:
+        """Store events."""
+        await self.store.create_events([document(event_id, tenant, at) for event_id in event_ids])
+
+    async def queue(self, event_id: str) -> None:
+        """Leave an event in the queue."""
+        await self.queue_body(msgspec.json.encode([document(event_id, "contoso", LONG_AGO)]))
+
+    async def queue_body(self, body: bytes) -> None:
+        """Leave a message in the queue."""
+        name = self.resource.spec.queue.name
+        async with (
+            open_client(self.resource.spec.queue, self.settings) as client,
+            client.get_queue_sender(name, keep_alive=NO_KEEP_ALIVE) as to,
+        ):
+            await to.send_messages(ServiceBusMessage(body))
+
+    async def verify(self, **scope: Any) -> Balance:
+        """Take the balance."""
+        return await verification.verify(
+            self.resource, self.settings, redis=self.redis, store=self.store, scope=Scope(**scope)
+        )
+
+
+def hour(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H")
+
+
+def document(event_id: str, tenant: str, at: float) -> dict[str, Any]:
+    return {
+        "id": event_id,
+        "eventId": event_id,
+        "tenantId": tenant,
+        "partitionKey": f"{tenant}:2026-11",
+        "payloadHash": "hash",
+        "acceptance": f"{event_id}-token",
+        "receivedAt": datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+    }
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    with (
+        redis_server(tmp_path_factory.mktemp("redis")) as redis,
+        cosmos_server(tmp_path_factory.mktemp("cosmos")) as cosmos,
+        servicebus_server(tmp_path_factory.mktemp("broker"), queues=("events-ingestion",)) as broker,
+    ):
+        yield Settings(
+            pipeline_file="",
+            redis_url=redis.url,
+            servicebus_connection_string=broker.connection_string,
+            certificate_authority_file=str(broker.certificate_authority),
+            cosmos_connection_string=cosmos.connection_string,
+        )
+
+
+@pytest.fixture
+async def place(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+    """A ledger and a container of the test's own."""
+    name = f"case-{abs(hash(request.node.name)) % 10**9}"
+    resource = pipeline.load(
+        {
+            "apiVersion": "cloudscale.io/v1alpha1",
+            "kind": "EventPipeline",
+            "metadata": {"name": name},
+            "spec": {"store": {"container": name}},
+        }
+    )
+    async with AsyncExitStack() as exits:
+        redis = await exits.enter_async_context(Redis.from_url(settings.redis_url))
+        store = await exits.enter_async_context(EventStore(resource.spec.store, settings))
+        await store.ensure()
+        yield Place(resource, settings, redis, store)
+
+
+async def test_what_is_all_stored_is_proven(place: Place) -> None:
+    await place.accept("a", "b")
+    await place.persist("a", "b")
+
+    balance = await place.verify()
+
+    assert balance.is_proven
+    assert balance.lost == 0
+    assert (balance.total("accepted"), balance.total("persisted"), balance.total("difference")) == (2, 2, 0)
+
+
+async def test_duplicates_and_dead_letters_account_for_events_that_are_not_stored(place: Place) -> None:
+    await place.accept("a", "b", "c")
+    await place.persist("a")
+    keys = keys_of(place.resource)
+    await place.redis.hset(keys.duplicates, f"contoso\n{hour(LONG_AGO)}", 1)
+    await place.redis.hset(keys.dead_letters, f"contoso\n{hour(LONG_AGO)}\nValidationFailed", 1)
+
+    assert (await place.verify()).is_proven
+
+
+async def test_an_event_that_is_nowhere_is_missing_and_named(place: Place) -> None:
+    await place.accept("stored", "gone")
+    await place.persist("stored")
+    await place.hold("gone")
+
+    balance = await place.verify()
+
+    assert [each.event_id for each in balance.missing] == ["gone"]
+    assert balance.lost == 1
+    assert not balance.is_proven
+
+
+async def test_an_event_that_the_ledger_has_lost_too_is_still_counted_as_lost(place: Place) -> None:
+    await place.accept("stored", "gone")
+    await place.persist("stored")
+
+    balance = await place.verify()
+
+    assert balance.missing == []
+    assert balance.lost == 1
+    assert [each.difference for each in balance.hours] == [1]
+
+
+async def test_what_was_accepted_while_redis_was_away_and_is_stored_is_proven_by_number(place: Place) -> None:
+    await place.accept("named")
+    await place.accept_unnamed(2)
+    await place.persist("named", "unnamed-1", "unnamed-2")
+
+    balance = await place.verify()
+
+    assert balance.is_proven
+    assert (balance.total("accepted"), balance.total("unnamed"), balance.lost, balance.unaccounted) == (3, 2, 0, 0)
+    assert render(balance).endswith(
+        "zero lost: also the 2 that were accepted while Redis was away, by number instead of by name"
+    )
+
+
+async def test_what_was_accepted_while_redis_was_away_and_is_not_stored_is_neither_proven_nor_called_lost(
+    place: Place,
+) -> None:
+    await place.accept_unnamed(3)
+    await place.persist("unnamed-1")
+
+    balance = await place.verify()
+
+    assert (balance.lost, balance.unaccounted, balance.missing) == (0, 2, [])
+    assert not balance.is_proven
+    assert "2 events that were accepted while Redis was away are not stored and have no names" in render(balance)
+
+
+async def test_an_outage_of_redis_hides_no_event_that_the_ledger_names_or_that_exceeds_it(place: Place) -> None:
+    await place.accept("gone", "gone-without-a-trace")
+    await place.accept_unnamed(1)
+    await place.hold("gone")
+
+    balance = await place.verify()
+
+    assert [each.event_id for each in balance.missing] == ["gone"]
+    assert (balance.lost, balance.unaccounted) == (2, 1)
+    assert "1 of them cannot be named" in render(balance)
+
+
+async def test_an_event_that_waits_in_the_queue_is_not_missing(place: Place) -> None:
+    await place.accept("waiting")
+    await place.hold("waiting")
+    await place.queue("waiting")
+
+    balance = await place.verify()
+
+    assert balance.missing == []
+    assert balance.total("in_flight") == 1
+    assert balance.oldest_unpersisted is not None
+    assert balance.oldest_unpersisted.event_id == "waiting"
+
+
+@pytest.mark.parametrize("body", [b'[{"id":"\xff"}]', b"[" * 100_000], ids=["no UTF-8", "nested too deep"])
+async def test_a_message_that_nobody_can_read_does_not_keep_others_from_being_found(place: Place, body: bytes) -> None:
+    await place.queue_body(body)
+    await place.accept("waiting", "gone")
+    await place.hold("waiting")
+    await place.hold("gone")
+    await place.queue("waiting")
+
+    balance = await place.verify()
+
+    assert [each.event_id for each in balance.missing] == ["gone"]
+
+
+async def test_an_event_that_is_stored_and_not_settled_yet_is_counted_once(place: Place) -> None:
+    await place.accept("a")
+    await place.hold("a")
+    await place.persist("a")
+
+    balance = await place.verify()
+
+    assert balance.total("in_flight") == 0
+    assert balance.total("difference") == 0
+    assert balance.lost == 0
+
+
+async def test_a_copy_that_waits_while_the_first_is_stored_is_no_loss(place: Place) -> None:
+    await place.accept("a", "a")
+    await place.persist("a")
+    await place.hold("a", token="another-token")
+
+    balance = await place.verify()
+
+    assert balance.lost == 0
+    assert balance.total("in_flight") == 1
+
+
+@pytest.mark.parametrize("step", ["count_by_tenant_and_hour", "look_through_queues"])
+async def test_an_event_that_is_stored_meanwhile_is_no_loss(
+    place: Place, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    await place.accept("late")
+    await place.hold("late")
+    owner = EventStore if hasattr(EventStore, step) else verification
+    original = getattr(owner, step)
+
+    async def while_a_worker_stores_it(*arguments: Any, **named: Any) -> Any:
+        found = await original(*arguments, **named)
+        await place.persist("late")
+        return found
+
+    monkeypatch.setattr(owner, step, while_a_worker_stores_it)
+
+    balance = await place.verify()
+
+    assert balance.missing == []
+    assert balance.lost == 0
+
+
+async def test_a_reservation_without_acknowledgement_is_not_a_loss(place: Place) -> None:
+    await place.hold("refused", state="p")
+
+    balance = await place.verify()
+
+    assert [each.event_id for each in balance.reserved] == ["refused"]
+    assert balance.lost == 0
+    assert balance.total("accepted") == 0
+
+
+async def test_while_events_are_young_nothing_is_missing_and_nothing_is_proven(place: Place) -> None:
+    now = time.time()
+    await place.accept("young", at=now)
+    await place.hold("young", at=now)
+
+    balance = await place.verify()
+
+    assert balance.moving
+    assert balance.lost == 0
+    assert not balance.is_proven
+
+
+async def test_more_in_the_store_than_in_the_ledger_is_a_surplus_and_no_loss(place: Place) -> None:
+    await place.accept("a")
+    await place.persist("a", "b")
+
+    balance = await place.verify()
+
+    assert balance.total("difference") == -1
+    assert balance.lost == 0
+
+
+async def test_a_balance_of_one_tenant_leaves_the_others_out(place: Place) -> None:
+    await place.accept("a")
+    await place.persist("a")
+    await place.accept("b", tenant="fabrikam")
+    await place.hold("b", tenant="fabrikam")
+
+    balance = await place.verify(tenants=frozenset({"contoso"}))
+
+    assert {each.tenant_id for each in balance.hours} == {"contoso"}
+    assert balance.is_proven
+
+
+async def test_hours_before_the_span_and_hours_that_the_store_has_expired_are_left_out(place: Place) -> None:
+    expired = NOW - timedelta(days=40).total_seconds()
+    yesterday = NOW - timedelta(hours=30).total_seconds()
+    for at in (expired, yesterday, LONG_AGO):
+        await place.accept("a", at=at)
+
+    assert {each.hour for each in (await place.verify()).hours} == {hour(yesterday), hour(LONG_AGO)}
+    assert {each.hour for each in (await place.verify(since=timedelta(hours=24))).hours} == {hour(LONG_AGO)}
