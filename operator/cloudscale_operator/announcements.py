@@ -79,7 +79,7 @@ class Thresholds:
         passed = sum(depth >= step.depth for step in concurrency.steps[1:])
         if passed > self._passed:
             news = [
-                f"the queue holds {depth} messages, {step.depth} or more: workers handle {step.limit} at once each"
+                f"the queue holds {depth} events, {step.depth} or more: workers handle {step.limit} at once each"
                 for step in concurrency.steps[1 + self._passed : 1 + passed]
             ]
             self._passed = passed
@@ -87,5 +87,5 @@ class Thresholds:
         if self._passed and depth < concurrency.restore_below:
             self._passed = 0
             limit = concurrency.steps[0].limit
-            return [("Normal", f"the queue is down to {depth} messages: workers handle {limit} at once each again")]
+            return [("Normal", f"the queue is down to {depth} events: workers handle {limit} at once each again")]
         return []

@@ -21,6 +21,7 @@ MISSING_AGE_SECONDS = 5.0
 """The same for one that was not there: pipeline and Secrets are often applied together."""
 
 QUEUE = "the queue"
+CACHE = "the cache"
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class Credentials:
     """``missing`` has a line for each Secret or key that a service needs and that is not there."""
 
     connection_string: str
+    redis_url: str
+    """Empty if its Secret is not there."""
     authority: str
     """PEM of the backends' certificate authority, empty if the namespace has none."""
     missing: tuple[str, ...]
@@ -73,7 +76,7 @@ async def read_credentials(api: KubernetesApi, pipeline: EventPipeline, *, autho
     named = {
         QUEUE: spec.queue.connection,
         "the store": spec.store.connection,
-        "the cache": spec.cache.url_secret_ref,
+        CACHE: spec.cache.url_secret_ref,
         "Application Insights": spec.telemetry.tracing.application_insights_secret_ref,
     }
     wanted = {what: reference for what, reference in named.items() if reference is not None}
@@ -92,6 +95,7 @@ async def read_credentials(api: KubernetesApi, pipeline: EventPipeline, *, autho
         summary.update(repr((name, sorted(data.items()))).encode())
     return Credentials(
         connection_string=values.get(QUEUE) or "",
+        redis_url=values.get(CACHE) or "",
         authority=_decoded(found.get(authority_secret, {}).get(AUTHORITY_KEY, "")) or "",
         missing=tuple(complaints.values()),
         queue_missing=complaints.get(QUEUE, ""),

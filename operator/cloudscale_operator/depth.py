@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
-from cloudscale.errors import CloudScaleError, CredentialError
-from cloudscale.queue.administration import QueueAdministration, QueueDepth
+from cloudscale.cache.connection import NO_RETRIES, open_redis
+from cloudscale.cache.keys import Keys
+from cloudscale.errors import CloudScaleError, ConfigurationError, CredentialError
+from cloudscale.ledger.backlog import BacklogReader
+from cloudscale.queue.administration import QueueAdministration
 from cloudscale.settings import Settings
 from cloudscale_operator import metrics
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from redis.asyncio import Redis
+
+    from cloudscale.ledger.backlog import Backlog
     from cloudscale.pipeline import Queue
     from cloudscale_operator.children import PipelineKey
 
@@ -31,16 +38,18 @@ class Source:
 
     queue: Queue
     connection_string: str
+    redis_url: str
+    """Of the ledger, which tells how many events the messages hold."""
     authority: str
     interval: timedelta
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read last: either a depth, or the reason why there is none."""
+    """What was read last: either a backlog, or the reason why there is none."""
 
     at: datetime
-    depth: QueueDepth | None
+    backlog: Backlog | None
     error: str = ""
 
 
@@ -105,14 +114,23 @@ class DepthReaders:
         except CredentialError:
             # Reading the depth needs fewer rights than creating the queue, which ingestion may have done.
             log.info("queue_not_ensured", namespace=key.namespace, pipeline=key.name, queue=source.queue.name)
-        while True:
-            # A message may arrive while the broker answers: what is read holds for the moment before.
-            asked = datetime.now(UTC)
-            depth = await administration.depth()
-            metrics.QUEUE_DEPTH.labels(*key).set(depth.active)
-            metrics.DEAD_LETTERS.labels(*key).set(depth.dead_letters)
-            self._note(key, Reading(asked, depth))
-            await asyncio.sleep(source.interval.total_seconds())
+        async with _ledger(source) as redis:
+            reader = BacklogReader(
+                administration.depth,
+                redis,
+                keys=Keys(namespace=key.namespace, name=key.name),
+                events_per_message=source.queue.events_per_message,
+            )
+            while True:
+                # A message may arrive while the broker answers: what is read holds for the moment before.
+                asked = datetime.now(UTC)
+                backlog = await reader.read()
+                metrics.QUEUE_DEPTH.labels(*key).set(backlog.events)
+                metrics.QUEUE_MESSAGES.labels(*key).set(backlog.messages)
+                metrics.QUEUE_OLDEST.labels(*key).set(backlog.oldest_seconds or 0.0)
+                metrics.DEAD_LETTERS.labels(*key).set(backlog.dead_letters)
+                self._note(key, Reading(asked, backlog))
+                await asyncio.sleep(source.interval.total_seconds())
 
     def _note(self, key: PipelineKey, reading: Reading) -> None:
         self._latest[key] = reading
@@ -133,3 +151,16 @@ class DepthReaders:
         if not path.exists():
             path.write_text(authority, encoding="utf-8")
         return str(path)
+
+
+@asynccontextmanager
+async def _ledger(source: Source) -> AsyncIterator[Redis | None]:
+    """The Redis with the ledger, None where the Secret has no URL that can be used: messages are known all the same."""
+    try:
+        redis = open_redis(source.redis_url, retry=NO_RETRIES)
+    except ConfigurationError as error:
+        log.warning("events_not_counted", queue=source.queue.name, reason=str(error))
+        yield None
+        return
+    async with redis:
+        yield redis

@@ -31,7 +31,7 @@ def judge(
 
     Args:
         pipeline: what is being deleted.
-        reading: the queue's last depth. Messages that a worker holds still count as active.
+        reading: the queue's last backlog. Messages that a worker holds still count as active.
         started: when the deletion was asked for.
         stopped: when the last ingestion pod was gone, None while there is one. Only a reading after that can show that
             nothing more is coming.
@@ -39,12 +39,12 @@ def judge(
     """
     if pipeline.spec.deletion == "Immediate":
         return Drain("Immediate", "spec.deletion is Immediate: events that are queued stay in the queue")
-    depth = reading.depth if reading else None
-    if stopped and reading and depth and reading.at >= stopped and depth.active == 0:
-        left = f"; {depth.scheduled} scheduled and {depth.dead_letters} dead-lettered messages stay in the queue"
-        return Drain("Drained", "the queue is empty" + (left if depth.scheduled or depth.dead_letters else ""))
+    backlog = reading.backlog if reading else None
+    if stopped and reading and backlog and reading.at >= stopped and backlog.messages == 0:
+        left = f"; {backlog.scheduled} scheduled and {backlog.dead_letters} dead-lettered messages stay in the queue"
+        return Drain("Drained", "the queue is empty" + (left if backlog.scheduled or backlog.dead_letters else ""))
     why = reading.error if reading else "the depth has not been read yet"
-    known = f"{depth.active} messages" if depth else f"an unknown number of messages ({why})"
+    known = f"{backlog.events} events" if backlog else f"an unknown number of events ({why})"
     if now - started >= parse_duration(pipeline.spec.drain_deadline):
         text = f"{known} were left in the queue after spec.drainDeadline ({pipeline.spec.drain_deadline})"
         return Drain("DrainDeadlineExceeded", text, forced=True)

@@ -24,7 +24,19 @@ API_REQUESTS = Counter(
 PIPELINES = Gauge("cloudscale_operator_pipelines", "Pipelines that the operator knows.", registry=REGISTRY)
 QUEUE_DEPTH = Gauge(
     "cloudscale_queue_depth",
-    "Messages that wait in the queue or are being processed.",
+    "Events that wait in the queue or are being processed.",
+    ["namespace", "pipeline"],
+    registry=REGISTRY,
+)
+QUEUE_MESSAGES = Gauge(
+    "cloudscale_queue_messages",
+    "Active messages in the queue, each with one event or more.",
+    ["namespace", "pipeline"],
+    registry=REGISTRY,
+)
+QUEUE_OLDEST = Gauge(
+    "cloudscale_queue_oldest_seconds",
+    "How long ago the oldest event in the queue was accepted; 0 when none waits.",
     ["namespace", "pipeline"],
     registry=REGISTRY,
 )
@@ -42,7 +54,7 @@ READY = Gauge(
 
 def forget(namespace: str, pipeline: str) -> None:
     """Stop reporting a pipeline that is gone."""
-    for gauge in (QUEUE_DEPTH, DEAD_LETTERS, READY):
+    for gauge in (QUEUE_DEPTH, QUEUE_MESSAGES, QUEUE_OLDEST, DEAD_LETTERS, READY):
         try:
             gauge.remove(namespace, pipeline)
         except KeyError:

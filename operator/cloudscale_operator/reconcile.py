@@ -228,7 +228,13 @@ class Reconciler:
         self, key: PipelineKey, pipeline: EventPipeline, credentials: Credentials, interval: timedelta
     ) -> None:
         if not credentials.queue_missing:
-            source = Source(pipeline.spec.queue, credentials.connection_string, credentials.authority, interval)
+            source = Source(
+                pipeline.spec.queue,
+                connection_string=credentials.connection_string,
+                redis_url=credentials.redis_url,
+                authority=credentials.authority,
+                interval=interval,
+            )
             await self._readers.ensure(key, source)
 
     async def _context_of(self, credentials: Credentials, *, draining: bool) -> Context:

@@ -37,9 +37,9 @@ class Reporter:
             message = f"{condition['type']} is {condition['status']}: {condition['message']}"
             await self.announce(body, severity_of(condition), condition["reason"], message)
         reading = observation.reading
-        if reading and reading.depth:
+        if reading and reading.backlog:
             concurrency = observation.pipeline.spec.processing.concurrency
-            for severity, message in thresholds.crossed(concurrency, reading.depth.active):
+            for severity, message in thresholds.crossed(concurrency, reading.backlog.events):
                 await self.announce(body, severity, "QueueDepth", message)
 
     async def fail(self, body: Manifest, *, reason: str, message: str) -> None:

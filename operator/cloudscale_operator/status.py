@@ -105,7 +105,7 @@ def _backends(observation: Observation) -> Condition:
         return Condition("BackendsReachable", "False", "SecretMissing", "; ".join(observation.missing))
     if reading is None:
         return Condition("BackendsReachable", "Unknown", "NotReadYet", "the queue's depth has not been read yet")
-    if reading.depth is None:
+    if reading.backlog is None:
         return Condition("BackendsReachable", "False", "BrokerUnreachable", reading.error)
     return Condition("BackendsReachable", "True", "DepthRead", "the broker answers and all Secrets are there")
 
@@ -126,7 +126,7 @@ def _availability(kind: str, deployment: Manifest | None) -> Condition:
 def is_unserved(deployment: Manifest | None, reading: Reading | None) -> bool:
     """Whether the queue holds something and nobody is there, or asked for, to process it."""
     stopped = deployment is not None and deployment["spec"].get("replicas") == 0
-    return bool(stopped and reading and reading.depth and reading.depth.active)
+    return bool(stopped and reading and reading.backlog and reading.backlog.messages)
 
 
 def _workers(observation: Observation, deployment: Manifest | None, *, now: datetime) -> Condition:
@@ -142,10 +142,10 @@ def _workers(observation: Observation, deployment: Manifest | None, *, now: date
 
 
 def _scaled_to_zero(observation: Observation, *, now: datetime) -> Condition:
-    kind, depth = "WorkersAvailable", observation.reading.depth if observation.reading else None
-    if depth is None:
+    kind, backlog = "WorkersAvailable", observation.reading.backlog if observation.reading else None
+    if backlog is None:
         return Condition(kind, "Unknown", "DepthUnknown", "no worker runs, and whether one is needed is not known")
-    if not depth.active:
+    if not backlog.messages:
         return Condition(kind, "True", "ScaledToZero", "the queue is empty, so no worker is needed")
     interval = parse_duration(observation.pipeline.spec.processing.replicas.polling_interval)
     if observation.unserved_since and now - observation.unserved_since > interval + timedelta(seconds=WAKE_SECONDS):
@@ -249,18 +249,24 @@ def _was_ready(previous: Status) -> bool:
 
 
 def _depth(observation: Observation, previous: Status) -> Status:
-    kept = ("queueDepth", "deadLetters", "scheduled", "concurrency", "lastDepthReading")
+    kept = (
+        *("queueDepth", "queueMessages", "oldestEventSeconds", "deadLetters", "scheduled"),
+        *("concurrency", "lastDepthReading"),
+    )
     before = {name: previous[name] for name in kept if name in previous}
     reading = observation.reading
-    if reading is None or reading.depth is None:
+    backlog = reading.backlog if reading else None
+    if reading is None or backlog is None:
         return before
     limit = concurrency_limit(
-        observation.pipeline.spec.processing.concurrency, reading.depth.active, previous.get("concurrency")
+        observation.pipeline.spec.processing.concurrency, backlog.events, previous.get("concurrency")
     )
     current = {
-        "queueDepth": reading.depth.active,
-        "deadLetters": reading.depth.dead_letters,
-        "scheduled": reading.depth.scheduled,
+        "queueDepth": backlog.events,
+        "queueMessages": backlog.messages,
+        "oldestEventSeconds": round(backlog.oldest_seconds or 0.0),
+        "deadLetters": backlog.dead_letters,
+        "scheduled": backlog.scheduled,
         "concurrency": limit,
     }
     shown = before.get("lastDepthReading")

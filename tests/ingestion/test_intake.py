@@ -341,6 +341,20 @@ def test_a_replica_that_holds_too_many_requests_refuses_more_at_once(
         assert int(answer.headers["retry-after"]) >= 1
 
 
+def test_a_message_of_many_events_counts_as_many_when_load_is_shed(
+    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer, queue: QueueContents
+) -> None:
+    spec = {"ingestion": {"rateLimits": UNLIMITED, "shedAbove": {"queueDepth": 90}}}
+    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="shed-by-events") as server:
+        client = Client(server.port)
+        assert client.post_batch([page_view() for _ in range(100)]).status == 202
+        deadline = time.monotonic() + 30
+        while (answer := client.post({})).status != 503:
+            assert time.monotonic() < deadline, "a hundred events in one message never counted as more than ninety"
+        queue.drain()
+        assert "the queue holds 100 events, more than 90" in answer.json()["detail"]
+
+
 def test_the_metrics_count_what_was_accepted(client: Client) -> None:
     tenant = "metrics-" + uuid.uuid4().hex[:8]
     client.post_batch([page_view(tenantId=tenant) for _ in range(7)])

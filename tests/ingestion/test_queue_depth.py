@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cloudscale.errors import BackendUnavailableError
 from cloudscale.ingestion.queue_depth import FAILURES_TO_FORGET, RecentQueueDepth
-from cloudscale.queue.administration import QueueDepth
+from cloudscale.ledger.backlog import Backlog
 
 
 class Queue:
@@ -13,29 +13,29 @@ class Queue:
     def __init__(self) -> None:
         self.away = False
 
-    async def depth(self) -> QueueDepth:
+    async def depth(self) -> Backlog:
         if self.away:
             raise BackendUnavailableError("the management API does not answer")
-        return QueueDepth(active=7, dead_letters=0, scheduled=0)
+        return Backlog(events=7, messages=2, dead_letters=0, scheduled=0)
 
 
 async def test_the_depth_is_the_last_reading() -> None:
     depth = RecentQueueDepth(Queue().depth)
-    assert depth.messages == 0
-    await depth.look()
-    assert depth.messages == 7
+    assert depth.events == 0
+    await depth.refresh()
+    assert depth.events == 7
 
 
 async def test_a_reading_outlives_a_failure_and_not_many() -> None:
     queue = Queue()
     depth = RecentQueueDepth(queue.depth)
-    await depth.look()
+    await depth.refresh()
     queue.away = True
     for _ in range(FAILURES_TO_FORGET - 1):
-        await depth.look()
-    assert depth.messages == 7
-    await depth.look()
-    assert depth.messages == 0
+        await depth.refresh()
+    assert depth.events == 7
+    await depth.refresh()
+    assert depth.events == 0
     queue.away = False
-    await depth.look()
-    assert depth.messages == 7
+    await depth.refresh()
+    assert depth.events == 7

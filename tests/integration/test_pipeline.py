@@ -184,5 +184,5 @@ def test_depth_and_dead_letters_of_a_quiet_pipeline(pipeline: BackgroundRun, com
     assert command("dlq", "list", *where).stdout == "no dead letters\n"
     assert command("dlq", "show", "1", *where).stderr.startswith("error: there is no dead letter 1")
     assert "dead letters 0" in command("depth", *where).stdout
-    assert '"active":' in command("depth", "--json", *where).stdout
+    assert '"oldestSeconds":' in command("depth", "--json", *where).stdout
     assert command("verify", "--json", "--wait", "30s", *where).returncode == 0

@@ -88,7 +88,7 @@ class Bench:
 
     async def _has_depth(self) -> bool:
         reading = self.readers.latest(KEY)
-        return reading is not None and reading.depth is not None
+        return reading is not None and reading.backlog is not None
 
     @property
     def status(self) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def test_relief_is_announced_and_arms_the_thresholds_again() -> None:
 
 def test_the_message_says_what_follows_from_the_depth() -> None:
     ((_, message),) = Thresholds().crossed(Concurrency(), 5001)
-    assert message == "the queue holds 5001 messages, 5000 or more: workers handle 16 at once each"
+    assert message == "the queue holds 5001 events, 5000 or more: workers handle 16 at once each"
 
 
 @pytest.mark.parametrize(

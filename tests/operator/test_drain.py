@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.operator.examples import pipeline
 
-from cloudscale.queue.administration import QueueDepth
+from cloudscale.ledger.backlog import Backlog
 from cloudscale_operator.depth import Reading
 from cloudscale_operator.drain import Drain, judge
 
@@ -19,7 +19,9 @@ def after(seconds: float) -> datetime:
 
 
 def reading(seconds: float, active: int = 0, dead_letters: int = 0, scheduled: int = 0) -> Reading:
-    return Reading(after(seconds), QueueDepth(active=active, dead_letters=dead_letters, scheduled=scheduled))
+    return Reading(
+        after(seconds), Backlog(events=10 * active, messages=active, dead_letters=dead_letters, scheduled=scheduled)
+    )
 
 
 def look(at: float, last: Reading | None, *, stopped: float | None = None, spec: dict[str, Any] | None = None) -> Drain:
@@ -53,7 +55,7 @@ def test_a_reading_from_before_the_intake_stopped_proves_nothing() -> None:
 def test_messages_in_the_queue_are_waited_for() -> None:
     judgement = look(10, reading(9, active=7), stopped=5)
     assert (judgement.done, judgement.reason) == (False, "Draining")
-    assert "7 messages" in judgement.message
+    assert "70 events" in judgement.message
 
 
 def test_a_depth_that_was_never_read_is_told() -> None:
@@ -63,7 +65,7 @@ def test_a_depth_that_was_never_read_is_told() -> None:
 def test_the_deadline_ends_the_drain_and_tells_what_is_left() -> None:
     judgement = look(601, reading(600, active=7), stopped=5)
     assert (judgement.done, judgement.reason, judgement.forced) == (True, "DrainDeadlineExceeded", True)
-    assert "7 messages were left" in judgement.message
+    assert "70 events were left" in judgement.message
 
 
 def test_a_broker_that_cannot_be_read_is_waited_for_until_the_deadline() -> None:

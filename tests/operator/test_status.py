@@ -10,8 +10,8 @@ import jsonschema_rs
 import pytest
 from tests.operator.examples import SPECS, pipeline
 
+from cloudscale.ledger.backlog import Backlog
 from cloudscale.pipeline.crd import status_schema
-from cloudscale.queue.administration import QueueDepth
 from cloudscale_operator.applying import Refusal
 from cloudscale_operator.children import ChildKey
 from cloudscale_operator.depth import Reading
@@ -38,8 +38,9 @@ def scaled(**conditions: str) -> tuple[ChildKey, dict[str, Any]]:
     return ChildKey("ScaledObject", "example-worker"), {"status": {"conditions": found}}
 
 
-def depth(active: int = 0, *, at: datetime = NOW) -> Reading:
-    return Reading(at, QueueDepth(active=active, dead_letters=0, scheduled=0))
+def depth(events: int = 0, *, messages: int | None = None, at: datetime = NOW) -> Reading:
+    held = events if messages is None else messages
+    return Reading(at, Backlog(events=events, messages=held, dead_letters=0, scheduled=0, oldest_seconds=12.4))
 
 
 ALL = [deployment("ingestion"), deployment("worker"), deployment("dashboard"), scaled(Ready="True")]
@@ -186,6 +187,12 @@ def test_scaling_that_fails_does_not_make_a_pipeline_unready() -> None:
 def test_refused_objects_fail_the_pipeline() -> None:
     observation = replace(found(), refusals=(Refusal("ApplyRefused", "PATCH … was answered with 403"),))
     assert status_of(observation)["phase"] == "Failed"
+
+
+def test_the_depth_is_told_in_events_and_beside_it_the_messages_and_the_age_of_the_oldest() -> None:
+    status = status_of(replace(found(), reading=depth(12_000, messages=130)))
+    told = {name: status[name] for name in ("queueDepth", "queueMessages", "oldestEventSeconds", "concurrency")}
+    assert told == {"queueDepth": 12_000, "queueMessages": 130, "oldestEventSeconds": 12, "concurrency": 4}
 
 
 def test_the_concurrency_follows_the_depth_and_holds_on() -> None:

@@ -53,6 +53,7 @@ HEALTHY = [
     series("cloudscale_events_ingested_total", "0+6000x400", event_type="page_view", tenant_id="contoso"),
     series("cloudscale_duplicates_total", "0+10x400", stage="ingestion"),
     series("cloudscale_queue_depth", "10x400"),
+    series("cloudscale_queue_oldest_seconds", "10x400"),
     series("cloudscale_dead_letter_depth", "0x400"),
     series("cloudscale_cache_available", "1x400"),
     series("cloudscale_circuit_breaker_state", "0x400", backend="store"),
@@ -81,6 +82,7 @@ CASES: dict[str, tuple[list[dict[str, str]], str, str]] = {
     ),
     "CloudScaleQueueDeep": ([series("cloudscale_queue_depth", "5000 5000 5001x30")], "4m", "2m"),
     "CloudScaleQueueVeryDeep": ([series("cloudscale_queue_depth", "10000 10000 10001x30")], "4m", "2m"),
+    "CloudScaleQueueOld": ([series("cloudscale_queue_oldest_seconds", "300 300 301x30")], "4m", "2m"),
     "CloudScaleDeadLetters": ([series("cloudscale_dead_letter_depth", "0 0 1x30")], "2m", "1m"),
     "CloudScaleDuplicatesHigh": (
         [

@@ -59,7 +59,7 @@ def build_application(resource: EventPipeline, settings: Settings) -> Starlette:
             state.balances = Remembered(BALANCE_SECONDS)
             state.answers = Remembered(ANSWER_SECONDS)
             state.stopping = asyncio.Event()
-            state.collector = Collector(backends.redis, keys, depth=backends.depth, name=socket.gethostname())
+            state.collector = Collector(backends.redis, keys, backlog=backends.backlog, name=socket.gethostname())
             state.collecting = start_task(state.collector.run(), name="collector")
             try:
                 yield

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 
 from cloudscale.cache.connection import open_redis
 from cloudscale.cache.keys import keys_of
+from cloudscale.ledger.backlog import BacklogReader
 from cloudscale.ledger.dead_letters import DeadLetterLedger
 from cloudscale.queue.administration import QueueAdministration
 from cloudscale.queue.dead_letters import DeadLetters
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
+    from cloudscale.ledger.backlog import Backlog
     from cloudscale.pipeline import EventPipeline
     from cloudscale.queue.administration import QueueDepth
     from cloudscale.settings import Settings
@@ -61,6 +63,12 @@ class Backends:
     async def __aenter__(self) -> Self:
         self.redis: Redis = open_redis(self.settings.redis_url)
         self._exits.push_async_callback(self.redis.aclose)
+        self._backlog = BacklogReader(
+            self._depth,
+            self.redis,
+            keys=keys_of(self.resource),
+            events_per_message=self.resource.spec.queue.events_per_message,
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -74,12 +82,15 @@ class Backends:
         """
         return await self._clients.get(lambda: EventStore(self.resource.spec.store, self.settings), EventStore)
 
-    async def depth(self) -> QueueDepth:
-        """How many messages the queue holds.
+    async def backlog(self) -> Backlog:
+        """How many events the queue holds.
 
         Raises:
             BackendError: the management API cannot be reached.
         """
+        return await self._backlog.read()
+
+    async def _depth(self) -> QueueDepth:
         spec = self.resource.spec.queue
         administration = await self._clients.get(lambda: QueueAdministration(spec, self.settings), QueueAdministration)
         return await administration.depth()

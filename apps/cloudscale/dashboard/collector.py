@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from cloudscale.cache.keys import Keys
-    from cloudscale.queue.administration import QueueDepth
+    from cloudscale.ledger.backlog import Backlog
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ POINTS = 3600 // TICKS_PER_POINT
 WINDOW_TICKS = 3
 """Rates are taken over so many ticks: the processes publish once a second each, and not at the same time."""
 
-DEPTH_SECONDS = 2.0
+BACKLOG_SECONDS = 2.0
 WRITER_SECONDS = 10
 
 
@@ -53,7 +53,7 @@ class Collector:
     ``points`` and ``tallies`` hold the last hour, ``latest`` the newest point, ``processes`` the newest figures.
     """
 
-    def __init__(self, redis: Redis, keys: Keys, *, depth: Callable[[], Awaitable[QueueDepth]], name: str) -> None:
+    def __init__(self, redis: Redis, keys: Keys, *, backlog: Callable[[], Awaitable[Backlog]], name: str) -> None:
         self.points: deque[Point] = deque(maxlen=POINTS)
         self.tallies: deque[Tally] = deque(maxlen=POINTS)
         self.latest = Point(at=time.time())
@@ -64,9 +64,9 @@ class Collector:
         self._history_key = keys.prefix + "dashboard:history"
         self._writer_key = keys.prefix + "dashboard:writer"
         self._name = name
-        self._read_depth = depth
+        self._read_backlog = backlog
         self._gauges = Gauges()
-        self._depth: QueueDepth | None = None
+        self._backlog: Backlog | None = None
         self._readings: deque[list[Figures]] = deque(maxlen=WINDOW_TICKS + 1)
         self._kept: list[Figures] = []
         self._listeners: set[asyncio.Event] = set()
@@ -87,7 +87,7 @@ class Collector:
         """Collect until cancelled. While Redis is away the series have a gap, and everything else goes on."""
         await self._load()
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch_depth())
+            tasks.create_task(self._watch_backlog())
             tasks.create_task(self._tick_forever())
 
     async def _tick_forever(self) -> None:
@@ -116,11 +116,13 @@ class Collector:
         now = time.time()
         self.processes = decode_all(raw.values(), now=now)
         self._readings.append(self.processes)
-        depth = self._depth
+        backlog = self._backlog
         self._gauges = Gauges(
-            queue_depth=depth.active if depth else None,
-            dead_letter_depth=depth.dead_letters if depth else None,
-            scheduled=depth.scheduled if depth else None,
+            queue_depth=backlog.events if backlog else None,
+            queue_messages=backlog.messages if backlog else None,
+            oldest_seconds=backlog.oldest_seconds if backlog else None,
+            dead_letter_depth=backlog.dead_letters if backlog else None,
+            scheduled=backlog.scheduled if backlog else None,
             in_flight=in_flight,
         )
         self.latest = point_of(activity.between(self._readings[0], self._readings[-1]), self._gauges, at=now)
@@ -133,18 +135,18 @@ class Collector:
         for event in self._listeners:
             event.set()
 
-    async def _watch_depth(self) -> None:
+    async def _watch_backlog(self) -> None:
         while True:
             try:
-                self._depth = await self._read_depth()
+                self._backlog = await self._read_backlog()
             except (BackendError, ConfigurationError) as error:
-                self._depth = None
+                self._backlog = None
                 if self._broker_answers:
                     log.warning("the queue's depth is not known", reason=str(error))
                 self._broker_answers = False
             else:
                 self._broker_answers = True
-            await asyncio.sleep(DEPTH_SECONDS)
+            await asyncio.sleep(BACKLOG_SECONDS)
 
     async def _load(self) -> None:
         """Take up the series of an earlier run, without what is older than an hour."""

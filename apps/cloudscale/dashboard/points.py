@@ -21,6 +21,9 @@ class Gauges(msgspec.Struct, frozen=True, kw_only=True):
     """What the dashboard reads itself, beside the figures of the processes; None while it cannot be read."""
 
     queue_depth: int | None = None
+    """Events that wait or are being processed."""
+    queue_messages: int | None = None
+    oldest_seconds: float | None = None
     dead_letter_depth: int | None = None
     scheduled: int | None = None
     in_flight: int | None = None
@@ -50,6 +53,9 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     request_units: float = 0.0
     group_events: float | None = None
     queue_depth: int | None = None
+    """Events that wait or are being processed."""
+    queue_messages: int | None = None
+    oldest_seconds: float | None = None
     dead_letter_depth: int | None = None
     scheduled: int | None = None
     in_flight: int | None = None
@@ -99,6 +105,8 @@ def point_of(activity: Activity, gauges: Gauges, *, at: float) -> Point:
         request_units=_rate(activity.request_units, seconds),
         group_events=None if activity.group_events.mean is None else round(activity.group_events.mean, 1),
         queue_depth=gauges.queue_depth,
+        queue_messages=gauges.queue_messages,
+        oldest_seconds=gauges.oldest_seconds,
         dead_letter_depth=gauges.dead_letter_depth,
         scheduled=gauges.scheduled,
         in_flight=gauges.in_flight,

@@ -76,9 +76,9 @@ class Intake:
             problem = answers.unavailable(
                 f"{self._in_flight_limit} requests are waiting already: send the event again later", "in-flight"
             )
-        elif self._depth.messages > self._depth_limit:
+        elif self._depth.events > self._depth_limit:
             problem = answers.unavailable(
-                f"the queue holds {self._depth.messages} messages, more than {self._depth_limit}: "
+                f"the queue holds {self._depth.events} events, more than {self._depth_limit}: "
                 "send the event again later",
                 "queue-depth",
                 retry_after_seconds=5,

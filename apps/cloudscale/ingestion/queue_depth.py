@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from cloudscale.errors import BackendError
-from cloudscale.telemetry import metrics
+from cloudscale.ledger.backlog import show
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from cloudscale.queue.administration import QueueDepth
+    from cloudscale.ledger.backlog import Backlog
 
 log = structlog.get_logger(__name__)
 
@@ -26,30 +26,29 @@ as long as the management API is away, while the queue has long been worked off.
 class RecentQueueDepth:
     """The last reading that ``read`` has given."""
 
-    def __init__(self, read: Callable[[], Awaitable[QueueDepth]]) -> None:
+    def __init__(self, read: Callable[[], Awaitable[Backlog]]) -> None:
         self._read = read
         self._failures = 0
-        self.messages = 0
-        """Messages in the queue; 0 while nothing is known."""
+        self.events = 0
+        """Events in the queue; 0 while nothing is known."""
 
     async def watch(self) -> None:
         """Read every few seconds, until cancelled."""
         while True:
-            await self.look()
+            await self.refresh()
             await asyncio.sleep(INTERVAL_SECONDS)
 
-    async def look(self) -> None:
+    async def refresh(self) -> None:
         """Read once."""
         try:
-            depth = await self._read()
+            backlog = await self._read()
         except BackendError as error:
             self._failures += 1
-            if self._failures == FAILURES_TO_FORGET and self.messages:
+            if self._failures == FAILURES_TO_FORGET and self.events:
                 log.warning("the queue's depth is not known any more, requests are not shed by it", reason=str(error))
             if self._failures >= FAILURES_TO_FORGET:
-                self.messages = 0
+                self.events = 0
             return
         self._failures = 0
-        self.messages = depth.active
-        metrics.QUEUE_DEPTH.set(depth.active)
-        metrics.DEAD_LETTER_DEPTH.set(depth.dead_letters)
+        self.events = backlog.events
+        show(backlog)

@@ -20,6 +20,7 @@ from cloudscale.ingestion.group_commit import GroupCommit
 from cloudscale.ingestion.intake import Intake
 from cloudscale.ingestion.queue_depth import RecentQueueDepth
 from cloudscale.ingestion.request_rate import RequestRate
+from cloudscale.ledger.backlog import BacklogReader
 from cloudscale.limits.admission import Admission
 from cloudscale.limits.rates import rates_of
 from cloudscale.queue.administration import QueueAdministration
@@ -79,7 +80,10 @@ class IngestionService:
         self._administration = await self._resources.enter_async_context(
             QueueAdministration(self._spec.queue, self._settings)
         )
-        self._depth = RecentQueueDepth(self._administration.depth)
+        backlog = BacklogReader(
+            self._administration.depth, self._redis, keys=keys, events_per_message=self._spec.queue.events_per_message
+        )
+        self._depth = RecentQueueDepth(backlog.read)
         self._senders = [
             await self._resources.enter_async_context(
                 EventSender(self._spec.queue, self._settings, pipeline=self._pipeline.metadata.name)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def concurrency_limit(concurrency: pipeline.Concurrency, depth: int, current: int | None) -> int:
-    """The limit in messages that holds at ``depth`` queued messages.
+    """The limit that holds at ``depth`` queued events.
 
     ``current`` is the limit that held until now, None at the start or when it is not known. A current limit that is no
     longer one of the steps (the resource was edited) does not hold on.

@@ -77,7 +77,7 @@ class Shedding(Model, frozen=True):
     """When requests are refused with 503 to keep the answers of the others fast."""
 
     in_flight: Annotated[Count, Meta(description="Requests in one replica that wait for the broker.")] = 2000
-    queue_depth: Annotated[Count, Meta(description="Messages in the queue.")] = 100_000
+    queue_depth: Annotated[Count, Meta(description="Events in the queue.")] = 100_000
 
 
 class Ingestion(Model, frozen=True):

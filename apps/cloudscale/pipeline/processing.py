@@ -27,7 +27,13 @@ class WorkerReplicas(Model, frozen=True):
 
     min: Annotated[int, Meta(description="Replicas that always run; 0 scales to zero.", ge=0, le=1000)] = 1
     max: Annotated[int, Meta(description="Replicas at the most.", ge=1, le=1000)] = 20
-    messages_per_replica: Annotated[Count, Meta(description="Queued messages that justify one replica.")] = 50
+    messages_per_replica: Annotated[
+        Count,
+        Meta(
+            description="Queued messages that justify one replica. KEDA asks Service Bus, which counts messages, each "
+            "of up to queue.eventsPerMessage events; every other depth in this resource is in events.",
+        ),
+    ] = 50
     polling_interval: Annotated[
         BoundedDuration,
         Meta(
@@ -46,7 +52,7 @@ class WorkerReplicas(Model, frozen=True):
 class ConcurrencyStep(Model, frozen=True):
     """From this depth on, a worker handles so many messages at once."""
 
-    depth: Annotated[int, Meta(description="Messages in the queue.", ge=0, le=1_000_000_000)]
+    depth: Annotated[int, Meta(description="Events in the queue.", ge=0, le=1_000_000_000)]
     limit: Annotated[int, Meta(description="Messages that one worker handles at once.", ge=1, le=10_000)]
 
 

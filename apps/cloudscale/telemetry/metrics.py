@@ -115,7 +115,19 @@ PROCESSING_LAG = GroupedHistogram(
 
 # A gauge of a process that has gone says nothing, so all modes are "live"; see _forget_the_dead.
 QUEUE_DEPTH = Gauge(
-    "cloudscale_queue_depth", "Active messages in the queue at the last reading.", multiprocess_mode="livemostrecent"
+    "cloudscale_queue_depth",
+    "Events that wait in the queue or are being processed, at the last reading.",
+    multiprocess_mode="livemostrecent",
+)
+QUEUE_MESSAGES = Gauge(
+    "cloudscale_queue_messages",
+    "Active messages in the queue at the last reading, each with one event or more.",
+    multiprocess_mode="livemostrecent",
+)
+QUEUE_OLDEST = Gauge(
+    "cloudscale_queue_oldest_seconds",
+    "How long ago the oldest event in the queue was accepted, at the last reading; 0 when none waits.",
+    multiprocess_mode="livemostrecent",
 )
 DEAD_LETTER_DEPTH = Gauge(
     "cloudscale_dead_letter_depth",

@@ -15,6 +15,7 @@ from cloudscale.cache.keys import keys_of
 from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.errors import BackendUnavailableError, CredentialError
 from cloudscale.events.types import EventTypes
+from cloudscale.ledger.backlog import BacklogReader
 from cloudscale.ledger.settling import Ledger
 from cloudscale.limits.velocity import VelocityWindows
 from cloudscale.queue.administration import QueueAdministration
@@ -173,7 +174,10 @@ class Worker:
             ProfileStore(store),
             scoring=spec.processing.scoring,
         )
-        pressure = Pressure(spec.processing.concurrency, administration)
+        backlog = BacklogReader(
+            administration.depth, redis, keys=keys, events_per_message=spec.queue.events_per_message
+        )
+        pressure = Pressure(spec.processing.concurrency, backlog)
         prefetch = spec.processing.prefetch // LANES
         self._lanes = [
             Lane(

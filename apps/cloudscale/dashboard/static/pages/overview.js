@@ -48,7 +48,7 @@ const CHARTS = [
     whole: true,
     series: [
       { name: "Events in flight", of: (series) => series.inFlight },
-      { name: "Messages queued", of: (series) => series.queueDepth },
+      { name: "Events queued", of: (series) => series.queueDepth },
     ],
   },
   {
@@ -99,6 +99,10 @@ const CHARTS = [
 
 const FOR_ONE_TENANT = new Set(["Throughput", "Ingestion time", "Processing lag", "By tenant"]);
 
+function queueNote(point) {
+  return point.oldestSeconds ? `events, the oldest ${milliseconds(point.oldestSeconds * 1000)} old` : "events";
+}
+
 function tiles(now, scoped) {
   const { point } = now;
   const all = [
@@ -107,7 +111,7 @@ function tiles(now, scoped) {
     ["Ingestion p99", milliseconds(point.p99), "target 200 ms"],
     ["Lag p99", milliseconds(point.lagP99), "target 2 s"],
     ["In flight", count(point.inFlight), "events", true],
-    ["Queue", count(point.queueDepth), "messages", true],
+    ["Queue", count(point.queueDepth), queueNote(point), true],
     ["Dead letters", count(point.deadLetterDepth), "messages", true],
     ["Workers", count(point.workers ?? 0), point.concurrency ? `concurrency ${point.concurrency}` : "none running", true],
   ];
