@@ -4,7 +4,7 @@
 # with --build-arg PIP_INDEX_URL=…, which no layer of the final stage remembers.
 
 FROM python:3.13-slim-trixie AS dependencies
-RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils tini && rm -rf /var/lib/apt/lists/*
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG PIP_TRUSTED_HOST
@@ -26,6 +26,10 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels 
     && pip --python /opt/cloudscale/bin/python install --no-deps --target /opt/application /wheels/*.whl
 
 FROM python:3.13-slim-trixie AS runtime
+# The first process of a container: the kernel drops a signal that the first process has no handler for yet, and Python
+# takes a moment until it can have one. This one hands signals on from its start, and reaps what is left behind.
+COPY --from=dependencies /usr/bin/tini-static /usr/bin/tini
+ENTRYPOINT ["tini", "--"]
 # What changes seldom comes first: a change of the sources makes only the last layer new.
 COPY --from=dependencies /opt/cloudscale /opt/cloudscale
 COPY --from=application /opt/application /opt/application
@@ -47,6 +51,6 @@ RUN pip --python /opt/cloudscale/bin/python install --no-cache-dir --disable-pip
 ENV PYTHONPATH=/tmp/source:/opt/application
 COPY kind/reload.sh /usr/local/bin/reload
 USER 65532:65532
-ENTRYPOINT ["reload"]
+ENTRYPOINT ["tini", "--", "reload"]
 
 FROM runtime

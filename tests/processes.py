@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 
@@ -12,3 +13,10 @@ def has_ended(process_id: int) -> bool:
     except (FileNotFoundError, ProcessLookupError):
         return True
     return status.rpartition(") ")[2].startswith("Z")
+
+
+def handles_sigterm(process_id: int) -> bool:
+    """Whether a process has a handler for SIGTERM by now."""
+    status = Path(f"/proc/{process_id}/status").read_text()
+    caught = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")), 16)
+    return bool(caught & 1 << (signal.SIGTERM - 1))

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from cloudscale.termination import end_at_once_when_told
+
+if __name__ == "__main__":
+    end_at_once_when_told()
+
 import os
 import sys
 

@@ -130,8 +130,8 @@ def test_a_private_cloud_is_named_to_keda() -> None:
 def test_a_paused_pipeline_keeps_no_worker() -> None:
     scaled = find(build(SPECS["paused"]), "ScaledObject", "worker")
     assert scaled["metadata"]["annotations"]["autoscaling.keda.sh/paused-replicas"] == "0"
-    deployment = find(build(SPECS["paused"], context="bare-cluster"), "Deployment", "worker")
-    assert deployment["spec"]["replicas"] == 0
+    for context in ("default", "bare-cluster"):
+        assert find(build(SPECS["paused"], context=context), "Deployment", "worker")["spec"]["replicas"] == 0
 
 
 def test_a_paused_pipeline_still_drains() -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import aiohttp
+from tests.processes import handles_sigterm
+from tests.waiting import wait_until_sync
 from tests.worker.place import Place, end, page_view
 
 from cloudscale.errors import CredentialError
@@ -19,6 +23,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+SOON = timedelta(seconds=15)
+STOP_SECONDS = 5.0
+"""Far less than a client's patience with a backend that does not answer."""
 
 
 def run_with(environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -101,6 +109,32 @@ async def test_a_worker_that_finds_no_store_waits_for_it_and_can_be_told_to_stop
             await place.until(serving)
     finally:
         place.backends.cosmos.set_faults()
+
+
+async def test_a_worker_whose_store_does_not_answer_stops_when_told(place: Place) -> None:
+    place.backends.cosmos.set_faults(stall=True)
+    try:
+        async with place.worker() as worker:
+
+            async def serving() -> bool:
+                return "not connected to the broker" in worker.unready()
+
+            await place.until(serving)
+            told_at = time.monotonic()
+        assert time.monotonic() - told_at < STOP_SECONDS
+    finally:
+        place.backends.cosmos.set_faults()
+
+
+async def test_a_worker_told_to_stop_before_it_has_begun_processes_nothing(place: Place) -> None:
+    await place.send(await place.accept([page_view()]))
+    async with place.worker() as worker:
+        worker.stopping.set()
+    told = place.start_process()
+    wait_until_sync(lambda: handles_sigterm(told.pid), within=SOON)
+    assert end(told) == 0
+    assert await place.store.count() == 0
+    assert (await place.administration.depth()).active == 1
 
 
 async def test_concurrency_follows_the_depth_of_the_queue(place: Place) -> None:

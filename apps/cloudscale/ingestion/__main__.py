@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from cloudscale.termination import end_at_once_when_told, end_forks_at_once_when_told
+
+if __name__ == "__main__":
+    end_at_once_when_told()
+
+import _thread
 import os
 import sys
+from typing import Any
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
@@ -20,6 +27,18 @@ BACKLOG_CONNECTIONS = 4096
 DRAIN_SECONDS = 20
 
 
+class _Server(Granian):  # type: ignore[misc,valid-type] # one of two classes, by the kind of interpreter
+    """Granian's main process, which can be told to stop at any moment and any number of times."""
+
+    def signal_handler_interrupt(self, *_: Any) -> None:
+        """Wake the main loop, which holds a lock for moments that a signal may fall into.
+
+        Granian takes that lock here, in the same thread, and would wait for itself for ever.
+        """
+        self.interrupt_signal = True
+        _thread.start_new_thread(self.main_loop_interrupt.set, ())
+
+
 def main() -> int:
     """Run the server; the exit code."""
     try:
@@ -32,7 +51,9 @@ def main() -> int:
         print(f"ingestion cannot start: {error}", file=sys.stderr)  # noqa: T201 - a message for a person, not a log
         return CONFIGURATION_ERROR
     shedding = resource.spec.ingestion.shed_above
-    Granian(
+    # Whether a worker process is forked or started anew is up to the interpreter.
+    end_forks_at_once_when_told()
+    _Server(
         "cloudscale.ingestion.server:Server",
         address=settings.host,
         port=settings.port,

@@ -228,10 +228,25 @@ class Worker:
         """
         while True:
             try:
-                return await connect()
+                return await self._unless_told_to_stop(connect)
             except BackendUnavailableError as error:
                 log.warning("a backend is away, connecting again", error=str(error))
                 await self._persistence.pause(CONNECT_AGAIN_SECONDS)
+
+    async def _unless_told_to_stop(self, connect: Callable[[], Awaitable[T]]) -> T:
+        """Try once; a backend that does not answer must not hold up a stop until its time is over.
+
+        Raises:
+            InterruptedByStopError: the worker is to stop.
+        """
+        connecting, stopping = asyncio.ensure_future(connect()), asyncio.create_task(self.stopping.wait())
+        try:
+            await asyncio.wait((connecting, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                raise InterruptedByStopError("told to stop while connecting")
+            return connecting.result()
+        finally:
+            await cancel_and_wait(connecting, stopping)
 
     async def _look_after_outages(self, ledger: Ledger) -> None:
         """Settle what waits for the cache, and show the breakers' states, which change by time alone."""

@@ -26,14 +26,18 @@ def build_worker(pipeline: EventPipeline, context: Context) -> list[Manifest]:
         port=METRICS_PORT,
         resources=pipeline.spec.processing.resources,
         grace_seconds=DRAIN_SECONDS,
-        replicas=None if SCALED_OBJECT in context.available else fixed_replicas(pipeline, context),
+        replicas=_replicas(pipeline, context),
     )
     ports = {"metrics": (METRICS_PORT, METRICS_PORT)}
     return [build_deployment(pipeline, context, workload), build_service(pipeline, WORKER, ports)]
 
 
-def fixed_replicas(pipeline: EventPipeline, context: Context) -> int:
-    """How many workers run where nothing can scale them: at least one, or nobody would ever empty the queue."""
+def _replicas(pipeline: EventPipeline, context: Context) -> int | None:
+    """How many workers run: None where KEDA decides; at least one elsewhere, or nobody would ever empty the queue.
+
+    A Deployment without a number starts with one worker, which would take events before KEDA has seen that the
+    pipeline is paused.
+    """
     if pipeline.spec.paused and not context.draining:
         return 0
-    return max(pipeline.spec.processing.replicas.min, 1)
+    return None if SCALED_OBJECT in context.available else max(pipeline.spec.processing.replicas.min, 1)

@@ -1,5 +1,10 @@
 """``python -m cloudscale.emulators.cosmos``: run the emulator until SIGTERM or Ctrl-C."""
 
+from cloudscale.termination import end_at_once_when_told
+
+if __name__ == "__main__":
+    end_at_once_when_told()
+
 import argparse
 import asyncio
 import logging
