@@ -201,6 +201,21 @@ async def test_a_log_that_cannot_be_made_ends_the_start_with_its_name(tmp_path: 
             pass
 
 
+async def test_a_process_whose_files_cannot_be_made_now_is_started_when_they_can(
+    tmp_path: Path, announced: Announcements
+) -> None:
+    logs = tmp_path / "logs"
+    async with Supervisor([plan(tmp_path)], log_directory=logs, announce=announced) as running:
+        shutil.rmtree(logs)
+        logs.touch()
+        child = running.processes["worker"].child
+        assert child is not None
+        os.kill(child.pid, signal.SIGKILL)
+        await announced.wait_for("worker cannot be started (worker: cannot make")
+        logs.unlink()
+        await announced.wait_for("worker is back")
+
+
 async def test_stopping_asks_first_and_kills_what_does_not_listen(tmp_path: Path, announced: Announcements) -> None:
     deaf = READY_UNTIL_TERM.replace("lambda *_: sys.exit(0)", "signal.SIG_IGN")
     plans = [plan(tmp_path, "polite"), plan(tmp_path, "deaf", code=deaf, stop_seconds=0.3)]

@@ -25,8 +25,6 @@ NICENESS_BEHIND_THE_QUEUE = 15
 """Niceness of what works behind the queue, a few percent of the others' share when all are busy: an event that comes in
 has somebody waiting for its answer, and what the workers cannot do now waits safely in the queue."""
 
-_ANY_ANSWER = 600
-
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
@@ -141,8 +139,6 @@ def _broker(layout: Layout) -> ProcessPlan:
 
 
 def _store(layout: Layout) -> ProcessPlan:
-    # Unsigned requests are refused, and a refusal is an answer.
-    answering = HttpProbe(LOOPBACK, layout.ports.store, "/", below=_ANY_ANSWER)
     return ProcessPlan(
         name="store",
         command=_module(
@@ -151,8 +147,9 @@ def _store(layout: Layout) -> ProcessPlan:
             *("--port", str(layout.ports.store)),
             *("--account-key-file", str(layout.keys.store_key_file)),
         ),
-        ready=answering,
-        alive=answering,
+        # Both write: a store that reads and answers may still have lost the way back from a failed commit.
+        ready=HttpProbe(LOOPBACK, layout.ports.store, "/ready"),
+        alive=HttpProbe(LOOPBACK, layout.ports.store, "/health"),
         stage=BACKENDS,
         niceness=layout.options.niceness,
     )
@@ -197,13 +194,16 @@ def _dashboard(layout: Layout, settings: Settings) -> ProcessPlan:
 
 
 def _ingestion(layout: Layout, settings: Settings) -> ProcessPlan:
-    metrics = layout.folder("metrics")
     options = layout.options
+    # One process keeps its figures in its memory. Several share files, and a mapped file that finds no room on its disk
+    # ends the process that writes to it.
+    metrics = layout.folder("metrics") if options.ingestion_processes > 1 else None
+    shared = {} if metrics is None else {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}
     address = reachable_address(options.host)
     return ProcessPlan(
         name="ingestion",
         command=_module("ingestion"),
-        environment={**as_environment(settings), "PROMETHEUS_MULTIPROC_DIR": str(metrics)},
+        environment={**as_environment(settings), **shared},
         ready=HttpProbe(address, options.port, "/ready"),
         alive=HttpProbe(address, options.port, "/health"),
         stage=INGESTION,

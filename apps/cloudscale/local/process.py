@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
     from cloudscale.local.probes import Probe
 
+
+class NoRoomError(BackendUnavailableError):
+    """A process cannot have the files that it needs to start; there may be room later."""
+
+
 LOG_BYTES = 10 * 1024 * 1024
 _KILL_SECONDS = 10.0
 _LAST_LINE_BYTES = 4096
@@ -76,7 +81,8 @@ class ChildProcess:
         """Start the process.
 
         Raises:
-            BackendUnavailableError: the program cannot be executed, or its files cannot be made.
+            BackendUnavailableError: the program cannot be executed.
+            NoRoomError: its files cannot be made.
         """
         try:
             if plan.scratch_directory is not None:
@@ -85,7 +91,7 @@ class ChildProcess:
             log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
-            raise BackendUnavailableError(
+            raise NoRoomError(
                 f"{plan.name}: cannot make {error.filename} ({error.strerror}): make room, or mend its permissions"
             ) from None
         try:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 from cloudscale.errors import BackendUnavailableError
-from cloudscale.local.process import ChildProcess, ProcessPlan, describe_exit
+from cloudscale.local.process import ChildProcess, NoRoomError, ProcessPlan, describe_exit
 from cloudscale.tasks import cancel_and_wait, start_task
 
 if TYPE_CHECKING:
@@ -134,7 +134,14 @@ class Supervisor:
         was_ready = False
         while True:
             started = time.monotonic()
-            code = await self._run_once(process)
+            try:
+                code = await self._run_once(process)
+            except NoRoomError as error:
+                if not was_ready:
+                    raise
+                code, end = None, f"cannot be started ({error})"
+            else:
+                end = f"ended ({describe_exit(code)})"
             was_ready = was_ready or process.ready.is_set()
             process.ready.clear()
             if process.stopping:
@@ -145,7 +152,7 @@ class Supervisor:
                 delay = FIRST_BACK_OFF_SECONDS
             process.state = State.BACKING_OFF
             process.restarts += 1
-            self._announce(f"{process.plan.name} ended ({describe_exit(code)}), starting it again in {delay:g} s")
+            self._announce(f"{process.plan.name} {end}, starting it again in {delay:g} s")
             await asyncio.sleep(delay)
             delay = min(delay * 2, LONGEST_BACK_OFF_SECONDS)
         process.state = State.STOPPED

@@ -50,6 +50,17 @@ def test_a_key_file_that_is_missing_is_reported(tmp_path: Path) -> None:
     assert "cannot be read" in result.stderr
 
 
+def test_a_log_that_cannot_be_written_keeps_nobody_from_sending(tmp_path: Path) -> None:
+    (tmp_path / "emulator.log").symlink_to("/dev/full")
+    with servicebus_server(tmp_path, queues=["events"]) as server:
+        client = ServiceBusClient.from_connection_string(server.connection_string)
+        with client, client.get_queue_sender("events") as sender, client.get_queue_receiver("events") as receiver:
+            sender.send_messages(ServiceBusMessage("kept"))
+            (message,) = receiver.receive_messages(1, max_wait_time=TIMEOUT_SECONDS)
+            assert str(message) == "kept"
+        assert server.stop() == 0
+
+
 def test_amqp_over_tls_with_the_generated_certificate(tmp_path: Path) -> None:
     with (
         servicebus_server(tmp_path, queues=["events"], options=["--tls"]) as server,

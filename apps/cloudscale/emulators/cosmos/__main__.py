@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from cloudscale.emulators import logs
 from cloudscale.emulators.cosmos.errors import StartupError
 from cloudscale.emulators.cosmos.server import ServerSettings, serve
 
@@ -69,15 +70,14 @@ async def _run(settings: ServerSettings) -> None:
 
 
 def _configure_logs() -> None:
-    structlog.configure(
+    logs.configure(
+        level=logging.INFO,
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
             structlog.processors.format_exc_info,
             structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
 
 

@@ -96,5 +96,21 @@ def statement_failed(error: sqlite3.Error) -> CosmosError:
     return CosmosError(500, f"The store refused the request: {error}.")
 
 
+class CannotWriteError(CosmosError):
+    """503: a commit failed and nothing of it is stored. ``is_full`` says that it was for want of space."""
+
+    def __init__(self, message: str, *, is_full: bool) -> None:
+        self.is_full = is_full
+        super().__init__(503, message)
+
+
+def cannot_write(error: sqlite3.Error) -> CannotWriteError:
+    """What a commit that failed means to a client: to come again."""
+    return CannotWriteError(
+        f"The store cannot write: {error}. Check the disk and try again.",
+        is_full=error.sqlite_errorcode == sqlite3.SQLITE_FULL,
+    )
+
+
 class StartupError(CloudScaleError):
     """The emulator cannot start: the message is the one line that a person gets to see."""

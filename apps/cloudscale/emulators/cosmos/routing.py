@@ -9,8 +9,14 @@ import structlog
 
 from cloudscale.emulators.cosmos import administration, bulk, change_feed, items, queries
 from cloudscale.emulators.cosmos.authorization import Authorization
-from cloudscale.emulators.cosmos.emulator import Emulator, is_query, is_true
-from cloudscale.emulators.cosmos.errors import CosmosError, ThrottledRequestError, bad_request, not_found
+from cloudscale.emulators.cosmos.emulator import Emulator, encode, is_query, is_true
+from cloudscale.emulators.cosmos.errors import (
+    CannotWriteError,
+    CosmosError,
+    ThrottledRequestError,
+    bad_request,
+    not_found,
+)
 from cloudscale.emulators.cosmos.protocol import Request, Response, error_response
 
 log = structlog.get_logger()
@@ -27,8 +33,8 @@ class Router:
         """Answer a request. Raises Abort when the connection is to be closed instead."""
         started = time.perf_counter()
         segments = unquote(request.path).strip("/").split("/") if request.path != "/" else []
-        if segments[:1] in (["health"], ["metrics"], ["$faults"]):
-            return self._operate(request, segments)
+        if segments[:1] in (["health"], ["ready"], ["metrics"], ["$faults"]):
+            return await self._operate(request, segments)
         try:
             await self._emulator.faults.before()
             self._authorization.check(request)
@@ -50,12 +56,12 @@ class Router:
         self._emulator.faults.after()
         return response
 
-    def _operate(self, request: Request, segments: list[str]) -> Response:
-        """The paths beside the service's own: health, metrics and faults."""
+    async def _operate(self, request: Request, segments: list[str]) -> Response:
+        """The paths beside the service's own: health, readiness, metrics and faults."""
         text = {"content-type": "text/plain; version=0.0.4; charset=utf-8"}
         match request.method, segments:
-            case "GET", ["health"]:
-                return Response(200, b'{"status":"ok"}')
+            case "GET", [("health" | "ready") as question]:
+                return await self._try_to_write(question)
             case "GET", ["metrics"]:
                 counts = [
                     (documents.container.database.id, documents.container.id, documents.count)
@@ -70,6 +76,17 @@ class Router:
                     return error_response(error)
                 return Response(204)
         return error_response(CosmosError(405, f"{request.method} is not possible here."))
+
+    async def _try_to_write(self, question: str) -> Response:
+        """A store that cannot write is not ready; a new start would help it, unless it is the disk that is full."""
+        try:
+            await self._emulator.storage.check()
+        except CannotWriteError as error:
+            status = 200 if error.is_full and question == "health" else error.status
+            return Response(status, encode({"status": "full" if error.is_full else "broken", "message": error.message}))
+        except CosmosError as error:
+            return error_response(error)
+        return Response(200, b'{"status":"ok"}')
 
 
 def route(emulator: Emulator, request: Request, segments: list[str]) -> Awaitable[Response]:

@@ -4,14 +4,15 @@ import asyncio
 import fcntl
 import gc
 import os
+import sqlite3
 import ssl
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import structlog
 
+from cloudscale.emulators import logs
 from cloudscale.emulators.cosmos.authorization import Authorization, load_account_key
 from cloudscale.emulators.cosmos.catalogue import Catalogue, prepare_file
 from cloudscale.emulators.cosmos.emulator import Emulator
@@ -81,12 +82,11 @@ async def serve(settings: ServerSettings, stop: asyncio.Event) -> None:
         authorization = Authorization(load_account_key(key_file, generate=settings.account_key_file is None))
         tls = _tls_context(settings)
         path = settings.data_directory / "cosmos.sqlite"
-        prepare_file(path)
-        storage = Storage(path, fsync=settings.fsync, prepare_reader=register)
+        storage, catalogue = _open(path, settings.fsync)
         try:
             emulator = Emulator(
                 storage,
-                Catalogue(storage),
+                catalogue,
                 partition_ranges=settings.partition_ranges,
                 enforce_throughput=settings.enforce_throughput,
                 advertised_host=settings.advertised_host,
@@ -97,6 +97,19 @@ async def serve(settings: ServerSettings, stop: asyncio.Event) -> None:
             storage.close()
     finally:
         os.close(lock)
+
+
+def _open(path: Path, fsync: FsyncPolicy) -> tuple[Storage, Catalogue]:
+    try:
+        prepare_file(path)
+        storage = Storage(path, fsync=fsync, prepare_reader=register)
+        try:
+            return storage, Catalogue(storage)
+        except BaseException:
+            storage.close()
+            raise
+    except sqlite3.Error as error:
+        raise StartupError(f"Cannot open {path}: {error}. Make room, or restore the file from a copy.") from error
 
 
 async def _listen(
@@ -122,8 +135,7 @@ async def _listen(
         data_directory=str(settings.data_directory),
     )
     # For whoever starts this process and waits: the address, also when the port was left to the system.
-    sys.stdout.write(f"listening {emulator.scheme}://{settings.host}:{server.sockets[0].getsockname()[1]}\n")
-    sys.stdout.flush()
+    logs.tell(f"listening {emulator.scheme}://{settings.host}:{server.sockets[0].getsockname()[1]}")
     # What lives now lives as long as the process: the collector need not look at it again. Requests leave no cycles.
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER_OBJECTS)

@@ -16,6 +16,7 @@ import asyncio
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,7 +26,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar
 
 import structlog
 
-from cloudscale.emulators.cosmos.errors import CosmosError, is_missing_table, statement_failed
+from cloudscale.emulators.cosmos.errors import cannot_write, is_missing_table, statement_failed
 
 FsyncPolicy = Literal["always", "interval"]
 
@@ -114,6 +115,7 @@ class Storage:
         answers: list[tuple[asyncio.Future[Any], Any]] = []
         participants: dict[Participant, None] = {}
         try:
+            self._roll_back_unfinished()
             self._reload_stale()
             self.connection.execute("BEGIN IMMEDIATE")
             for work, future in group:
@@ -121,9 +123,11 @@ class Storage:
                 participants |= self._touched
                 self._touched = {}
             self.connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            log.exception("cannot commit", writes=len(group))
+        except Exception as error:
+            # Whatever it is, everybody has an answer before anything else is tried, the log included.
             self._fail([future for _, future in group], participants | self._touched, error)
+            defect = None if isinstance(error, sqlite3.Error) else error
+            log.error("cannot commit", writes=len(group), error=str(error), exc_info=defect)  # noqa: TRY400
             return
         self._written.set()
         for future, answer in answers:
@@ -162,27 +166,36 @@ class Storage:
         self._touched = {}
 
     def _fail(
-        self, futures: list[asyncio.Future[Any]], participants: dict[Participant, None], error: sqlite3.Error
+        self, futures: list[asyncio.Future[Any]], participants: dict[Participant, None], error: Exception
     ) -> None:
-        if self.connection.in_transaction:
-            self.connection.execute("ROLLBACK")
-        self._touched = {}
-        self._stale |= participants
-        for participant in participants:
-            participant.discard()
+        answer = cannot_write(error) if isinstance(error, sqlite3.Error) else error
         for future in futures:
             if not future.done():
-                future.set_exception(
-                    CosmosError(503, f"The store cannot write: {error}. Check the disk and try again.")
-                )
+                future.set_exception(answer)
+        self._touched = {}
+        self._stale |= participants
+        # What fails here is tried again before the next write.
         with suppress(sqlite3.Error):
+            self._roll_back_unfinished()
             self._reload_stale()
+
+    def _roll_back_unfinished(self) -> None:
+        """End the transaction of a group that failed; SQLite has done so itself after most errors."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
 
     def _reload_stale(self) -> None:
         """Make memory agree with the tables again after a failed commit; until that succeeds nothing is written."""
         while self._stale:
-            next(iter(self._stale)).reload()
-            self._stale.pop(next(iter(self._stale)))
+            participant = next(iter(self._stale))
+            participant.discard()
+            participant.reload()
+            self._stale.pop(participant)
+
+    async def check(self) -> None:
+        """Write something, to know whether that is possible; raises CosmosError as every write does."""
+        now = int(time.time())
+        await self.write(lambda: self.connection.execute("INSERT OR REPLACE INTO health VALUES (1, ?)", (now,)))
 
     async def query(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
         """Run ``work`` on a thread with a connection of its own, which sees what is committed when it starts.
@@ -217,7 +230,8 @@ class Storage:
                 self._written.wait()
                 self._closing.wait(CHECKPOINT_SECONDS)
                 self._written.clear()
-                with suppress(sqlite3.OperationalError):
+                # On a full disk too: the log stays as it is, and the next write brings the next try.
+                with suppress(sqlite3.Error, OSError):
                     connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                     # After the passive pass few pages are left, so writers wait only for those. With a query under
                     # way this does nothing; the log shrinks a second later.
@@ -235,7 +249,11 @@ class Storage:
         self._checkpointer.join()
         while not self._readers.empty():
             self._readers.get().close()
-        self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        try:
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error as error:
+            # The next start finds everything in the log.
+            log.warning("the log could not be brought into the file", error=str(error))
         self.connection.close()
 
 

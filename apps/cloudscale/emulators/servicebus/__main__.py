@@ -16,8 +16,7 @@ import signal
 import sys
 from pathlib import Path
 
-import structlog
-
+from cloudscale.emulators import logs
 from cloudscale.emulators.servicebus import certificate
 from cloudscale.emulators.servicebus.authorization import SharedAccessKey
 from cloudscale.emulators.servicebus.description import QueueDescription
@@ -31,10 +30,7 @@ KEY_FILE = "shared-access-key"
 def main(arguments: list[str] | None = None) -> int:
     """Run the emulator until SIGTERM or SIGINT; return the exit code."""
     options = _parser().parse_args(arguments)
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[options.log_level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    logs.configure(level=logging.getLevelNamesMapping()[options.log_level.upper()])
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(_settings(options)))
@@ -53,7 +49,7 @@ async def _run(settings: Settings) -> None:
     def ready(ports: Ports) -> None:
         scheme = "amqps" if settings.tls else "amqp"
         host = settings.host
-        print(f"listening {scheme}://{host}:{ports.amqp} https://{host}:{ports.management}", flush=True)  # noqa: T201
+        logs.tell(f"listening {scheme}://{host}:{ports.amqp} https://{host}:{ports.management}")
 
     await serve(settings, ready=ready, stop=stop)
 

@@ -1,0 +1,51 @@
+"""Where the emulators write their logs and what they tell whoever started them: a full disk costs lines, never more.
+
+A log may lie on the disk whose trouble it reports. What cannot be written is dropped as a whole, so that no error
+comes out of a log call and no half of a line is left for later.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TextIO, cast
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from structlog.typing import Processor
+
+STANDARD_OUTPUT: Final = 1
+STANDARD_ERROR: Final = 2
+
+
+class _StandardError:
+    """As much of a text file as structlog needs."""
+
+    def write(self, text: str) -> None:
+        """Write it, or drop it."""
+        _write(STANDARD_ERROR, text)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
+
+
+def configure(*, level: int, processors: Sequence[Processor] | None = None) -> None:
+    """Send the log to stderr, rendered by ``processors`` or as structlog does by itself."""
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _StandardError())),
+    )
+
+
+def tell(line: str) -> None:
+    """Write a line to stdout, for whoever started the process and waits for it."""
+    _write(STANDARD_OUTPUT, line + "\n")
+
+
+def _write(descriptor: int, text: str) -> None:
+    with suppress(OSError):
+        os.write(descriptor, text.encode(errors="backslashreplace"))
