@@ -134,12 +134,13 @@ class Supervisor:
         was_ready = False
         while True:
             started = time.monotonic()
+            code: int | None = None
             try:
                 code = await self._run_once(process)
             except NoRoomError as error:
                 if not was_ready:
                     raise
-                code, end = None, f"cannot be started ({error})"
+                end = f"cannot be started ({error})"
             else:
                 end = f"ended ({describe_exit(code)})"
             was_ready = was_ready or process.ready.is_set()
