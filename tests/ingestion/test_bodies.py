@@ -108,6 +108,53 @@ def assert_refused_for_memory(refused: pytest.ExceptionInfo[Refused]) -> None:
     assert refused.value.problem.reason == "memory"
 
 
+async def test_a_length_that_is_only_announced_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELD_BYTES", 1000)
+    monkeypatch.setattr(module, "HELD_BYTES_PER_CLIENT", 1000)
+    monkeypatch.setattr(module, "SMALL_BODY_BYTES", 100)
+    bodies = Bodies()
+    silent: Any = Upload()
+    reading = [
+        asyncio.create_task(bodies.read(silent, request_with(length), bodies.hold("192.0.2.1"), limit=1000))
+        for length in ("1000", "1000", "90", "90")
+    ]
+    await asyncio.sleep(0)
+    upload: Any = Upload(b"x" * 700)
+    assert await bodies.read(upload, request_with("700"), bodies.hold("192.0.2.2"), limit=1000) == b"x" * 700
+    for task in reading:
+        task.cancel()
+    await asyncio.gather(*reading, return_exceptions=True)
+
+
+async def test_large_bodies_leave_room_for_single_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELD_BYTES", 1000)
+    monkeypatch.setattr(module, "HELD_BYTES_PER_CLIENT", 1000)
+    monkeypatch.setattr(module, "SMALL_BODY_BYTES", 100)
+    bodies = Bodies()
+    large, another, small = (Upload(b"x" * size) for size in (750, 101, 100))
+
+    async def read_one(upload: Any) -> bytes:
+        length = str(len(upload.parts[0]))
+        return await bodies.read(upload, request_with(length), bodies.hold("192.0.2.1"), limit=1000)
+
+    await read_one(large)
+    with pytest.raises(Refused) as refused:
+        await read_one(another)
+    assert_refused_for_memory(refused)
+    await read_one(small)
+    await read_one(small)
+
+
+async def test_a_body_that_nobody_wants_is_read_and_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELD_BYTES", 1)
+    bodies = Bodies()
+    hold = bodies.hold("192.0.2.1")
+    upload: Any = Upload(b"x" * 500, b"y" * 500)
+    await bodies.discard(upload, request_with("1000"), hold)
+    assert hold.has_arrived
+    hold.grow(1)
+
+
 def test_memory_is_held_up_to_a_bound_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HELD_BYTES", 100)
     monkeypatch.setattr(module, "HELD_BYTES_PER_CLIENT", 100)

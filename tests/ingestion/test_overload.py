@@ -21,8 +21,11 @@ from tests.servers.ingestion import UNLIMITED, ingestion_server
 from tests.servers.servicebus import servicebus_server
 from tests.waiting import wait_until_sync
 
+from cloudscale.ingestion.requests import MAXIMUM_BATCH_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.servers.ingestion import IngestionServer
     from tests.servers.redis import RedisServer
@@ -156,3 +159,47 @@ def test_beyond_the_queues_depth_a_request_is_refused_at_once_until_the_queue_is
     with queue_contents(broker) as queue:
         queue.drain()
         wait_until_sync(lambda: Client(server.port).post(page_view()).status == 202, within=PATIENCE)
+
+
+def test_connections_that_announce_much_and_send_nothing_keep_nobody_out(
+    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+) -> None:
+    spec = {"ingestion": {"rateLimits": UNLIMITED}}
+    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="announced") as server:
+        silent = [
+            announce(server.port, source=source, length=length)
+            for source in ("127.0.0.2", "127.0.0.3")
+            for length in (MAXIMUM_BATCH_BYTES, MAXIMUM_BATCH_BYTES, 2 * 1024 * 1024)
+        ]
+        try:
+            client = Client(server.port)
+            events = [page_view() for _ in range(500)]
+            statuses = {client.post(page_view()).status for _ in range(50)} | {client.post_batch(events).status}
+        finally:
+            for connection in silent:
+                connection.close()
+    assert statuses == {202}
+
+
+def announce(port: int, *, source: str, length: int) -> socket.socket:
+    """A connection whose request says that a body follows, and that sends none."""
+    connection = socket.create_connection(("127.0.0.1", port), PATIENCE.total_seconds(), source_address=(source, 0))
+    head = (
+        f"POST /api/events/batch HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: {length}"
+    )
+    connection.sendall(f"{head}\r\n\r\n".encode())
+    return connection
+
+
+def test_a_client_without_a_token_is_refused_before_its_body_is_read(
+    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+) -> None:
+    spec = {"ingestion": {"rateLimits": {"perClient": {"burst": 1, "perSecond": 0.02}}}}
+    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="exhausted") as server:
+        client = Client(server.port)
+        assert [client.post(page_view()).status for _ in range(2)] == [202, 429]
+        refused = client.post_batch([page_view(referrer="x" * 1000) for _ in range(900)])
+        assert refused.status == 429
+        assert 1 <= int(refused.headers["retry-after"]) <= 50
+        # Its body was longer than what the server would hold of it, and the connection is still good.
+        assert refused.headers.get("connection") != "close"

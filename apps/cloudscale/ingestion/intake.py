@@ -2,11 +2,13 @@
 
 The order of the checks is fixed: client address, rate limits, correlation id, size and content type, validation,
 enrichment, idempotency, group commit. Limits and idempotency share one call to Redis, so a request that is refused for
-its content still goes through it, without events: whoever is over the limit gets 429, whatever was sent.
+its content still goes through it, without events: whoever is over the limit gets 429, whatever was sent. A client that
+is known to be over it gets that answer before anything of its request is read.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from secrets import token_hex
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from cloudscale.circuit_breaker import CircuitOpenError
 from cloudscale.errors import CloudScaleError
 from cloudscale.ingestion import answers
 from cloudscale.ingestion.answers import Answer, BatchItem
+from cloudscale.ingestion.exhausted_clients import ExhaustedClients
 from cloudscale.ingestion.problems import Problem
 from cloudscale.ingestion.requests import Refused, correlation_id_of, origin_of, parse_batch, parse_event
 from cloudscale.limits.rates import rates_of
@@ -66,6 +69,7 @@ class Intake:
         self._skips = spec.idempotency.on_duplicate == "Skip"
         self._tracing = tracing
         self._depth = depth
+        self._exhausted = ExhaustedClients()
         self.draining = False
 
     def overloaded(self, path: str) -> Answer | None:
@@ -118,7 +122,9 @@ class Intake:
             if self._tracing is not None:
                 trace = self._tracing.begin_request(request.path, origin.traceparent)
                 origin = msgspec.structs.replace(origin, traceparent=trace.traceparent if trace else None)
-            answer = await take(request, await read(), origin, trace)
+            answer = self._exhausted_answer(request, correlation_id=correlation_id)
+            if answer is None:
+                answer = await take(request, await read(), origin, trace)
         except Refused as refused:
             answer = await self._refused(request, refused.problem, correlation_id=correlation_id)
         except CircuitOpenError as error:
@@ -131,6 +137,16 @@ class Intake:
             trace.end(status_code=answer.status)
         return answer
 
+    def _exhausted_answer(self, request: Request, *, correlation_id: str) -> Answer | None:
+        """The 429 of a client that is known to have no token, decided before its body is read."""
+        allowance = self._exhausted.refusal_of(request.client, now_seconds=request.arrived_at)
+        if allowance is None:
+            return None
+        metrics.RATE_LIMIT_REJECTIONS.labels("client").inc()
+        extra = answers.rate_headers(allowance, self._rates)
+        problem = answers.rate_limited(allowance, self._rates)
+        return self._refusal(problem, request, correlation_id=correlation_id, extra=extra)
+
     async def _refused(self, request: Request, problem: Problem, *, correlation_id: str) -> Answer:
         """Refuse a request for its content; it still counts against the limits, and their answer comes first."""
         correlation_id = correlation_id or token_hex(16)
@@ -139,7 +155,7 @@ class Intake:
         except CloudScaleError:
             return self._refusal(problem, request, correlation_id=correlation_id)
         extra = answers.rate_headers(outcome.allowance, self._rates)
-        limited = self._limited(outcome)
+        limited = self._limited(request.client, outcome)
         if limited is None:
             _note(problem, correlation_id=correlation_id)
         return self._refusal(limited or problem, request, correlation_id=correlation_id, extra=extra)
@@ -153,10 +169,11 @@ class Intake:
             problem, correlation_id=correlation_id or token_hex(16), instance=request.path, extra=extra
         )
 
-    def _limited(self, outcome: Outcome) -> Problem | None:
+    def _limited(self, client: str, outcome: Outcome) -> Problem | None:
         if outcome.allowance.refused_by is None:
             return None
         metrics.RATE_LIMIT_REJECTIONS.labels(outcome.allowance.refused_by).inc()
+        self._exhausted.note(client, outcome.allowance, now_seconds=time.perf_counter())
         return answers.rate_limited(outcome.allowance, self._rates)
 
     async def _take_event(self, request: Request, body: bytes, origin: Origin, trace: RequestTrace | None) -> Answer:
@@ -167,7 +184,7 @@ class Intake:
         if trace is not None and outcome.published:
             trace.published(events=1)
         extra = answers.rate_headers(outcome.allowance, self._rates)
-        problem = self._limited(outcome)
+        problem = self._limited(request.client, outcome)
         if problem is None:
             state, first_id = outcome.states[0], outcome.first_ids[0]
             problem = answers.problem_of(state, first_id, outcome)
@@ -188,7 +205,7 @@ class Intake:
         if trace is not None and outcome.published:
             trace.published(events=outcome.published)
         extra = answers.rate_headers(outcome.allowance, self._rates)
-        problem = self._limited(outcome)
+        problem = self._limited(request.client, outcome)
         if problem is None and outcome.failure is not None and "copy" not in outcome.states:
             problem = answers.unavailable(f"no event was accepted: {outcome.failure}", "broker")
         if problem is None:

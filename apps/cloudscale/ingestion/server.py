@@ -46,6 +46,8 @@ DISCARDED_BYTES = 8 * 1024
 """A body up to this size that nobody reads is there already, as a rule, and thrown away; for more the server closes the
 connection."""
 
+RATE_LIMITED = 429
+
 NOTICE_SECONDS = 1.0
 """Between turning unready and taking no more connections, for those who route requests here to notice."""
 
@@ -120,6 +122,8 @@ class Server:
             answer = intake.failed(path, correlation_id=correlation_id)
         finally:
             hold.release()
+        if answer.status == RATE_LIMITED and not hold.has_arrived:
+            await self._bodies.discard(protocol, request, hold)
         _respond(protocol, answer if hold.has_arrived else _without_reading(answer, scope))
 
 
