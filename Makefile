@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIPELINE ?= examples/clickstream.yaml
-PURCHASES ?= ../shared/data/cdnow-purchases.jsonl.gz
+PURCHASES ?= $(CLOUDSCALE_PURCHASES)
 SCENARIO ?=
 RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
 

@@ -77,8 +77,10 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Two hundred pipelines keep the cluster busy long after their test, so that one is the last."""
-    items.sort(key=lambda item: item.path.name == "test_fleet.py")
+    """First the test with a cluster of its own, before the session's is made. Two hundred pipelines keep that one busy
+    long after their test, so they are the last."""
+    order = {"test_tilt.py": -1, "test_fleet.py": 1}
+    items.sort(key=lambda item: order.get(item.path.name, 0))
 
 
 @pytest.hookimpl(wrapper=True)

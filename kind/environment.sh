@@ -4,6 +4,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 cluster=${CLOUDSCALE_CLUSTER:-cloudscale-dev}
+context=${CLOUDSCALE_CONTEXT:-kind-$cluster}
 namespace=${CLOUDSCALE_NAMESPACE:-cloudscale-demo}
 image=${CLOUDSCALE_IMAGE:-cloudscale:dev}
 cluster_config=${CLOUDSCALE_CLUSTER_CONFIG:-kind/cluster.yaml}
@@ -12,11 +13,8 @@ operator_namespace=cloudscale
 keda_charts=https://kedacore.github.io/charts
 keda_version=2.20.2
 
-# A script that provides docker, kind and KEDA without a registry; where there is none they come from their projects.
+# A script that provides docker, kind and KEDA where no registry can be reached; without one they come from their projects.
 setup=${CLOUDSCALE_CLUSTER_SETUP:-}
-if [ -z "$setup" ] && [ -x ../shared/offline-kind/install ]; then
-	setup=$(readlink -f ../shared/offline-kind/install)
-fi
 
 say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
 
@@ -25,8 +23,8 @@ node_image() {
 	docker image ls kindest/node --format '{{.Repository}}:{{.Tag}}' | grep -v '<none>' | head -n 1
 }
 
-kubectl() { command kubectl --context "kind-$cluster" "$@"; }
-helm() { command helm --kube-context "kind-$cluster" "$@"; }
+kubectl() { command kubectl --context "$context" "$@"; }
+helm() { command helm --kube-context "$context" "$@"; }
 
 # Gives the nodes that run pods an image that is here; any other they pull by themselves.
 load_into_workers() {

@@ -7,7 +7,7 @@
 if ! kubectl --namespace keda wait deployment --all --for condition=Available --timeout 30s >/dev/null 2>&1; then
 	say "Installing KEDA"
 	if [ -n "$setup" ]; then
-		command kubectl config use-context "kind-$cluster" >/dev/null
+		command kubectl config use-context "$context" >/dev/null
 		"$setup" keda
 	else
 		helm upgrade --install keda keda --repo "$keda_charts" --version "$keda_version" \

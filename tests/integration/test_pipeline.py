@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(240)
 
-WHOLE_FILE = Path(os.environ.get("CLOUDSCALE_PURCHASES", ROOT / ".." / "shared" / "data" / "cdnow-purchases.jsonl.gz"))
+WHOLE_FILE = Path(os.environ.get("CLOUDSCALE_PURCHASES", ""))
 SAMPLE = ROOT / "examples" / "purchases-sample.jsonl"
 PART_LINES = 5000
 COPIES = 200
@@ -40,7 +40,7 @@ PROJECTION_BOUND = timedelta(seconds=60)
 def purchases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The first 5,000 of the real purchases, or the checked-in 500 where the file is not at hand; compressed."""
     path = tmp_path_factory.mktemp("purchases") / "purchases.jsonl.gz"
-    with gzip.open(WHOLE_FILE) if WHOLE_FILE.exists() else SAMPLE.open("rb") as lines, gzip.open(path, "wb") as part:
+    with gzip.open(WHOLE_FILE) if WHOLE_FILE.is_file() else SAMPLE.open("rb") as lines, gzip.open(path, "wb") as part:
         part.writelines(itertools.islice(lines, PART_LINES))
     return path
 
