@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import time
 from contextlib import contextmanager
@@ -157,3 +158,22 @@ def wait_until(what: str, condition: Callable[[], bool], *, seconds: float, ever
     passed = time.monotonic() - start
     log.info("%s: took %.1f s", what, passed)
     return passed
+
+
+def program(name: str) -> Path:
+    """Where a program is that the tests cannot do without."""
+    found = shutil.which(name)
+    assert found is not None
+    return Path(found)
+
+
+def node_image() -> str | None:
+    """The node image that is here already; None leaves it to kind, which needs a registry for it."""
+    listing = subprocess.run(
+        ["docker", "image", "ls", "kindest/node", "--format", "{{.Repository}}:{{.Tag}}"],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    ).stdout
+    return next((line for line in listing.splitlines() if "<none>" not in line), None)

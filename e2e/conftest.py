@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from e2e import diagnosis
-from e2e.cluster import NAMESPACE, ROOT, Cluster
+from e2e.cluster import NAMESPACE, ROOT, Cluster, node_image, program
 from e2e.pipelines import sample
 from pytest_kind import KindCluster
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+    from pathlib import Path
 
 DEFAULT_IMAGE = "cloudscale:e2e"
 SAMPLE_NODE_PORT = 30080
@@ -36,9 +35,9 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     subprocess.run(["kind/tools.sh"], cwd=ROOT, check=True, timeout=1200)
     kind = KindCluster(
         request.config.getoption("cluster_name"),
-        image=request.config.getoption("kind_image") or _node_image(),
-        kind_path=_path("kind"),
-        kubectl_path=_path("kubectl"),
+        image=request.config.getoption("kind_image") or node_image(),
+        kind_path=program("kind"),
+        kubectl_path=program("kubectl"),
     )
     cluster = Cluster(kind, os.environ.get("CLOUDSCALE_IMAGE", DEFAULT_IMAGE))
     try:
@@ -93,24 +92,6 @@ def pytest_runtest_makereport(
     if outcome.failed and isinstance(cluster, Cluster):
         outcome.sections.append((f"cluster, namespace {NAMESPACE} and all others", diagnosis.report(cluster)))
     return outcome
-
-
-def _path(name: str) -> Path:
-    found = shutil.which(name)
-    assert found is not None
-    return Path(found)
-
-
-def _node_image() -> str | None:
-    """The node image that is here already; None leaves it to kind, which needs a registry for it."""
-    listing = subprocess.run(
-        ["docker", "image", "ls", "kindest/node", "--format", "{{.Repository}}:{{.Tag}}"],
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    ).stdout
-    return next((line for line in listing.splitlines() if "<none>" not in line), None)
 
 
 def _config(directory: Path) -> Path:

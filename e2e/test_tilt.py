@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from e2e.cluster import NAMESPACE, ROOT, Cluster, wait_until
+from e2e.cluster import NAMESPACE, ROOT, Cluster, node_image, program, wait_until
 from pytest_kind import KindCluster
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ SOURCES = (
 CHANGED = Path("apps/cloudscale/ingestion/openapi.py")
 REDIS_IMAGE = "redis:7-bookworm"
 
-HAS_DEPLOYED = re.compile(r"^ *sample │ .*DONE IN", re.MULTILINE)
-"""What tilt prints when it has come to the last of its resources."""
+HAS_DEPLOYED = re.compile(r"^ *cloudscale-o\S* │ .*DONE IN", re.MULTILINE)
+"""What tilt prints when it has deployed the operator, whose resource the pipeline's pods belong to."""
 
 pytestmark = pytest.mark.skipif(shutil.which("tilt") is None, reason="tilt is not installed")
 
@@ -51,9 +51,11 @@ def empty_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     nodes = [{"role": "control-plane"}]
     configuration.write_text(json.dumps({"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": nodes}))
     name = request.config.getoption("cluster_name") + "-tilt"
-    kind_path, kubectl_path = (Path(str(shutil.which(program))) for program in ("kind", "kubectl"))
     kind = KindCluster(
-        name, image=request.config.getoption("kind_image") or None, kind_path=kind_path, kubectl_path=kubectl_path
+        name,
+        image=request.config.getoption("kind_image") or node_image(),
+        kind_path=program("kind"),
+        kubectl_path=program("kubectl"),
     )
     cluster = Cluster(kind, "cloudscale:tilt")
     try:
