@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 from azure.servicebus import ServiceBusMessage, ServiceBusSubQueue
+from azure.servicebus._transport._pyamqp_transport import PyamqpTransport
 from tests.servers.servicebus import ServiceBusServer, servicebus_server
 
 from cloudscale.errors import BackendUnavailableError, ConfigurationError, CredentialError
 from cloudscale.pipeline import Queue
+from cloudscale.queue import receiver as receiver_module
 from cloudscale.queue.administration import QueueAdministration, QueueDepth
 from cloudscale.queue.connection import NO_KEEP_ALIVE, open_client
 from cloudscale.queue.receiver import MessageReceiver, body_of, seconds_left
@@ -127,6 +129,42 @@ async def test_closing_gives_back_what_was_fetched_ahead_without_counting_a_deli
             await receiver.complete([message])
     depth = await line.depth()
     assert (depth.active, depth.dead_letters) == (3, 0)
+
+
+async def test_a_released_message_comes_again_as_often_as_it_takes(line: Line) -> None:
+    await line.send("good")
+    async with line.receiver() as receiver:
+        for _ in range(4):
+            messages = await receiver.receive(1)
+            assert [body_of(message) for message in messages] == [b"good"]
+            await receiver.release(messages)
+    depth = await line.depth()
+    assert (depth.active, depth.dead_letters) == (1, 0)
+
+
+async def test_no_more_messages_are_received_than_have_the_bytes_asked_for(line: Line) -> None:
+    await line.send(*["x" * 1000] * 12)
+    async with line.receiver(prefetch=20) as receiver:
+        messages = await receiver.receive(100, body_bytes=5000)
+        assert len(messages) == 5
+        await receiver.complete(messages)
+
+
+async def test_a_receive_that_waits_by_a_clock_which_is_set_back_ends_and_gives_its_messages_back(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiver_module, "RECEIVE_SECONDS", 2.0)
+    moments = iter([time.time() + 86_400])
+    await line.send("first")
+    async with line.receiver(prefetch=5) as receiver:
+        with monkeypatch.context() as patch:
+            patch.setattr(PyamqpTransport, "get_current_time", lambda _handler: next(moments, time.time()))
+            with pytest.raises(BackendUnavailableError, match="in time"):
+                await receiver.receive(5)
+    async with line.receiver() as anew:
+        messages = await anew.receive(5)
+        assert [body_of(message) for message in messages] == [b"first"]
+        await anew.complete(messages)
 
 
 async def test_an_abandoned_message_comes_again_and_ends_as_dead_letter_at_last(line: Line) -> None:

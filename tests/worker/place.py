@@ -84,7 +84,7 @@ class Place:
 
     async def use_queue(self, **options: object) -> None:
         """Create a queue with the resource's ``spec.queue`` options, and use it from now on."""
-        self.queue = {"name": f"{self.name}-{len(options)}", **options}
+        self.queue = {"name": f"{self.name}-{uuid.uuid4().hex[:4]}", **options}
         self.administration = await self._exits.enter_async_context(
             QueueAdministration(self.resource.spec.queue, self.settings)
         )
@@ -184,7 +184,11 @@ class Place:
 
     async def send_body(self, body: bytes, **options: Any) -> None:
         """Send a message."""
-        await self._sender.send_messages(ServiceBusMessage(body, content_type="application/json", **options))
+        await self.send_messages([ServiceBusMessage(body, content_type="application/json", **options)])
+
+    async def send_messages(self, messages: list[ServiceBusMessage]) -> None:
+        """Send messages in one transfer."""
+        await self._sender.send_messages(messages)
 
     async def stored(self, count: int, *, within: timedelta = PATIENCE) -> list[Document]:
         """The stored events, once there are so many."""

@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
-from tests.worker.place import Place, end, page_view, purchase
+from tests.worker.place import BREAKER, Place, end, page_view, purchase
 
-from cloudscale.store.events import EventFilter
+from cloudscale.store.errors import StoreFailureError
+from cloudscale.store.events import CreateOutcome, EventFilter, EventStore
+from cloudscale.worker import persistence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from cloudscale.store.batches import Batch
 
 LONGER = timedelta(seconds=90)
 POINTS = {"page_view": 1, "purchase": 50}
@@ -105,6 +109,104 @@ async def test_events_wait_for_a_store_that_is_away(place: Place) -> None:
         ("circuit breaker opened", "warning"),
         ("circuit breaker closed", "info"),
     ]
+
+
+@pytest.mark.fault
+async def test_a_store_that_is_away_for_long_costs_no_event_whatever_the_retries_say(place: Place) -> None:
+    # A single lock that expires dead-letters its message, also of those that were fetched ahead.
+    await place.use_queue(lockDuration="5s", maxDeliveryCount=1)
+    place.processing["retries"] = {"attempts": 1, "initialDelay": "10ms", "factor": 1}
+    events = await send_many(place, 5, events=1)
+    async with place.worker() as worker:
+        await place.stored(events)
+        place.backends.cosmos.kill()
+        try:
+            events += await send_many(place, 300, events=1)
+
+            async def given_back() -> bool:
+                return any("nothing is received" in problem for problem in worker.unready())
+
+            await place.until(given_back)
+            # Longer than two locks last.
+            await asyncio.sleep(12)
+        finally:
+            place.backends.cosmos.start()
+        await place.stored(events)
+        await place.settled()
+        await place.emptied()
+    assert (await place.administration.depth()).dead_letters == 0
+
+
+@pytest.mark.fault
+async def test_calls_that_fail_on_a_store_which_takes_others_are_not_blamed_on_single_events(place: Place) -> None:
+    place.processing["retries"] = {"attempts": 0, "initialDelay": "10ms", "factor": 1}
+    # The breaker would hide how often a call fails beside a probe that does not.
+    place.processing["circuitBreaker"] = {**BREAKER, "minimumCalls": 100_000}
+    for number in range(12):
+        await place.send(await place.accept([page_view(tenantId=f"t{number}")]))
+    place.backends.cosmos.set_faults(failRatio=0.5)
+    try:
+        async with place.worker():
+            await place.settled()
+    finally:
+        place.backends.cosmos.set_faults()
+    await place.stored(12)
+    assert (await place.administration.depth()).dead_letters == 0
+
+
+async def test_an_event_that_alone_is_answered_500_is_given_up_at_last(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(persistence, "LOOK_SECONDS", 0.01)
+    place.processing["retries"] = {"attempts": 1, "initialDelay": "10ms", "factor": 1}
+    good, bad = await place.accept([page_view("good"), page_view("bad")])
+    create = EventStore.create
+
+    async def fail_on_one(store: EventStore, batch: Batch) -> list[CreateOutcome]:
+        if any(document["userId"] == "bad" for document in batch.documents):
+            raise StoreFailureError("cannot write: the store answered 500")
+        return await create(store, batch)
+
+    monkeypatch.setattr(EventStore, "create", fail_on_one)
+    async with place.worker():
+        await place.send([good, bad])
+        (letter,) = await place.dead(1)
+        (stored,) = await place.stored(1)
+        await place.settled()
+    assert (letter.reason, letter.attempts) == ("MaxRetriesExceeded", 20)
+    assert stored["userId"] == "good"
+
+
+async def test_a_mistake_of_the_code_while_the_store_is_away_costs_no_event(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = EventStore.create
+
+    async def trip(store: EventStore, batch: Batch) -> list[CreateOutcome]:
+        if not await store.accepts_writes():
+            raise ZeroDivisionError
+        return await create(store, batch)
+
+    monkeypatch.setattr(EventStore, "create", trip)
+    async with place.worker() as worker:
+
+        async def ready() -> bool:
+            return worker.unready() == []
+
+        await place.until(ready)
+        place.backends.cosmos.set_faults(failRatio=1.0)
+        try:
+            events = await send_many(place, 3)
+
+            async def given_back() -> bool:
+                return any("nothing is received" in problem for problem in worker.unready())
+
+            await place.until(given_back)
+        finally:
+            place.backends.cosmos.set_faults()
+        await place.stored(events)
+        await place.settled()
+    assert (await place.administration.depth()).dead_letters == 0
 
 
 @pytest.mark.fault

@@ -1,4 +1,4 @@
-"""How many messages a worker handles at once, by the depth of the queue.
+"""How many calls to the store a worker has in flight, by the depth of the queue.
 
 A deep queue means that the store does not keep up, so the deeper it is the fewer writes each worker keeps in flight.
 Between ``restoreBelow`` and the second step the last limit holds (hysteresis), or the limit would flap around one

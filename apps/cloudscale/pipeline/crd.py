@@ -127,7 +127,7 @@ def status_schema() -> Schema:
             "oldestEventSeconds": _integer("How long ago the oldest of them was accepted, by a sample."),
             "deadLetters": _integer("Messages in the dead-letter queue."),
             "scheduled": _integer("Messages that become visible later, such as looks at filled carts."),
-            "concurrency": _integer("Messages that one worker handles at once at this depth.", "int32"),
+            "concurrency": _integer("Calls to the store that one worker has in flight at this depth.", "int32"),
             "lastDepthReading": {
                 "type": "string",
                 "format": "date-time",

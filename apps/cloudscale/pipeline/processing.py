@@ -50,10 +50,18 @@ class WorkerReplicas(Model, frozen=True):
 
 
 class ConcurrencyStep(Model, frozen=True):
-    """From this depth on, a worker handles so many messages at once."""
+    """From this depth on, a worker has so many calls to the store in flight."""
 
     depth: Annotated[int, Meta(description="Events in the queue.", ge=0, le=1_000_000_000)]
-    limit: Annotated[int, Meta(description="Messages that one worker handles at once.", ge=1, le=10_000)]
+    limit: Annotated[
+        int,
+        Meta(
+            description="Calls to the store that one worker has in flight, each of up to 100 events gathered over "
+            "many messages.",
+            ge=1,
+            le=10_000,
+        ),
+    ]
 
 
 def _depths_rise(steps: list[dict[str, int]]) -> bool:
@@ -117,7 +125,7 @@ class Concurrency(Model, frozen=True):
 
 
 class Retries(Model, frozen=True):
-    """How often a failed write is tried again before its events are dead-lettered."""
+    """How a failed write is tried again. A store that is away or busy is waited for, whatever this says."""
 
     attempts: Annotated[int, Meta(description="Retries after the first try.", ge=0, le=20)] = 3
     initial_delay: Annotated[Duration, Meta(description="Wait before the first retry.")] = "500ms"
@@ -172,11 +180,14 @@ class Processing(Model, frozen=True):
     concurrency: Annotated[
         Concurrency,
         Meta(
-            description="Queue depth decides how many messages a worker handles at once.",
+            description="Queue depth decides how many calls to the store a worker has in flight.",
             extra_json_schema=rules(RESTORES_IN_TIME),
         ),
     ] = Concurrency()
-    retries: Annotated[Retries, Meta(description="Retries of failed writes.")] = Retries()
+    retries: Annotated[
+        Retries,
+        Meta(description="Retries of failed writes; a store that is away costs no event."),
+    ] = Retries()
     circuit_breaker: Annotated[CircuitBreaker, Meta(description="When calls to a failing backend are paused.")] = (
         CircuitBreaker()
     )

@@ -18,6 +18,7 @@ from azure.servicebus import ServiceBusReceiveMode, ServiceBusSubQueue
 from azure.servicebus.amqp import AmqpMessageBodyType
 from azure.servicebus.exceptions import ServiceBusError
 
+from cloudscale.errors import BackendUnavailableError
 from cloudscale.queue.connection import KEEP_ALIVE_SECONDS, translated
 from cloudscale.queue.sdk_logs import readable
 from cloudscale.tasks import cancel_and_wait, start_task
@@ -36,6 +37,10 @@ IDLE_SECONDS = 1
 GATHER_SECONDS = 0.05
 """How long to wait for more messages after the first: more events in a turn make fuller batches of the store. A read of
 the SDK that finds nothing lasts 200 ms, so that a lone message waits that long."""
+
+RECEIVE_SECONDS = 20.0
+CLOSE_SECONDS = 10.0
+UNBOUNDED_BYTES = 1 << 62
 
 RENEWAL_SHARE = 0.5
 """A lock is renewed when this share of its time is left."""
@@ -75,25 +80,45 @@ class MessageReceiver:
 
     async def __aexit__(self, *_: object) -> None:
         with translated("close a receiver"):
-            await self._receiver.close()
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._receiver.close()
 
-    async def receive(self, limit: int) -> list[ServiceBusReceivedMessage]:
-        """Up to ``limit`` messages, those that arrived within moments of the first; none after a while without any.
+    async def receive(self, limit: int, *, body_bytes: int = UNBOUNDED_BYTES) -> list[ServiceBusReceivedMessage]:
+        """Up to ``limit`` messages with bodies of about ``body_bytes`` in all, those that arrived within moments of the
+        first; none after a while without any.
 
         Raises:
-            BackendUnavailableError, CredentialError: the broker cannot be used; the next call connects again.
+            BackendUnavailableError, CredentialError: the broker cannot be used; the next call connects again. Also when
+                the SDK does not return in time: it waits by the time of day, which may be set back.
         """
-        with translated("receive messages"):
-            try:
-                # An iterating receive returns as soon as a message is there; a batch receive waits to be full.
-                messages = [await anext(self._receiver)]
-            except StopAsyncIteration:
-                return []
-            if limit > 1:
-                messages += await self._receiver.receive_messages(limit - 1, max_wait_time=GATHER_SECONDS)
+        messages: list[ServiceBusReceivedMessage] = []
+        try:
+            with translated("receive messages"):
+                async with asyncio.timeout(RECEIVE_SECONDS):
+                    await self._gather(messages, limit=limit, body_bytes=body_bytes)
+        except BackendUnavailableError:
+            await self.release(messages)
+            raise
         # A message fetched ahead can outlive its lock; the broker delivers it again, to another worker perhaps.
         now = datetime.now(UTC)
         return [message for message in messages if is_locked(message, now)]
+
+    async def _gather(self, messages: list[ServiceBusReceivedMessage], *, limit: int, body_bytes: int) -> None:
+        """Receive into ``messages``."""
+        try:
+            # An iterating receive returns as soon as a message is there; a batch receive waits to be full.
+            messages.append(await anext(self._receiver))
+        except StopAsyncIteration:
+            return
+        size = len(body_of(messages[0]))
+        while len(messages) < limit and size < body_bytes:
+            # Messages differ in size, so what is left is shared out by the mean of those that are there.
+            wanted = min(limit - len(messages), max(1, (body_bytes - size) * len(messages) // max(size, 1)))
+            more = await self._receiver.receive_messages(wanted, max_wait_time=GATHER_SECONDS)
+            messages += more
+            if len(more) < wanted:
+                return
+            size += sum(len(body_of(message)) for message in more)
 
     async def complete(self, messages: Sequence[ServiceBusReceivedMessage]) -> None:
         """Remove messages from the queue. One whose lock is lost comes again, which is harmless and only logged."""
@@ -102,6 +127,17 @@ class MessageReceiver:
     async def abandon(self, messages: Sequence[ServiceBusReceivedMessage]) -> None:
         """Give messages back for another delivery, which raises their delivery count."""
         await self._settle("abandon", messages, by=self._receiver.abandon_message)
+
+    async def release(self, messages: Sequence[ServiceBusReceivedMessage]) -> None:
+        """Give messages back that nothing was wrong with: their delivery count does not rise."""
+        # The SDK uses this outcome when it closes a receiver; it only lacks a public name for it.
+        settle = self._receiver._handler.settle_messages_async  # noqa: SLF001
+        for message in messages:
+            try:
+                await settle(message._delivery_id, message._delivery_tag, "released")  # noqa: SLF001
+            except Exception as error:  # the SDK raises whatever its socket does
+                log.warning("messages not released: their locks will expire", error=readable(str(error)))
+                return
 
     async def dead_letter(self, message: ServiceBusReceivedMessage, *, reason: str, description: str) -> None:
         """Move a message to the dead-letter sub-queue."""

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from cloudscale.pipeline import Store
     from cloudscale.settings import Settings
 
-CONNECTIONS = 16
+CONNECTIONS = 64
+"""At the most; a worker's concurrency limit and the passes over its profiles stay below it by default."""
+
 CONNECT_SECONDS = 5
 READ_SECONDS = 15
 

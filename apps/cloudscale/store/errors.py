@@ -31,6 +31,10 @@ class RequestRefusedError(BackendError):
         super().__init__(message)
 
 
+class StoreFailureError(BackendUnavailableError):
+    """The store was reached and failed with 500, which may be the store's fault or that of what was asked."""
+
+
 class MissingContainerError(BackendUnavailableError):
     """The database or container is not there (404): somebody has deleted it, and no document is to blame."""
 
@@ -44,7 +48,8 @@ def translated(action: str) -> Iterator[None]:
         CredentialError: 401 or 403.
         MissingContainerError: 404; whoever asks for an item that may be absent handles its 404 within.
         RequestRefusedError: another 4xx that blames the request.
-        BackendUnavailableError: everything that blames the store or the way to it.
+        StoreFailureError: 500.
+        BackendUnavailableError: everything else that blames the store or the way to it.
     """
     try:
         yield
@@ -68,6 +73,8 @@ def from_response(action: str, error: CosmosHttpResponseError | CosmosBatchOpera
         return MissingContainerError(f"{text}; a worker creates the containers anew when it writes")
     if 400 <= status < 500 and status not in {408, 410, 449}:
         return RequestRefusedError(text, status=status)
+    if status == 500:
+        return StoreFailureError(text)
     return BackendUnavailableError(text)
 
 

@@ -96,12 +96,16 @@ class EventStore:
         """
         outcomes: dict[int, CreateOutcome] = {}
         batches = cut(documents)
-        for batch, results in zip(batches, await gather_all(map(self.create, batches)), strict=True):
+        for batch, results in zip(batches, await gather_all(map(self._create_in_turn, batches)), strict=True):
             outcomes.update(zip(batch.indices, results, strict=True))
         return [outcomes[index] for index in range(len(documents))]
 
+    async def _create_in_turn(self, batch: Batch) -> list[CreateOutcome]:
+        async with self._in_flight:
+            return await self.create(batch)
+
     async def create(self, batch: Batch) -> list[CreateOutcome]:
-        """Create the documents of one batch, which must have different ids.
+        """Create the documents of one batch, which must have different ids. How many go at once is the caller's choice.
 
         Raises:
             BackendError: nothing of the batch is sure to be written; the same call again is safe.
@@ -128,19 +132,18 @@ class EventStore:
     async def _write(self, batch: Batch) -> bool:
         """Create all documents of the batch in one transaction; False when one of the ids is there."""
         operations = [("create", (document,)) for document in batch.documents]
-        async with self._in_flight:
-            started = perf_counter()
-            try:
-                with translated(f"write {len(operations)} events to partition {batch.partition_key}"):
-                    try:
-                        result = await self._container.execute_item_batch(operations, batch.partition_key)
-                    except RESPONSES as error:
-                        if error.status_code == 409:
-                            return False
-                        raise
-            except MissingContainerError:
-                await self.ensure()
-                raise
+        started = perf_counter()
+        try:
+            with translated(f"write {len(operations)} events to partition {batch.partition_key}"):
+                try:
+                    result = await self._container.execute_item_batch(operations, batch.partition_key)
+                except RESPONSES as error:
+                    if error.status_code == 409:
+                        return False
+                    raise
+        except MissingContainerError:
+            await self.ensure()
+            raise
         metrics.STORE_DURATION.labels("create").observe(perf_counter() - started)
         metrics.STORE_REQUEST_UNITS.inc(float(result.get_response_headers().get("x-ms-request-charge", 0)))
         return True

@@ -53,7 +53,7 @@ PANELS = (
     Panel("Oldest event in the queue", "s", (("age", _max("queue_oldest_seconds")),)),
     Panel("Dead letters", "short", (("in the queue", _max("dead_letter_depth")),), 1),
     Panel("Dead-lettered", "eps", (("{{reason}}", _rate("dead_letters_total", "reason")),)),
-    Panel("Concurrency of a worker", "short", (("messages at once", _max("concurrency_limit")),)),
+    Panel("Concurrency of a worker", "short", (("calls to the store at once", _max("concurrency_limit")),)),
     Panel("Answers", "reqps", (("{{code}}", _rate("responses_total", "code")),)),
     Panel(
         "Refused",

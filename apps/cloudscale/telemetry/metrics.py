@@ -135,7 +135,9 @@ DEAD_LETTER_DEPTH = Gauge(
     multiprocess_mode="livemostrecent",
 )
 CONCURRENCY_LIMIT = Gauge(
-    "cloudscale_concurrency_limit", "Messages that one worker handles at once.", multiprocess_mode="livemostrecent"
+    "cloudscale_concurrency_limit",
+    "Calls to the store that one worker has in flight at once, at the most.",
+    multiprocess_mode="livemostrecent",
 )
 CIRCUIT_BREAKER_STATE = Gauge(
     "cloudscale_circuit_breaker_state", "0 closed, 1 half-open, 2 open.", ["backend"], multiprocess_mode="livemax"

@@ -179,7 +179,7 @@ def _alerts() -> list[Rule]:
             severity="info",
             lasting="1m",
             summary="More than 5,000 events wait in the queue",
-            description="{{ $value }} events wait; workers handle fewer at once to spare the store.",
+            description="{{ $value }} events wait; workers make fewer calls at once to spare the store.",
         ),
         _alert(
             "CloudScaleQueueVeryDeep",

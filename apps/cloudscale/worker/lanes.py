@@ -7,15 +7,16 @@ SDK's receivers are for one task.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import structlog
 
-from cloudscale.errors import BackendError
+from cloudscale.errors import BackendError, BackendUnavailableError
 from cloudscale.queue.poison import DeadLetterReason, verdict
 from cloudscale.queue.receiver import body_of
 from cloudscale.store.errors import RequestRefusedError
-from cloudscale.worker.persistence import InterruptedByStopError
+from cloudscale.worker.persistence import InterruptedByStopError, StoreAwayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,6 +32,16 @@ log = structlog.get_logger(__name__)
 PAUSE_SECONDS = 1.0
 """Between looks at whether the store takes writes again, and before connecting again to a broker that is away."""
 
+TURN_BYTES = 1 << 20
+"""Bodies of one turn, which bound its memory; well over a thousand events of usual size."""
+
+DEAF_SECONDS = 60.0
+"""A lane that receives nothing for so long while messages wait connects again. After twice as long it is not ready."""
+
+
+class DeafReceiverError(BackendUnavailableError):
+    """Messages wait in the queue, and a receiver that looks connected gets none."""
+
 
 class Lane:
     """One receiver's loop.
@@ -38,7 +49,8 @@ class Lane:
     Args:
         connect: makes a receiver; a new one is made after the broker was away.
         processor: processes the events.
-        share: how many messages the lane may handle at once at present; 0 pauses it.
+        turn_messages: how many messages the lane may take into one turn at present.
+        messages_wait: whether the queue has messages that this worker does not hold.
         breaker: the store's; while it is open nothing is received, so that nothing is held for nothing.
         stopping: set when the worker is to stop.
     """
@@ -48,16 +60,27 @@ class Lane:
         *,
         connect: Callable[[], MessageReceiver],
         processor: Processor,
-        share: Callable[[], int],
+        turn_messages: Callable[[], int],
+        messages_wait: Callable[[], bool],
         breaker: CircuitBreaker,
         stopping: asyncio.Event,
     ) -> None:
         self.connected = False
+        self.held = 0
+        """Messages of the turn that is being processed."""
+        self.waits_for_store = False
         self._connect = connect
         self._processor = processor
-        self._share = share
+        self._turn_messages = turn_messages
+        self._messages_wait = messages_wait
         self._breaker = breaker
         self._stopping = stopping
+        self._quiet_since = self._connected_at = time.monotonic()
+
+    @property
+    def is_deaf(self) -> bool:
+        """Whether messages have waited for long and none was received, also by a receiver that was made anew."""
+        return self._quiet_seconds() >= 2 * DEAF_SECONDS
 
     async def run(self) -> None:
         """Work until the worker is to stop; what was fetched ahead goes back to the queue then."""
@@ -66,10 +89,15 @@ class Lane:
             try:
                 async with self._connect() as receiver:
                     self.connected = True
+                    self._connected_at = time.monotonic()
                     if is_away:
                         log.info("connected to the broker again")
                         is_away = False
                     await self._work(receiver)
+            except StoreAwayError as error:
+                # The receiver is closed, so that nothing which was fetched ahead outlives its lock meanwhile.
+                log.warning("the store is away: nothing is received until it is back", reason=str(error))
+                await self._wait_for_the_store()
             except BackendError as error:
                 # Said once an outage, not with each attempt.
                 tell = log.debug if is_away else log.warning
@@ -81,15 +109,51 @@ class Lane:
 
     async def _work(self, receiver: MessageReceiver) -> None:
         while not self._stopping.is_set():
-            share = self._share()
-            if not share or self._breaker.state == "open":
+            if self._breaker.state == "open":
                 await self._pause()
+                self._quiet_since = time.monotonic()
                 continue
-            messages = await receiver.receive(share)
-            for message in messages:
-                if judged := verdict(message):
-                    await receiver.dead_letter(message, reason=judged.reason, description=judged.description)
-            await self._turn(receiver, [message for message in messages if not verdict(message)])
+            messages = await receiver.receive(self._turn_messages(), body_bytes=TURN_BYTES)
+            if not messages:
+                self._listen()
+                continue
+            self.held = len(messages)
+            try:
+                for message in messages:
+                    if judged := verdict(message):
+                        await receiver.dead_letter(message, reason=judged.reason, description=judged.description)
+                await self._turn(receiver, [message for message in messages if not verdict(message)])
+            finally:
+                self.held = 0
+                self._quiet_since = time.monotonic()
+
+    def _listen(self) -> None:
+        """Judge a receive that gave nothing.
+
+        Raises:
+            DeafReceiverError: messages have been waiting for long.
+        """
+        quiet = self._quiet_seconds()
+        if min(quiet, time.monotonic() - self._connected_at) >= DEAF_SECONDS:
+            raise DeafReceiverError(
+                f"messages wait in the queue and none was received for {quiet:.0f} s: the receiver is made anew"
+            )
+
+    def _quiet_seconds(self) -> float:
+        """For how long messages have waited and none was received."""
+        if self.held or self.waits_for_store or not self._messages_wait():
+            self._quiet_since = time.monotonic()
+        return time.monotonic() - self._quiet_since
+
+    async def _wait_for_the_store(self) -> None:
+        self.waits_for_store = True
+        try:
+            await self._processor.until_store_is_back()
+        except InterruptedByStopError:
+            return
+        finally:
+            self.waits_for_store = False
+            self._quiet_since = time.monotonic()
 
     async def _turn(self, receiver: MessageReceiver, messages: Sequence[ServiceBusReceivedMessage]) -> None:
         if not messages:
@@ -99,18 +163,25 @@ class Lane:
                 unreadable = await self._processor.process([body_of(message) for message in messages])
         except InterruptedByStopError as error:
             log.info("messages go back to the queue", messages=len(messages), reason=str(error))
-            await receiver.abandon(messages)
+            await receiver.release(messages)
             return
+        except StoreAwayError:
+            await receiver.release(messages)
+            raise
         except RequestRefusedError as error:
             # The store is there and takes other requests.
             log.warning("the store refuses what an event needs", messages=len(messages), error=str(error))
             await self._isolate(receiver, messages, error)
             return
         except BackendError:
-            await receiver.abandon(messages)
+            await receiver.release(messages)
             raise
         except Exception as error:
             log.exception("events could not be processed", messages=len(messages))
+            if not await self._processor.store_is_there():
+                # A store that fails in the middle of an answer can look like a mistake of the code.
+                await receiver.release(messages)
+                raise StoreAwayError("the store does not take writes") from error
             await self._isolate(receiver, messages, error)
             return
         await receiver.complete([message for place, message in enumerate(messages) if place not in unreadable])

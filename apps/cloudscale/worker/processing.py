@@ -58,6 +58,7 @@ class Processor:
 
         Raises:
             InterruptedByStopError: the worker is to stop while the store is away; nothing may be completed.
+            StoreAwayError: the store has been away for some seconds; nothing may be completed.
             BackendError: the worker's own messages could not be sent; nothing may be completed.
         """
         unreadable: dict[int, str] = {}
@@ -78,6 +79,18 @@ class Processor:
         if endings:
             await self._end(endings, processed_at)
         return unreadable
+
+    async def store_is_there(self) -> bool:
+        """Whether the store takes writes."""
+        return await self.persistence.is_there(self.writer.accepts_writes)
+
+    async def until_store_is_back(self) -> None:
+        """Wait until the store takes writes.
+
+        Raises:
+            InterruptedByStopError: the worker is to stop.
+        """
+        await self.persistence.until_back(self.writer.accepts_writes)
 
     async def _store(self, events: Decoded, processed_at: datetime, *, size: int) -> list[Ending]:
         """Flag and create the events, and start what follows from those that are stored."""

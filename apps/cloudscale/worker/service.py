@@ -31,10 +31,10 @@ from cloudscale.tasks import cancel_and_wait
 from cloudscale.telemetry import figures, metrics, tracing
 from cloudscale.units import parse_duration
 from cloudscale.worker.carts import CartWatch
+from cloudscale.worker.concurrency_limiter import ConcurrencyLimiter, turn_messages
 from cloudscale.worker.http import serve
 from cloudscale.worker.lanes import Lane
 from cloudscale.worker.persistence import InterruptedByStopError, Persistence
-from cloudscale.worker.pressure import Pressure
 from cloudscale.worker.processing import Processor
 from cloudscale.worker.projection import Projection
 from cloudscale.worker.ranges import OwnedRanges
@@ -90,7 +90,6 @@ class Worker:
             minimum_calls=2,
             open_for=timedelta(seconds=1),
         )
-        self._persistence = Persistence(processing.retries, breaker=self._store_breaker, stopping=self.stopping)
 
     async def run(self) -> None:
         """Work until ``stopping`` is set.
@@ -135,8 +134,13 @@ class Worker:
     def unready(self) -> list[str]:
         """What keeps this worker from processing events at present."""
         problems = []
-        if not any(lane.connected for lane in self._lanes):
+        lanes = self._lanes
+        if lanes and all(lane.waits_for_store for lane in lanes):
+            problems.append("the store is away: nothing is received until it is back")
+        elif not any(lane.connected for lane in lanes):
             problems.append("not connected to the broker")
+        if any(lane.is_deaf for lane in lanes):
+            problems.append("messages wait in the queue and none is received, also over new connections")
         if self._store_breaker.state == "open":
             problems.append("the store is failing: its circuit breaker is open")
         if self.stopping.is_set():
@@ -147,11 +151,22 @@ class Worker:
         """Connect to the backends and make the lanes; what is to run beside them."""
         spec, settings = self._spec, self._settings
         keys = keys_of(self._pipeline)
+        administration = await exits.enter_async_context(QueueAdministration(spec.queue, settings))
         redis = open_redis(settings.redis_url)
         exits.push_async_callback(redis.aclose)
+        backlog = BacklogReader(
+            administration.depth, redis, keys=keys, events_per_message=spec.queue.events_per_message
+        )
+        limiter = ConcurrencyLimiter(spec.processing.concurrency, backlog)
+        persistence = Persistence(
+            spec.processing.retries,
+            breaker=self._store_breaker,
+            stopping=self.stopping,
+            limiter=limiter,
+            lock_seconds=parse_duration(spec.queue.lock_duration).total_seconds(),
+        )
         store = await self._patiently(lambda: exits.enter_async_context(EventStore(spec.store, settings)))
         await self._patiently(store.ensure)
-        administration = await exits.enter_async_context(QueueAdministration(spec.queue, settings))
         await self._ensure_queue(administration)
         client = await exits.enter_async_context(open_client(spec.queue, settings, retries=1))
         ledger = Ledger(redis, keys=keys, breaker=self._cache_breaker)
@@ -159,8 +174,8 @@ class Worker:
         processor = Processor(
             validate=EventTypes(spec.event_types).problem_of,
             velocity=self._velocity_rule(redis, keys=keys),
-            writer=EventWriter(store, self._persistence),
-            persistence=self._persistence,
+            writer=EventWriter(store, persistence),
+            persistence=persistence,
             alerts=AlertStore(store),
             carts=self._cart_watch(store),
             outbox=await exits.enter_async_context(Outbox(client, spec.queue.name)),
@@ -174,26 +189,31 @@ class Worker:
             ProfileStore(store),
             scoring=spec.processing.scoring,
         )
-        backlog = BacklogReader(
-            administration.depth, redis, keys=keys, events_per_message=spec.queue.events_per_message
-        )
-        pressure = Pressure(spec.processing.concurrency, backlog)
         prefetch = spec.processing.prefetch // LANES
         self._lanes = [
             Lane(
                 connect=partial(MessageReceiver, client, spec.queue.name, prefetch=prefetch),
                 processor=processor,
-                share=partial(pressure.share, number, LANES),
+                turn_messages=partial(turn_messages, limiter, lanes=LANES),
+                messages_wait=partial(self._messages_wait, limiter),
                 breaker=self._store_breaker,
                 stopping=self.stopping,
             )
-            for number in range(LANES)
+            for _ in range(LANES)
         ]
         return [
-            pressure.watch(),
+            limiter.watch(),
             self._look_after_outages(ledger),
             figures.publish_every_second(redis, "worker", prefix=keys.prefix),
         ]
+
+    def _messages_wait(self, limiter: ConcurrencyLimiter) -> bool:
+        """Whether the queue has messages that this worker neither processes nor has fetched ahead."""
+        if limiter.messages_in_queue is None:
+            return False
+        held = sum(lane.held for lane in self._lanes)
+        fetched = 2 * self._spec.processing.prefetch if held else 0
+        return limiter.messages_in_queue > held + fetched
 
     def _traces(self, exits: AsyncExitStack) -> Tracing | None:
         traces = tracing.start(self._pipeline, "worker")
@@ -231,7 +251,11 @@ class Worker:
                 return await self._unless_told_to_stop(connect)
             except BackendUnavailableError as error:
                 log.warning("a backend is away, connecting again", error=str(error))
-                await self._persistence.pause(CONNECT_AGAIN_SECONDS)
+                try:
+                    await asyncio.wait_for(self.stopping.wait(), CONNECT_AGAIN_SECONDS)
+                except TimeoutError:
+                    continue
+                raise InterruptedByStopError("the worker stops while a backend is away") from error
 
     async def _unless_told_to_stop(self, connect: Callable[[], Awaitable[T]]) -> T:
         """Try once; a backend that does not answer must not hold up a stop until its time is over.

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cloudscale.store.batches import cut
-from cloudscale.store.errors import RequestRefusedError
+from cloudscale.store.errors import RequestRefusedError, StoreFailureError
 from cloudscale.tasks import gather_all
-from cloudscale.worker.persistence import LOOK_SECONDS, OUTAGE
+from cloudscale.worker.persistence import OUTAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from cloudscale.store.batches import Batch, Document
     from cloudscale.store.events import CreateOutcome, EventStore
     from cloudscale.worker.persistence import Persistence
+
+
+ROUNDS_TO_BLAME_AN_EVENT = 10
+"""An event is given up for answers of 500 only when it alone got them, in so many rounds of tries one after the other,
+and the store took another write after each round. A store that cannot be reached, or says that it is busy, proves
+nothing about an event."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -39,6 +45,7 @@ class EventWriter:
         ``size`` is about what they take as JSON, in bytes.
 
         Raises:
+            StoreAwayError: no call to the store has succeeded for some seconds.
             InterruptedByStopError: the worker is to stop while the store is away.
         """
         batches = cut(documents, size=size)
@@ -47,17 +54,27 @@ class EventWriter:
             results.update(zip(batch.indices, written, strict=True))
         return [results[index] for index in range(len(documents))]
 
+    async def accepts_writes(self) -> bool:
+        """Whether the store takes writes."""
+        return await self._store.accepts_writes()
+
     async def _write(self, batch: Batch) -> list[CreateOutcome | Failure]:
+        refused_rounds = 0
         while True:
             try:
                 return list(await self._persistence.attempt(lambda: self._store.create(batch)))
             except RequestRefusedError as error:
                 failure = Failure(str(error), 1)
             except OUTAGE as error:
-                if not await self._store.accepts_writes():
-                    await self._persistence.pause(LOOK_SECONDS)
+                if not await self._persistence.is_there(self._store.accepts_writes):
+                    refused_rounds = 0
+                    await self._persistence.hold_on()
                     continue
-                failure = Failure(str(error), self._persistence.tries)
+                refused_rounds = refused_rounds + 1 if isinstance(error, StoreFailureError) else 0
+                if len(batch.documents) == 1 and refused_rounds < ROUNDS_TO_BLAME_AN_EVENT:
+                    await self._persistence.hold_on()
+                    continue
+                failure = Failure(str(error), refused_rounds * self._persistence.tries)
             if len(batch.documents) == 1:
                 return [failure]
             # One bad document fails its whole batch, so look for it by halves.
