@@ -290,6 +290,14 @@ def test_a_forwarded_address_does_not_help_a_client_that_is_no_trusted_proxy(str
     assert statuses == [202, 202, 202, 202, 202, 429]
 
 
+def test_behind_a_trusted_proxy_an_ipv6_network_has_one_burst(strict: IngestionServer) -> None:
+    proxy = Client(strict.port, "127.0.0.2")
+
+    statuses = [proxy.post(page_view(), {"X-Forwarded-For": f"2001:db8:1:1::{host:x}"}).status for host in range(6)]
+
+    assert statuses == [202, 202, 202, 202, 202, 429]
+
+
 def test_behind_a_trusted_proxy_each_client_has_its_own_burst(strict: IngestionServer) -> None:
     proxy = Client(strict.port, "127.0.0.2")
 

@@ -127,6 +127,17 @@ async def test_more_events_than_the_limit_from_one_address_are_flagged_with_one_
     assert (alert.kind, alert.client_address) == ("velocity", "192.0.2.7")
 
 
+async def test_the_addresses_of_one_network_are_counted_together(place: Place) -> None:
+    for host in range(12):
+        await place.send(await place.accept([page_view()], address=f"2001:db8:0:1::{host:x}"))
+    await place.send(await place.accept([page_view()], address="2001:db8:0:2::1"))
+    async with place.worker():
+        stored = await place.stored(13)
+        (alert,) = await place.alerts(1)
+    assert sum(event["suspicious"] for event in stored) == 2
+    assert str(alert.client_address).startswith("2001:db8:0:1::")
+
+
 async def test_a_cart_without_a_purchase_raises_an_alert(place: Place) -> None:
     place.processing["actions"] = {"cartAbandonment": {"after": "4s"}}
     bought, abandoned = await place.accept([add_to_cart("buyer"), add_to_cart("leaver")])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from typing import TYPE_CHECKING
+
+from cloudscale.limits.addresses import normalise, parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,30 +31,27 @@ class ClientAddresses:
         return bool(self._networks)
 
     def find(self, peer: str, forwarded_for: str | None) -> str:
-        """The client's address.
+        """The client's address, in its one spelling.
 
         Args:
             peer: address of the connection, with or without a port.
             forwarded_for: the ``X-Forwarded-For`` header, all its lines joined by commas.
         """
-        address = without_port(peer)
+        address = normalise(without_port(peer))
         if not self._networks or not forwarded_for or not self._is_trusted(address):
             return address
         for hop in reversed(forwarded_for.split(",")):
             candidate = without_port(hop.strip())
-            if _parse(candidate) is None:
+            if parse_address(candidate) is None:
                 # Nonsense was put there by somebody outside, so the last proxy that made sense is as far as we know.
                 return address
-            address = candidate
-            if not self._is_trusted(candidate):
-                return candidate
+            address = normalise(candidate)
+            if not self._is_trusted(address):
+                return address
         return address
 
     def _look_up(self, address: str) -> bool:
-        parsed = _parse(address)
-        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
-            # How a socket of both families shows its IPv4 peers (RFC 4291, section 2.5.5.2).
-            parsed = parsed.ipv4_mapped
+        parsed = parse_address(address)
         return parsed is not None and any(
             parsed.version == network.version and parsed in network for network in self._networks
         )
@@ -64,10 +63,3 @@ def without_port(address: str) -> str:
         return address[1:].partition("]")[0]
     host, colon, port = address.rpartition(":")
     return host if colon and port.isdigit() and ":" not in host else address
-
-
-def _parse(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(text)
-    except ValueError:
-        return None

@@ -50,7 +50,10 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """The first value of a header; None if there is none, or one that is not ASCII."""
     has: Callable[[str], bool]
     headers: Callable[[], Iterable[tuple[str, str]]]
+    address: str
+    """The client's."""
     client: str
+    """Whom limits count the request for: the address, or its network."""
     arrived_at: float
     """On ``time.perf_counter``."""
 
@@ -105,7 +108,7 @@ def origin_of(request: Request, correlation_id: str) -> Origin:
     if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
         # W3C Trace Context, section 3.2.2: what cannot be parsed is ignored.
         traceparent = None
-    return Origin(request.client, correlation_id, datetime.now(UTC), key, traceparent)
+    return Origin(request.address, correlation_id, datetime.now(UTC), key, traceparent)
 
 
 def media_type_of(request: Request) -> str:

@@ -25,6 +25,7 @@ from cloudscale.ingestion.intake import BATCH_PATHS, SINGLE_PATHS
 from cloudscale.ingestion.problems import Problem
 from cloudscale.ingestion.requests import MAXIMUM_BATCH_BYTES, Request
 from cloudscale.ingestion.service import IngestionService
+from cloudscale.limits.addresses import client_of
 from cloudscale.settings import read_settings
 from cloudscale.telemetry import logs
 
@@ -105,8 +106,9 @@ class Server:
         headers = scope.headers
         # A proxy may add a line of its own below one that the client sent.
         forwarded_for = _joined(headers, "x-forwarded-for") if self._addresses.has_proxies else None
-        client = self._addresses.find(scope.client, forwarded_for)
-        request = Request(path, headers.get, headers.__contains__, headers.items, client, arrived_at)
+        address = self._addresses.find(scope.client, forwarded_for)
+        client = client_of(address)
+        request = Request(path, headers.get, headers.__contains__, headers.items, address, client, arrived_at)
         limit = MAXIMUM_EVENT_BYTES if single else MAXIMUM_BATCH_BYTES
         hold = self._bodies.hold(client)
         read = partial(self._bodies.read, protocol, request, hold, limit=limit)

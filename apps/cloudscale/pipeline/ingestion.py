@@ -58,7 +58,13 @@ class SlidingWindow(Model, frozen=True):
 class RateLimits(Model, frozen=True):
     """How many requests are let in. A batch is one request."""
 
-    per_client: Annotated[TokenBucket, Meta(description="Limit of one client address, a token bucket.")] = TokenBucket()
+    per_client: Annotated[
+        TokenBucket,
+        Meta(
+            description="Limit of one client, a token bucket. An IPv4 address is a client, and so is a /64 network of "
+            "IPv6.",
+        ),
+    ] = TokenBucket()
     global_: Annotated[SlidingWindow, Meta(description="Limit of all clients together, a sliding window.")] = (
         msgspec.field(default=SlidingWindow(), name="global")
     )

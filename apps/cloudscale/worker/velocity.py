@@ -1,4 +1,4 @@
-"""The velocity rule: flags events from a client address that sends too many, and raises one alert for each window."""
+"""The velocity rule: flags events from a client that sends too many, and raises one alert for each window."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from cloudscale.events.checking import as_utc
+from cloudscale.limits.addresses import client_of
 from cloudscale.limits.velocity import Sighting
 from cloudscale.store.alerts import Alert
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 REMEMBERED_ALERTS = 10_000
 
 About = tuple[str, str, int]
-"""What one alert is about: tenant, client address and number of the window since the epoch."""
+"""What one alert is about: tenant, client (an address, or its network) and number of the window since the epoch."""
 
 
 class VelocityRule:
@@ -38,7 +39,7 @@ class VelocityRule:
         places = [place for place, event in enumerate(accepted) if event.client_address]
         counts = await self._windows.count(
             [
-                Sighting(event.client_address, event.id, event.received_at.timestamp() * 1000)
+                Sighting(client_of(event.client_address), event.id, event.received_at.timestamp() * 1000)
                 for event in (accepted[place] for place in places)
             ]
         )
@@ -57,9 +58,10 @@ class VelocityRule:
             documents[place]["suspicious"] = True
             documents[place]["fraud"] = evidence
             event = accepted[place]
-            about = (event.tenant_id, event.client_address, int(event.received_at.timestamp() // self._window_seconds))
+            turn = int(event.received_at.timestamp() // self._window_seconds)
+            about = (event.tenant_id, client_of(event.client_address), turn)
             if about not in self._raised and about not in alerts:
-                alerts[about] = self._alert(event, evidence, window=about[2])
+                alerts[about] = self._alert(event, evidence, about)
         return alerts
 
     def remember(self, alerts: Iterable[About]) -> None:
@@ -69,10 +71,11 @@ class VelocityRule:
         while len(self._raised) > REMEMBERED_ALERTS:
             self._raised.popitem(last=False)
 
-    def _alert(self, event: Accepted, evidence: dict[str, object], *, window: int) -> Alert:
+    def _alert(self, event: Accepted, evidence: dict[str, object], about: About) -> Alert:
+        _, client, window = about
         return Alert(
             # A slash of a network or scope in the address must not get into a document id.
-            id=f"velocity-{quote(event.client_address, safe=':.')}-{window}",
+            id=f"velocity-{quote(client, safe=':.')}-{window}",
             kind="velocity",
             tenant_id=event.tenant_id,
             created_at=as_utc(event.received_at),

@@ -1,0 +1,44 @@
+"""Who counts as one client: the limits and the velocity rule go by the same part of an address.
+
+An IPv4 address is one client. Of an IPv6 address the first 64 bits are, because a network of that size is what one
+subscriber is given, and its owner chooses the rest freely (RFC 6177).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+IPV6_CLIENT_BITS = 64
+REMEMBERED_ADDRESSES = 10_000
+
+
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """The address in any of its spellings, None if it is none.
+
+    A zone is left out, since it names an interface of one machine. An IPv4 address that is mapped into IPv6 is the IPv4
+    address: that is how a socket of both families shows its IPv4 peers (RFC 4291, section 2.5.5.2).
+    """
+    try:
+        parsed = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+        return parsed.ipv4_mapped
+    return parsed
+
+
+@lru_cache(REMEMBERED_ADDRESSES)
+def normalise(address: str) -> str:
+    """The one spelling of an address; what is none stays as it is."""
+    parsed = parse_address(address)
+    return address if parsed is None else str(parsed)
+
+
+@lru_cache(REMEMBERED_ADDRESSES)
+def client_of(address: str) -> str:
+    """What is counted for ``address``: itself, or its network for IPv6. What is no address stays as it is."""
+    parsed = parse_address(address)
+    if isinstance(parsed, IPv6Address):
+        return str(IPv6Network((parsed, IPV6_CLIENT_BITS), strict=False))
+    return address if parsed is None else str(parsed)
