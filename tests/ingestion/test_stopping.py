@@ -5,16 +5,17 @@ from __future__ import annotations
 import http.client
 import socket
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from tests.ingestion.client import Client, page_view
+from tests.processes import has_ended
 from tests.servers.ingestion import UNLIMITED, ingestion_server
 from tests.waiting import wait_until_sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.servers.ingestion import IngestionServer
     from tests.servers.redis import RedisServer
@@ -62,4 +63,20 @@ def test_a_request_that_has_begun_is_answered(stoppable: IngestionServer) -> Non
     connection.send(body[10:])
     assert connection.getresponse().status == 202
     connection.close()
+    assert stoppable.process.wait(SOON.total_seconds()) == 0
+
+
+def test_worker_processes_end_with_a_main_process_that_is_killed(stoppable: IngestionServer) -> None:
+    main = stoppable.process.pid
+    workers = [int(pid) for pid in Path(f"/proc/{main}/task/{main}/children").read_text().split()]
+    assert workers
+    stoppable.process.kill()
+    stoppable.process.wait()
+    wait_until_sync(lambda: all(map(has_ended, workers)), within=timedelta(seconds=10))
+
+
+@pytest.mark.fault
+def test_it_ends_however_often_and_fast_it_is_told_to(stoppable: IngestionServer) -> None:
+    for _ in range(500):
+        stoppable.process.terminate()
     assert stoppable.process.wait(SOON.total_seconds()) == 0

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import signal
+import stat
 import urllib.request
 from datetime import timedelta
 from pathlib import Path
@@ -33,6 +34,7 @@ SAMPLE = ROOT / "examples" / "purchases-sample.jsonl"
 PART_LINES = 5000
 COPIES = 200
 POINTS_OF_A_PURCHASE = 50
+PRIVATE_EVENT = '{"eventType":"page_view","tenantId":"private","userId":"ada","url":"https://shop.example/"}\n'
 PROJECTION_BOUND = timedelta(seconds=60)
 
 
@@ -186,3 +188,16 @@ def test_depth_and_dead_letters_of_a_quiet_pipeline(pipeline: BackgroundRun, com
     assert "dead letters 0" in command("depth", *where).stdout
     assert '"oldestSeconds":' in command("depth", "--json", *where).stdout
     assert command("verify", "--json", "--wait", "30s", *where).returncode == 0
+
+
+def test_everything_in_the_data_directory_is_its_owners_alone(pipeline: BackgroundRun, command: Command) -> None:
+    where = ("--data-dir", str(pipeline.data_directory))
+    assert command("events", "send", "-", *where, stdin=PRIVATE_EVENT).returncode == 0
+    paths = [pipeline.data_directory, *pipeline.data_directory.rglob("*")]
+    assert {"cosmos.sqlite", "cosmos.sqlite-wal", "redis.conf", "worker.log"} <= {path.name for path in paths}
+    open_to_others = {
+        str(path): oct(mode)
+        for path in paths
+        if (mode := stat.S_IMODE(path.lstat().st_mode)) != (0o700 if path.is_dir() else 0o600)
+    }
+    assert open_to_others == {}

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from cloudscale.errors import ConfigurationError
+from cloudscale.local import directory as directory_module
 from cloudscale.local.directory import DataDirectory, RunRecord, read_record
 from cloudscale.settings import Settings
 
@@ -89,3 +92,60 @@ def test_a_secret_is_made_once(tmp_path: Path) -> None:
     with DataDirectory(tmp_path) as directory:
         first = directory.secret("redis", make=lambda: "first").read_text()
         assert directory.secret("redis", make=lambda: "second").read_text() == first == "first"
+
+
+def test_a_start_waits_for_what_a_run_that_was_killed_has_left(tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (tmp_path / "lock").write_text(str(dead.pid))
+    command = ["flock", str(tmp_path / "lock"), "sh", "-c", "echo held; sleep 1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as left:
+        assert left.stdout is not None
+        left.stdout.readline()
+        with DataDirectory(tmp_path):
+            assert left.poll() is not None
+
+
+def test_what_does_not_end_is_refused_with_how_to_find_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory_module, "ENDING_SECONDS", 0.2)
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    (tmp_path / "lock").write_text(str(dead.pid))
+    with (tmp_path / "lock").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with (
+            pytest.raises(ConfigurationError, match=f"that process {dead.pid} has left behind"),
+            DataDirectory(tmp_path),
+        ):
+            pass
+
+
+def test_a_directory_of_an_older_run_becomes_its_owners_alone(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "cosmos.sqlite").touch()
+    (tmp_path / "lock").touch()
+    (tmp_path / "somebody-elses").touch()
+    outside = tmp_path.parent / "outside"
+    outside.touch()
+    (tmp_path / "store" / "link").symlink_to(outside)
+    for path in (tmp_path, tmp_path / "store"):
+        path.chmod(0o755)
+    for path in (tmp_path / "store" / "cosmos.sqlite", tmp_path / "lock", tmp_path / "somebody-elses", outside):
+        path.chmod(0o644)
+    with DataDirectory(tmp_path):
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path, *tmp_path.rglob("*"))}
+    assert modes == {
+        tmp_path.name: 0o700,
+        "store": 0o700,
+        "cosmos.sqlite": 0o600,
+        "lock": 0o600,
+        "somebody-elses": 0o644,
+        "link": 0o644,
+    }
+
+
+def test_a_home_that_is_given_as_data_directory_keeps_its_mode(tmp_path: Path) -> None:
+    (tmp_path / "letter").touch()
+    tmp_path.chmod(0o755)
+    with DataDirectory(tmp_path):
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755

@@ -22,6 +22,7 @@ from cloudscale.ingestion.bodies import Bodies
 from cloudscale.ingestion.bridge import serve_asgi
 from cloudscale.ingestion.client_address import ClientAddresses
 from cloudscale.ingestion.intake import BATCH_PATHS, SINGLE_PATHS
+from cloudscale.ingestion.parent import end_with_parent
 from cloudscale.ingestion.problems import Problem
 from cloudscale.ingestion.requests import MAXIMUM_BATCH_BYTES, Request
 from cloudscale.ingestion.service import IngestionService
@@ -57,6 +58,7 @@ class Server:
     """One Granian worker's application."""
 
     def __init__(self) -> None:
+        end_with_parent()
         settings = read_settings(os.environ)
         self._pipeline = pipeline.load_file(settings.pipeline_file)
         logs.configure(format=settings.log_format, level=self._pipeline.spec.telemetry.log_level)

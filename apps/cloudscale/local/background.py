@@ -14,6 +14,7 @@ from cloudscale.local.directory import RunRecord, read_record
 from cloudscale.local.instance import Instance, find_instance
 from cloudscale.local.plan import LOOPBACK
 from cloudscale.local.ports import find_free_ports
+from cloudscale.private_files import PRIVATE_DIRECTORY, open_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,9 +39,9 @@ class BackgroundRun:
     process: subprocess.Popen[bytes] = field(init=False)
 
     def __enter__(self) -> Self:
-        self.data_directory.mkdir(parents=True, exist_ok=True)
+        self.data_directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
         port, dashboard_port = find_free_ports(LOOPBACK, 2)
-        with self.output_path.open("wb") as output:
+        with open_private(self.output_path, "wb") as output:
             self.process = subprocess.Popen(
                 (
                     *(sys.executable, "-m", "cloudscale.commands.cli", "run", str(self.pipeline_file)),
@@ -99,7 +100,7 @@ class BackgroundRun:
             raise BackendUnavailableError(f"the run ended with exit code {code}: {self.output}")
 
     def kill(self) -> None:
-        """SIGKILL, as a crash of the supervisor would be; its processes are told to end by the kernel."""
+        """SIGKILL, as a crash of the supervisor would be; its guardian ends its processes."""
         self.process.kill()
         self.process.wait(STOP_SECONDS)
 

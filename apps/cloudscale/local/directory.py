@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from cloudscale.errors import ConfigurationError
+from cloudscale.private_files import LOCK, PRIVATE_DIRECTORY, PRIVATE_FILE, PRIVATE_UMASK, make_private, open_private
 from cloudscale.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 DEFAULT_DATA_DIRECTORY = Path(".cloudscale")
-_PRIVATE = 0o600
+ENDING_SECONDS = 15.0
+"""How long a start waits for what a run that was killed has left, which ends within ten seconds."""
+_LOOK_SECONDS = 0.1
+_NAMES = (
+    *("broker", "store", "redis", "logs", "metrics", "keys", "replays", LOCK),
+    *("run.json", ".run.json.new", "pipeline.json", ".pipeline.json.new", "run.out"),
+)
+"""All that a run makes in its directory."""
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +41,8 @@ class DataDirectory:
     """A data directory held by one run: entering takes the lock, leaving releases it.
 
     The lock is the kernel's (``flock``), so a run that was killed leaves nothing behind that has to be cleaned up.
+    Its guardian shares the lock until everything has ended. The directory and all in it is its owner's alone, and so
+    is what this process and those that it starts write meanwhile.
 
     Raises:
         ConfigurationError: another run holds the directory, or it cannot be written to.
@@ -40,39 +51,47 @@ class DataDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._lock: int | None = None
+        self._umask = PRIVATE_UMASK
 
     def __enter__(self) -> Self:
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, _PRIVATE)
+            self.path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+            make_private(self.path, names=_NAMES)
+            lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
         except OSError as error:
             raise ConfigurationError(
                 f"{self.path} cannot hold the data ({error.strerror}): choose a directory with --data-dir"
             ) from None
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            _take(lock, self.path)
+        except BaseException:
             os.close(lock)
-            raise ConfigurationError(
-                f"{self.path} is in use by process {holder}, which runs a pipeline there: stop that one, or choose "
-                "another directory with --data-dir (and other ports with --port and --dashboard-port)"
-            ) from None
+            raise
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
         self._lock = lock
+        self._umask = os.umask(PRIVATE_UMASK)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._record_path.unlink(missing_ok=True)
+        os.umask(self._umask)
         if self._lock is not None:
+            # A guardian that is about to end has it open as well.
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
             os.close(self._lock)
             self._lock = None
+
+    @property
+    def lock(self) -> int:
+        """The descriptor that holds the lock, for whoever is to hold it on if this process is killed."""
+        assert self._lock is not None  # noqa: S101 - entered
+        return self._lock
 
     def folder(self, name: str) -> Path:
         """The folder ``name`` in the directory, made if it is not there, readable by this user only."""
         folder = self.path / name
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
         return folder
 
     def secret(self, name: str, *, make: Callable[[], str]) -> Path:
@@ -91,11 +110,49 @@ class DataDirectory:
         return self.path / "run.json"
 
 
+def _take(lock: int, path: Path) -> None:
+    """Take the lock, at once or when what a dead run has left has ended.
+
+    Raises:
+        ConfigurationError: a run holds it, or what is left does not end.
+    """
+    deadline = time.monotonic() + ENDING_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "unknown"
+        else:
+            return
+        if not _has_ended(holder):
+            raise ConfigurationError(
+                f"{path} is in use by process {holder}, which runs a pipeline there: stop that one, or choose "
+                "another directory with --data-dir (and other ports with --port and --dashboard-port)"
+            )
+        if time.monotonic() > deadline:
+            raise ConfigurationError(
+                f"{path} is in use by processes that process {holder} has left behind: end them, as `fuser "
+                f"{path / LOCK}` lists them, or choose another directory with --data-dir"
+            )
+        time.sleep(_LOOK_SECONDS)
+
+
+def _has_ended(process_id: str) -> bool:
+    if not process_id.isdecimal():
+        return False
+    try:
+        os.kill(int(process_id), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def write_private(path: Path, content: bytes) -> None:
     """Write a file that only this user may read; readers see the old content or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _PRIVATE)
-    with os.fdopen(descriptor, "wb") as file:
+    with open_private(temporary, "wb") as file:
         file.write(content)
     temporary.replace(path)
 
@@ -109,7 +166,7 @@ def read_record(path: Path) -> RunRecord:
     record_path = path / "run.json"
     try:
         content = record_path.read_bytes()
-        is_running = bool(content) and _is_held(path / "lock")
+        is_running = bool(content) and _is_held(path / LOCK)
     except FileNotFoundError:
         content, is_running = b"", False
     except OSError as error:

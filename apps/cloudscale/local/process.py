@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
@@ -13,6 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cloudscale.errors import BackendUnavailableError
+from cloudscale.local.guardian import guardian, report
+from cloudscale.private_files import PRIVATE_UMASK
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,9 +29,6 @@ class NoRoomError(BackendUnavailableError):
 LOG_BYTES = 10 * 1024 * 1024
 _KILL_SECONDS = 10.0
 _LAST_LINE_BYTES = 4096
-_PR_SET_PDEATHSIG = 1
-# Loaded here because between fork and exec only what is already in memory may be called.
-_prctl = ctypes.CDLL(None, use_errno=True).prctl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +52,10 @@ class ProcessPlan:
     """Emptied before every start: files that mean nothing to the next process."""
 
 
-def _before_exec(niceness: int) -> None:
-    _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _before_exec(niceness: int, guard: int) -> None:
+    # By the process itself, so that none runs of which the guardian does not know.
+    report(guard, os.getpid())
+    os.umask(PRIVATE_UMASK)
     if niceness:
         os.nice(niceness)
         # Linux may weigh whole sessions against each other (sched(7), autogroups), and each process leads its own.
@@ -68,7 +68,7 @@ class ChildProcess:
     """A started process with all the processes it starts itself, and its log file.
 
     The process leads a session of its own, so a Ctrl-C in the terminal reaches the supervisor alone, which then stops
-    the processes in their order. The kernel sends it SIGTERM if the supervisor dies without having done that.
+    the processes in their order. If the supervisor dies without having done that, its guardian ends them.
     """
 
     def __init__(self, plan: ProcessPlan, process: asyncio.subprocess.Process, *, log_path: Path) -> None:
@@ -87,7 +87,7 @@ class ChildProcess:
         try:
             if plan.scratch_directory is not None:
                 shutil.rmtree(plan.scratch_directory, ignore_errors=True)
-                plan.scratch_directory.mkdir(parents=True)
+                plan.scratch_directory.mkdir(mode=0o700, parents=True)
             log_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
@@ -95,6 +95,7 @@ class ChildProcess:
                 f"{plan.name}: cannot make {error.filename} ({error.strerror}): make room, or mend its permissions"
             ) from None
         try:
+            guardian().look_after()
             process = await asyncio.create_subprocess_exec(
                 *plan.command,
                 env={**os.environ, **plan.environment},
@@ -102,12 +103,13 @@ class ChildProcess:
                 stdout=descriptor,
                 stderr=descriptor,
                 start_new_session=True,
-                preexec_fn=partial(_before_exec, plan.niceness),
+                preexec_fn=partial(_before_exec, plan.niceness, guardian().descriptor),
             )
         except OSError as error:
             raise BackendUnavailableError(f"{plan.name}: cannot start {plan.command[0]} ({error.strerror})") from None
         finally:
             os.close(descriptor)
+        guardian().remember(process)
         return cls(plan, process, log_path=log_path)
 
     @property

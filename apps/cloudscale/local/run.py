@@ -17,6 +17,7 @@ import msgspec
 
 from cloudscale.errors import ConfigurationError
 from cloudscale.local.directory import DataDirectory, RunRecord, write_private
+from cloudscale.local.guardian import guardian
 from cloudscale.local.plan import (
     BACKENDS,
     INGESTION,
@@ -57,6 +58,8 @@ def run(options: RunOptions, display: Display) -> None:
     """
     pipeline = load_file(options.pipeline_file)
     with DataDirectory(options.data_directory) as directory:
+        # Whoever starts here next waits for what a run that was killed has left to end.
+        guardian().keep(directory.lock)
         _require_same_pipeline(directory, pipeline)
         require_free(options.host, options.port, purpose="ingestion", option="--port")
         if pipeline.spec.dashboard.enabled:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 from cloudscale.errors import BackendUnavailableError
+from cloudscale.local.guardian import guardian
 from cloudscale.local.process import ChildProcess, NoRoomError, ProcessPlan, describe_exit
 from cloudscale.tasks import cancel_and_wait, start_task
 
@@ -185,6 +187,8 @@ class Supervisor:
             await asyncio.sleep(HEALTH_INTERVAL_SECONDS)
             failures = 0 if await process.plan.alive.succeeds() else failures + 1
             is_bounded = self._bound_log(child, was_bounded=is_bounded)
+            with contextlib.suppress(OSError):
+                guardian().look_after()
         self._announce(f"{process.plan.name} does not answer any more, ending it")
         await child.kill()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cloudscale.errors import ConfigurationError
+from cloudscale.private_files import PRIVATE_DIRECTORY, open_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,9 +80,10 @@ class CheckpointFile:
         """Keep the checkpoint; a crash leaves the old one or the new one."""
         if self._path is None:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".new")
-        temporary.write_bytes(msgspec.json.encode(checkpoint))
+        with open_private(temporary, "wb") as file:
+            file.write(msgspec.json.encode(checkpoint))
         temporary.replace(self._path)
 
     def remove(self) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cloudscale.private_files import PRIVATE_DIRECTORY, open_private
 from cloudscale.replay.checkpoint import Checkpoint, CheckpointFile, Tally, keeping_state
 from cloudscale.replay.client import EventClient, Result
 from cloudscale.replay.source import Line, fingerprint, prepare, read_lines
@@ -162,8 +163,8 @@ class _Answers:
     def _keep(self, rejections: Iterable[_Rejection]) -> None:
         lines = [msgspec.json.encode(rejection) + b"\n" for rejection in rejections]
         if lines:
-            self._rejected_path.parent.mkdir(parents=True, exist_ok=True)
-            with self._rejected_path.open("ab") as file:
+            self._rejected_path.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+            with open_private(self._rejected_path, "ab") as file:
                 file.writelines(lines)
             self.report.rejected_path = self._rejected_path
 

@@ -8,6 +8,7 @@ if __name__ == "__main__":
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ import structlog
 from cloudscale.emulators import logs
 from cloudscale.emulators.cosmos.errors import StartupError
 from cloudscale.emulators.cosmos.server import ServerSettings, serve
+from cloudscale.private_files import PRIVATE_UMASK
 
 
 def _parse(arguments: list[str] | None) -> ServerSettings:
@@ -84,6 +86,7 @@ def _configure_logs() -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run; returns the exit code: 2 when it could not start."""
     settings = _parse(arguments)
+    os.umask(PRIVATE_UMASK)
     _configure_logs()
     try:
         import uvloop  # noqa: PLC0415 - optional: where it is missing asyncio's own loop does

@@ -22,9 +22,12 @@ from cloudscale.emulators.cosmos.query.functions import register
 from cloudscale.emulators.cosmos.reaper import reap_regularly
 from cloudscale.emulators.cosmos.routing import Router
 from cloudscale.emulators.cosmos.storage import FsyncPolicy, Storage
+from cloudscale.private_files import LOCK, PRIVATE_DIRECTORY, PRIVATE_FILE, make_private
 
 DRAIN_SECONDS: Final = 5.0
 COLLECT_AFTER_OBJECTS: Final = 20_000
+_DATABASE: Final = "cosmos.sqlite"
+_NAMES: Final = (LOCK, "account.key", _DATABASE, f"{_DATABASE}-wal", f"{_DATABASE}-shm")
 
 log = structlog.get_logger()
 
@@ -48,8 +51,9 @@ class ServerSettings:
 def lock_directory(directory: Path) -> int:
     """Make the directory this process's own; returns the lock's descriptor, which is to be kept open."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        make_private(directory, names=_NAMES)
+        descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT, PRIVATE_FILE)
     except OSError as error:
         raise StartupError(f"Cannot use the data directory {directory}: {error.strerror}.") from error
     try:
@@ -81,7 +85,7 @@ async def serve(settings: ServerSettings, stop: asyncio.Event) -> None:
         key_file = settings.account_key_file or settings.data_directory / "account.key"
         authorization = Authorization(load_account_key(key_file, generate=settings.account_key_file is None))
         tls = _tls_context(settings)
-        path = settings.data_directory / "cosmos.sqlite"
+        path = settings.data_directory / _DATABASE
         storage, catalogue = _open(path, settings.fsync)
         try:
             emulator = Emulator(

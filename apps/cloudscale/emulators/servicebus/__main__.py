@@ -23,6 +23,7 @@ from cloudscale.emulators.servicebus.description import QueueDescription
 from cloudscale.emulators.servicebus.server import Ports, Settings, serve
 from cloudscale.emulators.servicebus.turn import SyncPolicy
 from cloudscale.errors import CloudScaleError
+from cloudscale.private_files import PRIVATE_DIRECTORY, PRIVATE_UMASK, make_private
 
 KEY_FILE = "shared-access-key"
 
@@ -30,6 +31,7 @@ KEY_FILE = "shared-access-key"
 def main(arguments: list[str] | None = None) -> int:
     """Run the emulator until SIGTERM or SIGINT; return the exit code."""
     options = _parser().parse_args(arguments)
+    os.umask(PRIVATE_UMASK)
     logs.configure(level=logging.getLevelNamesMapping()[options.log_level.upper()])
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -64,7 +66,11 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
 
 def _settings(options: argparse.Namespace) -> Settings:
     directory: Path = options.data_dir
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        make_private(directory, names=("journal", "tls", KEY_FILE))
+    except OSError as error:
+        raise CloudScaleError(f"the data directory {directory} cannot be used: {error.strerror}") from error
     if options.tls_certificate is not None:
         files = certificate.Certificate(options.tls_certificate, options.tls_key or options.tls_certificate)
     else:
