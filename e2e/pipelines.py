@@ -13,7 +13,11 @@ RUN = uuid.uuid4().hex[:6]
 
 # Many pipelines share the nodes of one machine.
 SMALL = {"requests": {"cpu": "25m", "memory": "96Mi"}, "limits": {"memory": "512Mi"}}
-GENEROUS_LIMITS = {"perClient": {"burst": 100_000, "perSecond": 100_000}, "global": {"limit": 10_000_000}}
+MANY_EVENTS = {"eventsBurst": 10_000_000, "eventsPerSecond": 10_000_000}
+GENEROUS_LIMITS = {
+    "perClient": {"burst": 100_000, "perSecond": 100_000, **MANY_EVENTS},
+    "global": {"limit": 10_000_000, **MANY_EVENTS},
+}
 
 
 def sample() -> list[dict[str, Any]]:

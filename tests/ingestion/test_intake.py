@@ -349,6 +349,24 @@ def test_a_replica_that_holds_too_many_requests_refuses_more_at_once(
         assert int(answer.headers["retry-after"]) >= 1
 
 
+def test_a_client_that_sends_too_many_events_is_told_which_limit_and_when(
+    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+) -> None:
+    limits = {"perClient": {"burst": 100, "perSecond": 100, "eventsBurst": 1000, "eventsPerSecond": 10}}
+    spec = {"ingestion": {"rateLimits": limits}}
+    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="events-limited") as server:
+        client = Client(server.port)
+        assert client.post_batch([page_view() for _ in range(900)]).status == 202
+        refused = client.post_batch([page_view() for _ in range(900)])
+        assert client.post(page_view()).status == 202
+
+    assert refused.status == 429
+    assert 60 <= int(refused.headers["retry-after"]) <= 80
+    detail = refused.json()["detail"]
+    assert "one client may send 1000 events at once and 10 a second" in detail
+    assert "spec.ingestion.rateLimits.perClient" in detail
+
+
 def test_a_message_of_many_events_counts_as_many_when_load_is_shed(
     tmp_path: Path, broker: ServiceBusServer, cache: RedisServer, queue: QueueContents
 ) -> None:

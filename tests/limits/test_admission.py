@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -33,7 +34,7 @@ CLIENT = "192.0.2.1"
 
 @pytest.fixture
 async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(cache_server.url, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
+    async with Redis.from_url(cache_server.url, socket_timeout=10, retry=Retry(NoBackoff(), 0)) as client:
         await client.flushall()
         yield client
 
@@ -338,6 +339,22 @@ async def test_a_refused_request_reserves_nothing(redis: Redis) -> None:
     assert len(await ledger(redis)) == 1
 
 
+async def test_a_batch_spends_as_many_events_as_it_has(redis: Redis) -> None:
+    rates = replace(GENEROUS, events_burst=5, events_per_second=2, global_events_burst=8, global_events_per_second=4)
+    admission = admission_of(redis, rates)
+    one, other, somebody = await admission.admit(
+        [
+            (CLIENT, [event(f"a{number}") for number in range(4)]),
+            (CLIENT, [event(f"b{number}") for number in range(2)]),
+            ("192.0.2.9", [event(f"c{number}") for number in range(5)]),
+        ]
+    )
+    assert one.allowance.refused_by is None
+    assert (other.allowance.refused_by, other.allowance.retry_after_seconds) == ("client-events", 0.5)
+    assert (somebody.allowance.refused_by, somebody.allowance.retry_after_seconds) == ("global-events", 0.25)
+    assert len(await ledger(redis)) == 4
+
+
 async def test_a_request_without_events_spends_a_token(redis: Redis) -> None:
     admission = admission_of(redis, Rates(burst=1, per_second=0.001, window_limit=10, window_milliseconds=60_000))
     await admission.admit([(CLIENT, [])])
@@ -346,7 +363,11 @@ async def test_a_request_without_events_spends_a_token(redis: Redis) -> None:
 
 
 requests = st.lists(
-    st.tuples(st.integers(min_value=0, max_value=4000), st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1"])),
+    st.tuples(
+        st.integers(min_value=0, max_value=4000),
+        st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1"]),
+        st.integers(min_value=0, max_value=9),
+    ),
     max_size=60,
 )
 some_rates = st.builds(
@@ -355,24 +376,29 @@ some_rates = st.builds(
     per_second=st.sampled_from([0.5, 1.0, 4.0, 100.0]),
     window_limit=st.integers(min_value=1, max_value=25),
     window_milliseconds=st.sampled_from([1000, 5000]),
+    events_burst=st.integers(min_value=9, max_value=30),
+    events_per_second=st.sampled_from([0.5, 3.0, 100.0]),
+    global_events_burst=st.integers(min_value=9, max_value=60),
+    global_events_per_second=st.sampled_from([0.5, 7.0, 1000.0]),
 )
 
 
 @given(rates=some_rates, arrivals=requests, start=st.integers(min_value=10**12, max_value=2 * 10**12))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_the_script_limits_as_the_model_does(
-    cache_server: RedisServer, rates: Rates, arrivals: list[tuple[int, str]], start: int
+    cache_server: RedisServer, rates: Rates, arrivals: list[tuple[int, str, int]], start: int
 ) -> None:
     async with Redis.from_url(cache_server.url) as client:
         await client.flushall()
         admission, model = admission_of(client, rates), LocalRates(rates)
         now = start
-        for pause, address in arrivals:
+        for turn, (pause, address, count) in enumerate(arrivals):
             now += pause
-            expected = model.admit(address, now_milliseconds=now)
-            answers = await admission._call(now, module._wire([(address, ())], now))
+            events = [event(f"{turn}-{number}") for number in range(count)]
+            expected = model.admit(address, count, now_milliseconds=now)
+            answers = await admission._call(now, module._wire([(address, events)], now))
             assert answers is not None
-            assert (None, "client", "global")[answers[0].limit] == expected.refused_by
+            assert module._LIMITS[answers[0].limit] == expected.refused_by
             # A token that is whole but for its last bit is rounded differently by decimal text in between.
             assert abs(answers[0].remaining - expected.remaining) <= 1
             assert answers[0].wait_milliseconds == pytest.approx(expected.retry_after_seconds * 1000, abs=1.01)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudscale.limits import rates as module
-from cloudscale.limits.rates import LocalRates, Rates
+from cloudscale.limits.rates import Allowance, LocalRates, Rates
 
 RATES = Rates(burst=3, per_second=2, window_limit=100, window_milliseconds=1000)
 
@@ -63,7 +65,7 @@ def test_clients_not_seen_for_long_are_forgotten() -> None:
     limits = LocalRates(RATES)
     for number in range(module.TRACKED_CLIENTS + 5):
         limits.admit(str(number), now_milliseconds=1000)
-    assert len(limits._buckets) == module.TRACKED_CLIENTS
+    assert len(limits._clients) == module.TRACKED_CLIENTS
 
 
 @given(arrivals)
@@ -82,7 +84,7 @@ def test_waiting_as_long_as_told_is_enough(pauses: list[int]) -> None:
         answer = limits.admit("a", now_milliseconds=now)
         if answer.refused_by == "client":
             again = LocalRates(RATES)
-            again._buckets = limits._buckets.copy()
+            again._clients = copy.deepcopy(limits._clients)
             assert again.admit("a", now_milliseconds=now + answer.retry_after_seconds * 1000 + 1).refused_by is None
 
 
@@ -94,3 +96,16 @@ def test_no_full_window_has_more_than_the_limit(pauses: list[int]) -> None:
     for now in admitted:
         counts[now // 1000] = counts.get(now // 1000, 0) + 1
     assert all(count <= 7 for count in counts.values())
+
+
+def test_events_are_counted_beside_requests() -> None:
+    rates = Rates(
+        burst=100, per_second=100, window_limit=100, window_milliseconds=1000,
+        events_burst=10, events_per_second=5, global_events_burst=15, global_events_per_second=1,
+    )  # fmt: skip
+    limits = LocalRates(rates)
+    assert limits.admit("a", 10, now_milliseconds=0).refused_by is None
+    assert limits.admit("a", 1, now_milliseconds=0) == Allowance("client-events", 99, 0.2)
+    assert limits.admit("a", 0, now_milliseconds=0).refused_by is None
+    assert limits.admit("b", 6, now_milliseconds=0) == Allowance("global-events", 100, 1.0)
+    assert limits.admit("b", 5, now_milliseconds=0).refused_by is None

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from tests.servers.servicebus import ServiceBusServer
 
 START_TIMEOUT = timedelta(seconds=30)
+MANY_EVENTS = {"eventsBurst": 1_000_000_000, "eventsPerSecond": 1_000_000_000}
 UNLIMITED: dict[str, Any] = {
-    "perClient": {"burst": 1_000_000, "perSecond": 1_000_000},
-    "global": {"limit": 1_000_000_000, "window": "60s"},
+    "perClient": {"burst": 1_000_000, "perSecond": 1_000_000, **MANY_EVENTS},
+    "global": {"limit": 1_000_000_000, "window": "60s", **MANY_EVENTS},
 }
 
 

@@ -69,17 +69,28 @@ def rate_headers(allowance: Allowance, rates: Rates) -> Headers:
 
 def rate_limited(allowance: Allowance, rates: Rates) -> Problem:
     """The problem of a request that the limits refuse."""
-    if allowance.refused_by == "client":
-        limit = f"one client may send {rates.burst} requests at once and {rates.per_second:g} a second"
-    else:
-        seconds = rates.window_milliseconds / 1000
-        limit = f"all clients together may send {rates.window_limit} requests in {seconds:g} s"
+    field, limit = _limit_of(allowance, rates)
     return Problem(
         429,
-        f"{limit} (a batch is one request): wait, or raise spec.ingestion.rateLimits",
+        f"{limit}: wait, or raise spec.ingestion.rateLimits.{field}",
         f"limit-{allowance.refused_by}",
         retry_after_seconds=max(1.0, allowance.retry_after_seconds),
     )
+
+
+def _limit_of(allowance: Allowance, rates: Rates) -> tuple[str, str]:
+    """The field of the limit that refuses a request, and what it says."""
+    if allowance.refused_by == "client":
+        text = f"one client may send {rates.burst} requests at once and {rates.per_second:g} a second"
+        return "perClient", f"{text} (a batch is one request)"
+    if allowance.refused_by == "client-events":
+        text = f"{rates.events_burst} events at once and {rates.events_per_second:g} a second"
+        return "perClient", f"one client may send {text}"
+    if allowance.refused_by == "global-events":
+        text = f"{rates.global_events_burst} events at once and {rates.global_events_per_second:g} a second"
+        return "global", f"all clients together may send {text}"
+    text = f"all clients together may send {rates.window_limit} requests in {rates.window_milliseconds / 1000:g} s"
+    return "global", f"{text} (a batch is one request)"
 
 
 def unavailable(detail: str, reason: str, retry_after_seconds: float = RETRY_SECONDS) -> Problem:

@@ -2,14 +2,16 @@
 -- KEYS: 1 inflight hash, 2 accepted hash, 3 prefix of idempotency hashes, 4 prefix of client buckets, 5 prefix of
 --   windows, 6 number of the caller's last applied entry
 -- ARGV is one MessagePack array: {now, burst, per_millisecond, window_limit, window_milliseconds, ttl_milliseconds,
---   number of this entry (0 for none), commits {field, ...}, accepted {counter, count, ...}, client of each request
+--   events_burst, events_per_millisecond, global_events_burst, global_events_per_millisecond, number of this entry (0 for none), commits {field, ...}, accepted {counter, count, ...}, client of each request
 --   {...}, number of events of each request {...}, then for all events in order: keys {key, ...}, records {key, record,
 --   ...}, entries {field, mark, ...}}. A record is the time (13 digits), the hash (32), and the field.
--- Answers MessagePack: for each request {0 admitted | 1 client | 2 global, remaining, wait in ms}, and unless all of its
+-- Answers MessagePack: for each request {0 admitted | 1 client | 2 global | 3 client's events | 4 all events, remaining
+--   requests of the client, wait in ms}, and unless all of its
 --   events are new {for each event 0 new, 1 copy, 2 other payload}, {first ids of copies}.
 -- Commands take many events at once, and no string is made for an event that is new: a command of its own for each
 -- event costs three times as much.
-local now, burst, per_millisecond, window_limit, window, ttl, number, commits, accepted,
+local now, burst, per_millisecond, window_limit, window, ttl,
+  events_burst, events_per_millisecond, all_events_burst, all_events_per_millisecond, number, commits, accepted,
   clients, counts, keys, records, entries = unpack(cmsgpack.unpack(ARGV[1]))
 local call = redis.call
 
@@ -56,29 +58,44 @@ local current_key = KEYS[5] .. string.format('%d', turn)
 local used = call('MGET', current_key, KEYS[5] .. string.format('%d', turn - 1))
 local elapsed = now - turn * window
 local estimate = tonumber(used[2] or 0) * (1 - elapsed / window) + tonumber(used[1] or 0)
-local taken = 0
+local taken, taken_events = 0, 0
 local buckets = {}
 
+-- A client's requests and events that are left.
 local function bucket_of(client)
   local bucket = buckets[client]
   if not bucket then
-    local stored = call('HMGET', KEYS[4] .. client, 'tokens', 'at')
-    local tokens, at = tonumber(stored[1] or burst), tonumber(stored[2] or now)
-    bucket = {math.min(burst, tokens + math.max(0, now - at) * per_millisecond)}
+    local stored = call('HMGET', KEYS[4] .. client, 'tokens', 'at', 'events')
+    local passed = math.max(0, now - tonumber(stored[2] or now))
+    bucket = {
+      math.min(burst, tonumber(stored[1] or burst) + passed * per_millisecond),
+      math.min(events_burst, tonumber(stored[3] or events_burst) + passed * events_per_millisecond),
+    }
     buckets[client] = bucket
   end
   return bucket
 end
 
+local all_events_key = KEYS[5] .. 'events'
+local stored_events = call('HMGET', all_events_key, 'tokens', 'at')
+local all_events = math.min(all_events_burst, tonumber(stored_events[1] or all_events_burst)
+  + math.max(0, now - tonumber(stored_events[2] or now)) * all_events_per_millisecond)
+
 local answers = {}
 for place, client in ipairs(clients) do
   local bucket = bucket_of(client)
+  local events_of_it = counts[place]
   if bucket[1] < 1 then
     answers[place] = {1, 0, math.ceil((1 - bucket[1]) / per_millisecond)}
+  elseif bucket[2] < events_of_it then
+    answers[place] = {3, math.floor(bucket[1]), math.ceil((events_of_it - bucket[2]) / events_per_millisecond)}
   elseif estimate + taken + 1 > window_limit then
     answers[place] = {2, math.floor(bucket[1]), math.ceil(window - elapsed)}
+  elseif all_events < events_of_it then
+    answers[place] = {4, math.floor(bucket[1]), math.ceil((events_of_it - all_events) / all_events_per_millisecond)}
   else
-    bucket[1] = bucket[1] - 1
+    bucket[1], bucket[2] = bucket[1] - 1, bucket[2] - events_of_it
+    all_events, taken_events = all_events - events_of_it, taken_events + events_of_it
     taken = taken + 1
     answers[place] = {0, math.floor(bucket[1]), 0}
   end
@@ -140,12 +157,18 @@ if #records > 0 then
   call('UNLINK', records_of(3))
 end
 
+-- A bucket that would be full again need not be kept.
+local full_milliseconds = math.ceil(math.max(burst / per_millisecond, events_burst / events_per_millisecond)) + 1000
 for client, bucket in pairs(buckets) do
-  call('HSET', KEYS[4] .. client, 'tokens', bucket[1], 'at', now)
-  call('PEXPIRE', KEYS[4] .. client, math.ceil(burst / per_millisecond) + 1000)
+  call('HSET', KEYS[4] .. client, 'tokens', bucket[1], 'at', now, 'events', bucket[2])
+  call('PEXPIRE', KEYS[4] .. client, full_milliseconds)
 end
 if taken > 0 then
   call('INCRBY', current_key, taken)
   call('PEXPIRE', current_key, window * 2)
+end
+if taken_events > 0 then
+  call('HSET', all_events_key, 'tokens', all_events, 'at', now)
+  call('PEXPIRE', all_events_key, math.ceil(all_events_burst / all_events_per_millisecond) + 1000)
 end
 return cmsgpack.pack(answers)

@@ -46,7 +46,7 @@ RELEASE_SECONDS = 0.5
 State = Literal["new", "copy", "conflict"]
 _NEW: tuple[State, ...] = ("new",)
 _STATES: tuple[State, State, State] = ("new", "copy", "conflict")
-_LIMITS: tuple[Limit | None, Limit | None, Limit | None] = (None, "client", "global")
+_LIMITS: tuple[Limit | None, ...] = (None, "client", "global", "client-events", "global-events")
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -213,6 +213,8 @@ class Admission:
         argument = _encode(
             (
                 *(now, rates.burst, rates.per_second / 1000, rates.window_limit, rates.window_milliseconds, self._ttl),
+                *(rates.events_burst, rates.events_per_second / 1000),
+                *(rates.global_events_burst, rates.global_events_per_second / 1000),
                 *(entry.number, entry.commits, entry.accepted),
                 *(wire.clients, wire.counts, wire.keys, wire.records, wire.entries),
             )
@@ -259,7 +261,7 @@ class Admission:
         return answer
 
     def _judge_alone(self, client: str, events: Sequence[Enriched], *, now: int) -> Verdict:
-        allowance = self._local.admit(client, now_milliseconds=now)
+        allowance = self._local.admit(client, len(events), now_milliseconds=now)
         if allowance.refused_by is not None:
             return Verdict(allowance)
         return _all_new(allowance, events, is_named=False)

@@ -10,13 +10,13 @@ from cloudscale.pipeline.backends import Cache, Queue, Store, Throughput
 from cloudscale.pipeline.event_types import BUILT_IN_EVENT_TYPES, INTERNAL_EVENT_TYPES, EventType
 from cloudscale.pipeline.fields import Model, Resources, SecretKey
 from cloudscale.pipeline.ingestion import (
+    ClientLimits,
+    GlobalLimits,
     Idempotency,
     Ingestion,
     RateLimits,
     ReplicaRange,
     Shedding,
-    SlidingWindow,
-    TokenBucket,
 )
 from cloudscale.pipeline.loading import as_document, load, load_file
 from cloudscale.pipeline.placement import Identity, Placement
@@ -61,6 +61,7 @@ __all__ = [
     "Cache",
     "CartAbandonment",
     "CircuitBreaker",
+    "ClientLimits",
     "Concurrency",
     "ConcurrencyStep",
     "Dashboard",
@@ -69,6 +70,7 @@ __all__ = [
     "Expose",
     "Fraud",
     "Gateway",
+    "GlobalLimits",
     "Idempotency",
     "Identity",
     "Ingestion",
@@ -87,11 +89,9 @@ __all__ = [
     "Schema",
     "SecretKey",
     "Shedding",
-    "SlidingWindow",
     "Store",
     "Telemetry",
     "Throughput",
-    "TokenBucket",
     "Tracing",
     "Velocity",
     "WorkerReplicas",

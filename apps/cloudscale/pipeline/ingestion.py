@@ -39,34 +39,52 @@ class ReplicaRange(Model, frozen=True):
     max: Annotated[int, Meta(description="Replicas at the most.", ge=1, le=1000)] = 10
 
 
-class TokenBucket(Model, frozen=True):
-    """A token bucket: so many requests at once, refilled at a steady rate."""
+LARGEST_BATCH_EVENTS = 1000
+"""Events in one request; a burst below it would refuse some batches for ever."""
+
+
+class ClientLimits(Model, frozen=True):
+    """Token buckets of one client: so many requests and events at once, refilled at a steady rate."""
 
     burst: Annotated[Count, Meta(description="Requests that one client may send at once.")] = 100
     per_second: Annotated[
         float, Meta(description="Requests a second that one client may send for long.", gt=0, le=1_000_000)
     ] = 10.0
+    events_burst: Annotated[
+        int,
+        Meta(description="Events that one client may send at once.", ge=LARGEST_BATCH_EVENTS, le=1_000_000_000),
+    ] = 10_000
+    events_per_second: Annotated[
+        float, Meta(description="Events a second that one client may send for long.", gt=0, le=1_000_000_000)
+    ] = 1000.0
 
 
-class SlidingWindow(Model, frozen=True):
-    """A sliding window: so many requests in any window of the given length."""
+class GlobalLimits(Model, frozen=True):
+    """What all clients may send together: requests in a sliding window, and events by a token bucket."""
 
     limit: Annotated[Count, Meta(description="Requests in one window, over all clients and replicas.")] = 10_000
     window: Annotated[PositiveDuration, Meta(description="Length of the window.")] = "60s"
+    events_burst: Annotated[
+        int,
+        Meta(description="Events that all may send at once.", ge=LARGEST_BATCH_EVENTS, le=1_000_000_000),
+    ] = 100_000
+    events_per_second: Annotated[
+        float, Meta(description="Events a second that all may send for long.", gt=0, le=1_000_000_000)
+    ] = 10_000.0
 
 
 class RateLimits(Model, frozen=True):
-    """How many requests are let in. A batch is one request."""
+    """How many requests and events are let in. A batch is one request, and as many events as it has."""
 
     per_client: Annotated[
-        TokenBucket,
+        ClientLimits,
         Meta(
-            description="Limit of one client, a token bucket. An IPv4 address is a client, and so is a /64 network of "
+            description="Limits of one client, token buckets. An IPv4 address is a client, and so is a /64 network of "
             "IPv6.",
         ),
-    ] = TokenBucket()
-    global_: Annotated[SlidingWindow, Meta(description="Limit of all clients together, a sliding window.")] = (
-        msgspec.field(default=SlidingWindow(), name="global")
+    ] = ClientLimits()
+    global_: Annotated[GlobalLimits, Meta(description="Limits of all clients together.")] = msgspec.field(
+        default=GlobalLimits(), name="global"
     )
 
 
@@ -97,9 +115,7 @@ class Ingestion(Model, frozen=True):
         ),
     ] = ReplicaRange()
     requests_per_replica: Annotated[Count, Meta(description="Requests a second that one replica is sized for.")] = 2000
-    rate_limits: Annotated[RateLimits, Meta(description="How many requests are let in. A batch is one request.")] = (
-        RateLimits()
-    )
+    rate_limits: Annotated[RateLimits, Meta(description="How many requests and events are let in.")] = RateLimits()
     idempotency: Annotated[Idempotency, Meta(description="How repeated events are recognised and answered.")] = (
         Idempotency()
     )
