@@ -22,7 +22,7 @@ from cloudscale.circuit_breaker import CircuitBreaker, CircuitOpenError
 from cloudscale.errors import BackendUnavailableError, CloudScaleError
 from cloudscale.events.enrichment import Enriched, Origin, enrich
 from cloudscale.events.types import EventTypes
-from cloudscale.ingestion import group_commit
+from cloudscale.ingestion import group_commit, pace
 from cloudscale.ingestion.group_commit import GroupCommit, Outcome
 from cloudscale.limits import admission
 from cloudscale.limits.admission import Admission
@@ -126,8 +126,8 @@ async def test_requests_that_come_soon_after_a_group_wait_for_each_other(
     queue: QueueContents, sender: EventSender, redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     queue.drain()
-    monkeypatch.setattr(group_commit, "PACE_SECONDS", 1.0)
-    monkeypatch.setattr(group_commit, "PACE_SECONDS_PER_REQUEST", 1.0)
+    monkeypatch.setattr(pace, "PACE_SECONDS", 1.0)
+    monkeypatch.setattr(pace, "LONE_SECONDS", 1.0)
     async with committing(redis, keys, sender) as groups:
         await submit(groups, new_event())
         earlier = asyncio.create_task(submit(groups, new_event()))
@@ -137,12 +137,31 @@ async def test_requests_that_come_soon_after_a_group_wait_for_each_other(
     assert [len(message) for message in queue.drain_messages()] == [1, 2]
 
 
+async def test_a_few_hundred_requests_a_second_share_messages(
+    queue: QueueContents, sender: EventSender, redis: Redis, keys: Keys
+) -> None:
+    queue.drain()
+    events = [new_event() for _ in range(450)]
+    async with committing(redis, keys, sender) as groups:
+        clock = asyncio.get_running_loop().time
+        due, requests = clock(), []
+        for event in events:
+            due += 1 / 225
+            await asyncio.sleep(due - clock())
+            requests.append(asyncio.create_task(submit(groups, event)))
+        await asyncio.gather(*requests)
+
+    messages = queue.drain_messages()
+    assert sum(map(len, messages)) == len(events)
+    assert len(messages) < len(events) / 2
+
+
 async def test_a_full_group_does_not_wait(
     sender: EventSender, redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for_ever = 3600.0
-    monkeypatch.setattr(group_commit, "PACE_SECONDS", for_ever)
-    monkeypatch.setattr(group_commit, "PACE_SECONDS_PER_REQUEST", for_ever)
+    monkeypatch.setattr(pace, "PACE_SECONDS", for_ever)
+    monkeypatch.setattr(pace, "LONE_SECONDS", for_ever)
     async with committing(redis, keys, sender) as groups, asyncio.timeout(30):
         await submit(groups, new_event())
         outcomes = await asyncio.gather(*(submit(groups, new_event()) for _ in range(group_commit.FULL_GROUP_REQUESTS)))

@@ -19,6 +19,7 @@ import structlog
 
 from cloudscale.circuit_breaker import CircuitOpenError
 from cloudscale.errors import BackendError, CloudScaleError
+from cloudscale.ingestion.pace import Pace
 from cloudscale.limits.admission import State
 from cloudscale.limits.rates import Allowance
 from cloudscale.queue.packing import pack
@@ -26,6 +27,8 @@ from cloudscale.tasks import cancel_and_wait, start_task
 from cloudscale.telemetry import metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cloudscale.circuit_breaker import CircuitBreaker
     from cloudscale.events.enrichment import Enriched
     from cloudscale.limits.admission import Admission, Verdict
@@ -35,13 +38,6 @@ log = structlog.get_logger(__name__)
 
 GROUP_EVENTS = 1000
 GROUP_REQUESTS = 400
-PACE_SECONDS = 0.010
-"""How long a request waits at the most for others to share its group. A group costs some 500 µs of CPU before its first
-event, so a server with a few thousand requests a second would spend more on groups than on events."""
-
-PACE_SECONDS_PER_REQUEST = 0.0025
-"""A small group holds up the next one for less: a client that sends one request after the other hardly waits."""
-
 FULL_GROUP_REQUESTS = 64
 """A group starts at once when so many wait: more would hardly make it cheaper."""
 
@@ -77,7 +73,10 @@ class _Entry:
 
 
 class GroupCommit:
-    """Collects requests into groups and commits them, one group for each of ``senders`` at a time."""
+    """Collects requests into groups and commits them, one group for each of ``senders`` at a time.
+
+    ``is_behind`` says whether so many events wait in the queue that a group may wait longer for more of them.
+    """
 
     def __init__(
         self,
@@ -86,6 +85,7 @@ class GroupCommit:
         *,
         breaker: CircuitBreaker,
         events_per_message: int,
+        is_behind: Callable[[], bool] = lambda: False,
     ) -> None:
         self._admission = admission
         self._senders = senders
@@ -96,6 +96,8 @@ class GroupCommit:
         self._full = asyncio.Event()
         self._in_flight = 0
         self._next_start = 0.0
+        self._pace = Pace()
+        self._is_behind = is_behind
         self._closing = False
         self._is_failing = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -166,7 +168,7 @@ class GroupCommit:
             group = self._take_group()
             if not group:
                 continue
-            self._next_start = clock() + min(PACE_SECONDS, PACE_SECONDS_PER_REQUEST * len(group))
+            self._next_start = clock() + self._pace.after(len(group), is_behind=self._is_behind())
             try:
                 await self._commit(group, sender)
             except Exception as error:

@@ -38,6 +38,9 @@ log = structlog.get_logger(__name__)
 GROUPS_IN_FLIGHT = 2
 """Two keep the tail down: while the broker works on one group, Redis works on the next."""
 
+BEHIND_EVENTS = 5000
+"""So many events in the queue take the workers longer than a group can wait."""
+
 REDIS_SECONDS = 0.25
 CONNECT_INTERVAL_SECONDS = 1.0
 PING_INTERVAL_SECONDS = 1.0
@@ -104,6 +107,7 @@ class IngestionService:
                 self._senders,
                 breaker=self._broker,
                 events_per_message=self._spec.queue.events_per_message,
+                is_behind=lambda: self._depth.events >= BEHIND_EVENTS,
             )
         )
         self.intake = self._intake_of(groups)
