@@ -29,8 +29,7 @@ def run(  # noqa: PLR0913 (one parameter for each option)
     niceness: Annotated[
         int,
         typer.Option(
-            help="How far workers, store and dashboard give way to requests; 0 where other programs keep this machine"
-            " busy, or the queue would wait for those too.",
+            help="How far workers, store and dashboard give way to requests, as long as events do not wait for long.",
             min=0,
             max=19,
             envvar="CLOUDSCALE_NICENESS",

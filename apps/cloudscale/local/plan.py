@@ -23,7 +23,8 @@ BACKENDS, WORKERS, INGESTION = range(3)
 
 NICENESS_BEHIND_THE_QUEUE = 15
 """Niceness of what works behind the queue, a few percent of the others' share when all are busy: an event that comes in
-has somebody waiting for its answer, and what the workers cannot do now waits safely in the queue."""
+has somebody waiting for its answer, and what the workers cannot do now waits safely in the queue. They stop giving way
+when events wait for long: see :mod:`cloudscale.local.priority`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cloudscale.cache.connection import open_redis
+from cloudscale.cache.keys import keys_of
 from cloudscale.errors import ConfigurationError
 from cloudscale.local.directory import DataDirectory, RunRecord, write_private
 from cloudscale.local.guardian import guardian
@@ -31,6 +33,7 @@ from cloudscale.local.plan import (
     service_settings,
 )
 from cloudscale.local.ports import find_free_ports, require_free
+from cloudscale.local.priority import Courtesy, Priorities, initial_niceness
 from cloudscale.local.readings import Readings, describe_totals
 from cloudscale.local.redis_server import configuration, find_program
 from cloudscale.local.supervisor import Supervisor
@@ -68,7 +71,9 @@ def run(options: RunOptions, display: Display) -> None:
                     f"--port and --dashboard-port are both {options.port}: give one of them another number"
                 )
             require_free(options.host, options.dashboard_port, purpose="the dashboard", option="--dashboard-port")
-        options = dataclasses.replace(options, data_directory=directory.path)
+        options = dataclasses.replace(
+            options, data_directory=directory.path, niceness=initial_niceness(options.niceness)
+        )
         layout = prepare(directory, options)
         asyncio.run(_run(pipeline, layout, directory=directory, display=display))
 
@@ -107,6 +112,7 @@ async def _run(pipeline: EventPipeline, layout: Layout, *, directory: DataDirect
         try:
             async with readings:
                 showing = start_task(_show(supervisor, readings, display), name="status display")
+                yielding = start_task(_yield(supervisor, pipeline, settings, display), name="priority")
                 try:
                     async with supervisor:
                         record = _record(pipeline, layout, settings)
@@ -115,7 +121,7 @@ async def _run(pipeline: EventPipeline, layout: Layout, *, directory: DataDirect
                         await _wait(asked_to_stop, supervisor)
                         await _stop(supervisor, readings, display, drain_seconds=layout.options.drain_seconds)
                 finally:
-                    await cancel_and_wait(showing)
+                    await cancel_and_wait(showing, yielding)
         except asyncio.CancelledError:
             if not asked_to_stop.is_set():
                 raise
@@ -149,6 +155,14 @@ async def _show(supervisor: Supervisor, readings: Readings, display: Display) ->
     while True:
         display.update(supervisor.processes, await readings.take())
         await asyncio.sleep(display.interval_seconds)
+
+
+async def _yield(supervisor: Supervisor, pipeline: EventPipeline, settings: Settings, display: Display) -> None:
+    """Let what works behind the queue give way to requests for as long as events do not wait for long."""
+    async with open_redis(settings.redis_url, connections=1) as redis:
+        await Courtesy(
+            redis, keys_of(pipeline).inflight, apply=Priorities(supervisor.processes).apply, announce=display.announce
+        ).watch()
 
 
 async def _wait(asked_to_stop: asyncio.Event, supervisor: Supervisor) -> None:

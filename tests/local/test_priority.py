@@ -1,0 +1,126 @@
+"""What works behind the queue gives way to requests until events wait for long."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+from redis.asyncio import Redis
+from tests.servers.pipeline import running_pipeline
+from tests.waiting import wait_until
+
+from cloudscale.cache.keys import keys_of
+from cloudscale.local.priority import (
+    CAUGHT_UP_SECONDS,
+    LATE_SECONDS,
+    QUIET_SECONDS,
+    Courtesy,
+    initial_niceness,
+    set_niceness,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.servers.redis import RedisServer
+
+RATE = 225
+LOAD_SECONDS = 45
+BOUND_SECONDS = 15
+"""What waits at the end of the load is worth no more than this; giving way all the time, it is more than twice that."""
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def test_giving_way_ends_when_events_wait_for_long_and_begins_again_when_they_do_not(
+    cache_server: RedisServer,
+) -> None:
+    said: list[str] = []
+    now = 0.0
+    async with Redis.from_url(cache_server.url) as redis:
+        courtesy = Courtesy(redis, "inflight", apply=lambda _: None, announce=said.append, clock=lambda: now)
+
+        def gives_way(waiting_seconds: float, *, at: float) -> bool:
+            nonlocal now
+            now = at
+            courtesy.judge(waiting_seconds)
+            return courtesy.gives_way
+
+        assert gives_way(0, at=1)
+        assert gives_way(LATE_SECONDS, at=2)
+        assert not gives_way(LATE_SECONDS + 1, at=3)
+        assert not gives_way(CAUGHT_UP_SECONDS, at=4)
+        assert not gives_way(CAUGHT_UP_SECONDS + 1, at=QUIET_SECONDS)
+        assert not gives_way(0, at=2 * QUIET_SECONDS - 1)
+        assert gives_way(0, at=2 * QUIET_SECONDS)
+    assert len(said) == 1
+
+
+def test_a_niceness_is_set_and_taken_back(process: subprocess.Popen[bytes]) -> None:
+    set_niceness(process.pid, 7)
+    assert os.getpriority(os.PRIO_PROCESS, process.pid) == 7
+    if initial_niceness(15) == 15:
+        set_niceness(process.pid, 0)
+        assert os.getpriority(os.PRIO_PROCESS, process.pid) == 0
+
+
+def test_a_process_that_has_ended_costs_nothing(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    set_niceness(process.pid, 7)
+
+
+@pytest.fixture
+def two_busy_loops() -> Iterator[None]:
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True) for _ in range(2)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
+@pytest.mark.fault
+@pytest.mark.timeout(240)
+async def test_beside_two_busy_loops_events_do_not_wait_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.delenv("CLOUDSCALE_NICENESS")
+    with running_pipeline(tmp_path / "run") as pipeline:
+        request.getfixturevalue("two_busy_loops")
+        instance = pipeline.instance
+        async with Redis.from_url(instance.settings.redis_url) as redis, aiohttp.ClientSession() as session:
+            key = keys_of(instance.pipeline).inflight
+
+            async def send() -> None:
+                event = {"eventType": "page_view", "tenantId": "t1", "url": "https://shop.example/"}
+                async with session.post(f"{pipeline.url}/api/events", json=event) as answer:
+                    assert answer.status == 202
+
+            async def all_have_ended() -> bool:
+                return not await redis.hlen(key)
+
+            async with asyncio.TaskGroup() as requests:
+                started = time.monotonic()
+                for number in range(RATE * LOAD_SECONDS):
+                    requests.create_task(send())
+                    await asyncio.sleep(started + number / RATE - time.monotonic())
+            assert await redis.hlen(key) < RATE * BOUND_SECONDS
+            await wait_until(all_have_ended, within=timedelta(seconds=BOUND_SECONDS))
