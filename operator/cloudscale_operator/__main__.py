@@ -8,6 +8,7 @@ if __name__ == "__main__":
     end_at_once_when_told()
 
 import os
+import signal
 import sys
 
 import kopf
@@ -19,6 +20,7 @@ from cloudscale_operator import metrics
 from cloudscale_operator.handlers import build_registry
 from cloudscale_operator.options import read_options
 
+WORK_ENDED = 1
 CONFIGURATION_ERROR = 2
 
 
@@ -31,14 +33,21 @@ def main() -> int:
         return CONFIGURATION_ERROR
     logs.configure(format=options.log_format, level=options.log_level)
     start_http_server(options.metrics_port, registry=metrics.REGISTRY)
+    endings: list[int] = []
+
+    def end() -> None:
+        endings.append(WORK_ENDED)
+        # As if the kubelet had asked for it: the watches end in order, and the next process starts anew.
+        signal.raise_signal(signal.SIGTERM)
+
     kopf.run(
-        registry=build_registry(options),
+        registry=build_registry(options, ended=end),
         clusterwide=not options.namespaces,
         namespaces=options.namespaces,
         standalone=True,
         liveness_endpoint=f"http://0.0.0.0:{options.health_port}/healthz",
     )
-    return 0
+    return endings[0] if endings else 0
 
 
 if __name__ == "__main__":

@@ -92,12 +92,16 @@ class KubernetesApi:
                 return None
             raise
 
-    async def read_all(self, kind: Kind, *, namespace: str | None, selector: str) -> list[Manifest]:
+    async def read_all(
+        self, kind: Kind, *, namespace: str | None, selector: str = "", fields: str = ""
+    ) -> list[Manifest]:
         """The objects of a kind in a namespace or in all, none where the cluster lacks the kind."""
         found: list[Manifest] = []
         page: list[tuple[str, str]] = []
         while True:
             query = [("labelSelector", selector), ("limit", str(PAGE)), *page]
+            if fields:
+                query.append(("fieldSelector", fields))
             try:
                 answer = await self._call("GET", kind.collection(namespace), query=query)
             except ApiRefusalError as error:

@@ -52,6 +52,7 @@ class Children:
 
     def __init__(self) -> None:
         self._live: dict[PipelineKey, dict[ChildKey, Manifest]] = defaultdict(dict)
+        self._applied: dict[PipelineKey, dict[ChildKey, int]] = defaultdict(dict)
 
     def observe(self, child: Manifest, *, deleted: bool = False) -> PipelineKey | None:
         """Take note of an object; the key of its pipeline, None if it names none."""
@@ -59,16 +60,24 @@ class Children:
         name = metadata.get("labels", {}).get(PIPELINE_LABEL)
         if name is None:
             return None
-        key = PipelineKey(metadata["namespace"], name)
+        key, which = PipelineKey(metadata["namespace"], name), child_key(child)
         if deleted:
-            self._live[key].pop(child_key(child), None)
-        else:
-            self._live[key][child_key(child)] = without_managed_fields(child)
+            self._live[key].pop(which, None)
+            self._applied[key].pop(which, None)
+            return key
+        former = self._live[key].get(which)
+        if former is None or _manifest_hash(former) != _manifest_hash(child):
+            self._applied[key][which] = metadata.get("generation", 0)
+        self._live[key][which] = without_managed_fields(child)
         return key
 
     def of(self, key: PipelineKey) -> Mapping[ChildKey, Manifest]:
         """The live objects of one pipeline."""
         return self._live.get(key, {})
+
+    def applied(self, key: PipelineKey) -> Mapping[ChildKey, int]:
+        """The generation of each object of a pipeline in which its manifest changed last, as far as it was seen."""
+        return self._applied.get(key, {})
 
     def of_kind(self, kind: str) -> dict[tuple[str, str], Manifest]:
         """The live objects of one kind, by namespace and name."""
@@ -82,6 +91,12 @@ class Children:
     def forget(self, key: PipelineKey) -> None:
         """The pipeline is gone."""
         self._live.pop(key, None)
+        self._applied.pop(key, None)
+
+
+def _manifest_hash(child: Manifest) -> str | None:
+    digest: str | None = child["metadata"].get("annotations", {}).get(MANIFEST_HASH)
+    return digest
 
 
 def child_key(manifest: Manifest) -> ChildKey:

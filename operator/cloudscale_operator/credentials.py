@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cloudscale_operator.names import AUTHORITY_KEY
@@ -22,89 +22,140 @@ MISSING_AGE_SECONDS = 5.0
 
 QUEUE = "the queue"
 CACHE = "the cache"
+DASHBOARD_TOKEN = "the dashboard"  # noqa: S105 - what needs the Secret, as a message says it
+
+Data = dict[str, dict[str, str]]
+"""What the Secrets hold, by name and key, encoded as the API server sends it."""
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """``missing`` has a line for each Secret or key that a service needs and that is not there."""
+    """What was read, or was read last before a Secret went.
+
+    ``missing`` has a line for each Secret or key that a service needs and that is not there.
+    """
 
     connection_string: str
+    """Empty where none is needed, and where it is missing and nobody remembers it."""
     redis_url: str
-    """Empty if its Secret is not there."""
+    """The same."""
     authority: str
     """PEM of the backends' certificate authority, empty if the namespace has none."""
     missing: tuple[str, ...]
     queue_missing: str
-    """The line about the queue's Secret, empty if it is there. Without it nobody can tell how deep the queue is."""
+    """The line about the queue's Secret if nobody remembers what it held: then nobody can read the queue's depth."""
     ports: frozenset[int]
     """TCP ports that the Secrets name, for which the pods need a way out."""
     digest: str
+    """Changes with anything in the Secrets that a service reads at its start."""
+    broker_digest: str
+    """Changes with the credentials of the queue alone."""
+    is_complete: bool
+    """Whether every value is known, be it from memory."""
 
 
 class CredentialCache:
-    """One pipeline's credentials, read anew when its specification changes, or by age."""
+    """One pipeline's credentials, read anew when its specification changes, or by age.
+
+    It remembers what a Secret held that is gone: pods go on with what they have read, and a queue is emptied with it
+    when pipeline and Secrets were deleted together. Only what the specification still names is remembered.
+    """
 
     def __init__(self) -> None:
         self._credentials: Credentials | None = None
+        self._data: Data = {}
         self._generation = -1
         self._read_at = 0.0
 
     async def read(self, api: KubernetesApi, pipeline: EventPipeline, *, authority_secret: str) -> Credentials:
-        """The credentials; raises as :func:`read_credentials`."""
+        """The credentials.
+
+        Raises:
+            ApiRefusalError, BackendUnavailableError: the API server refuses or does not answer.
+        """
         now = time.monotonic()
         known, generation = self._credentials, pipeline.metadata.generation
         if known and self._generation == generation:
             age = MISSING_AGE_SECONDS if known.missing else AGE_SECONDS
             if now - self._read_at < age:
                 return known
-        found = await read_credentials(api, pipeline, authority_secret=authority_secret)
-        if known and found.missing:
-            # Pods that have read a Secret while it was there go on with what it said.
-            found = replace(found, ports=found.ports | known.ports)
-        self._credentials = found
+        found = await read_secrets(api, pipeline, authority_secret=authority_secret)
+        self._credentials, self._data = evaluate(
+            pipeline, found, remembered=self._data, authority_secret=authority_secret
+        )
         self._generation, self._read_at = generation, now
-        return found
+        return self._credentials
 
 
-async def read_credentials(api: KubernetesApi, pipeline: EventPipeline, *, authority_secret: str) -> Credentials:
+async def read_secrets(api: KubernetesApi, pipeline: EventPipeline, *, authority_secret: str) -> Data:
     """Read the Secrets that the specification names, and the authority's if there is one.
 
     Raises:
         ApiRefusalError, BackendUnavailableError: the API server refuses or does not answer.
     """
+    names = {reference.name for reference in _wanted(pipeline).values()} | {authority_secret} - {""}
+    found: Data = {}
+    for name in sorted(names):
+        secret = await api.read(f"/api/v1/namespaces/{pipeline.metadata.namespace}/secrets/{name}")
+        if secret is not None:
+            found[name] = secret.get("data", {})
+    return found
+
+
+def evaluate(
+    pipeline: EventPipeline, found: Data, *, remembered: Data, authority_secret: str
+) -> tuple[Credentials, Data]:
+    """The credentials, and the data that they were taken from: what was found, completed by what is remembered."""
+    wanted = _wanted(pipeline)
+    complaints = {
+        what: _complaint(what, reference, found)
+        for what, reference in wanted.items()
+        if _value(found, reference) is None
+    }
+    data = dict(found)
+    for what in complaints:
+        reference = wanted[what]
+        if _value(remembered, reference) is not None:
+            data[reference.name] = remembered[reference.name] | data.get(reference.name, {})
+            data[reference.name][reference.key] = remembered[reference.name][reference.key]
+    if complaints and authority_secret not in found and authority_secret in remembered:
+        # It went together with the others, so the backends still have the certificate that it vouches for.
+        data[authority_secret] = remembered[authority_secret]
+    # A file that the dashboard reads again when it changes, and no address of anything.
+    read_at_start = {what: reference for what, reference in wanted.items() if what != DASHBOARD_TOKEN}
+    values = {what: _value(data, reference) for what, reference in read_at_start.items()}
+    names = {reference.name for reference in read_at_start.values()} | {authority_secret}
+    credentials = Credentials(
+        connection_string=values.get(QUEUE) or "",
+        redis_url=values.get(CACHE) or "",
+        authority=_decoded(data.get(authority_secret, {}).get(AUTHORITY_KEY, "")) or "",
+        missing=tuple(complaints.values()),
+        queue_missing=complaints.get(QUEUE, "") if QUEUE in values and values[QUEUE] is None else "",
+        ports=frozenset(port for value in values.values() if value for port in named_ports(value)),
+        digest=_digest(sorted((name, sorted(held.items())) for name, held in data.items() if name in names)),
+        broker_digest=_digest([values.get(QUEUE), pipeline.spec.identity.client_id]),
+        is_complete=None not in values.values(),
+    )
+    return credentials, data
+
+
+def _wanted(pipeline: EventPipeline) -> dict[str, SecretKey]:
     spec = pipeline.spec
     named = {
         QUEUE: spec.queue.connection,
         "the store": spec.store.connection,
         CACHE: spec.cache.url_secret_ref,
         "Application Insights": spec.telemetry.tracing.application_insights_secret_ref,
+        DASHBOARD_TOKEN: spec.dashboard.token_secret_ref if spec.dashboard.enabled else None,
     }
-    wanted = {what: reference for what, reference in named.items() if reference is not None}
-    names = {reference.name for reference in wanted.values()} | {authority_secret} - {""}
-    found: dict[str, dict[str, str]] = {}
-    for name in sorted(names):
-        secret = await api.read(f"/api/v1/namespaces/{pipeline.metadata.namespace}/secrets/{name}")
-        if secret is not None:
-            found[name] = secret.get("data", {})
-    values = {what: _value(found, reference) for what, reference in wanted.items()}
-    complaints = {
-        what: _complaint(what, reference, found) for what, reference in wanted.items() if values[what] is None
-    }
-    summary = hashlib.sha256()
-    for name, data in sorted(found.items()):
-        summary.update(repr((name, sorted(data.items()))).encode())
-    return Credentials(
-        connection_string=values.get(QUEUE) or "",
-        redis_url=values.get(CACHE) or "",
-        authority=_decoded(found.get(authority_secret, {}).get(AUTHORITY_KEY, "")) or "",
-        missing=tuple(complaints.values()),
-        queue_missing=complaints.get(QUEUE, ""),
-        ports=frozenset(port for value in values.values() if value for port in named_ports(value)),
-        digest=summary.hexdigest()[:16],
-    )
+    return {what: reference for what, reference in named.items() if reference is not None}
 
 
-def _complaint(what: str, reference: SecretKey, found: dict[str, dict[str, str]]) -> str:
+def _digest(content: object) -> str:
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+
+def _complaint(what: str, reference: SecretKey, found: Data) -> str:
     if reference.name not in found:
         return f"{what} needs the Secret {reference.name}, which does not exist in the namespace: create it"
     key = f"{what} needs the key {reference.key} of the Secret {reference.name}, which"
@@ -113,7 +164,7 @@ def _complaint(what: str, reference: SecretKey, found: dict[str, dict[str, str]]
     return f"{key} is not text in UTF-8: replace it"
 
 
-def _value(found: dict[str, dict[str, str]], reference: SecretKey) -> str | None:
+def _value(found: Data, reference: SecretKey) -> str | None:
     encoded = found.get(reference.name, {}).get(reference.key)
     return None if encoded is None else _decoded(encoded)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from contextlib import asynccontextmanager
+from collections import deque
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from cloudscale.errors import CloudScaleError, ConfigurationError, CredentialErr
 from cloudscale.ledger.backlog import BacklogReader
 from cloudscale.queue.administration import QueueAdministration
 from cloudscale.settings import Settings
+from cloudscale.tasks import cancel_and_wait, start_task
 from cloudscale_operator import metrics
 
 if TYPE_CHECKING:
@@ -28,8 +30,12 @@ if TYPE_CHECKING:
     from cloudscale.ledger.backlog import Backlog
     from cloudscale.pipeline import Queue
     from cloudscale_operator.children import PipelineKey
+    from cloudscale_operator.entra import Identity, PipelineCredential
 
 log = structlog.get_logger(__name__)
+
+RECENT_READINGS = 8
+"""Enough for a drain to see that a queue has stayed empty."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Source:
     """Of the ledger, which tells how many events the messages hold."""
     authority: str
     interval: timedelta
+    identity: Identity | None = None
+    """Who reads it, if there is no connection string."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +65,23 @@ class DepthReaders:
     """One task for each pipeline, as an async context manager that ends them all.
 
     ``changed`` is called after each reading. ``directory`` is where certificate authorities are written, because the
-    SDK wants them in files.
+    SDK wants them in files. ``credential`` gives the tokens of a pipeline that has no connection string; without it
+    there are none.
     """
 
-    def __init__(self, changed: Callable[[PipelineKey], None], *, directory: Path) -> None:
+    def __init__(
+        self,
+        changed: Callable[[PipelineKey], None],
+        *,
+        directory: Path,
+        credential: Callable[[Identity], PipelineCredential] | None = None,
+    ) -> None:
         self._changed = changed
         self._directory = directory
+        self._credential = credential
         self._sources: dict[PipelineKey, Source] = {}
         self._tasks: dict[PipelineKey, asyncio.Task[None]] = {}
-        self._latest: dict[PipelineKey, Reading] = {}
+        self._recent: dict[PipelineKey, deque[Reading]] = {}
 
     async def __aenter__(self) -> DepthReaders:
         return self
@@ -80,33 +96,59 @@ class DepthReaders:
             return
         await self._stop(key)
         self._sources[key] = source
-        self._tasks[key] = asyncio.create_task(self._read_on(key, source), name=f"depth of {key.namespace}/{key.name}")
+        self._tasks[key] = start_task(self._read_on(key, source), name=f"depth of {key.namespace}/{key.name}")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no depth is read at all."""
+        return not self._tasks
 
     def latest(self, key: PipelineKey) -> Reading | None:
         """The last reading, None before the first."""
-        return self._latest.get(key)
+        recent = self._recent.get(key)
+        return recent[-1] if recent else None
+
+    def recent(self, key: PipelineKey) -> tuple[Reading, ...]:
+        """The last readings, the latest at the end."""
+        return tuple(self._recent.get(key, ()))
 
     async def forget(self, key: PipelineKey) -> None:
         """Stop reading."""
         await self._stop(key)
-        self._latest.pop(key, None)
+        self._recent.pop(key, None)
         metrics.forget(key.namespace, key.name)
 
     async def _stop(self, key: PipelineKey) -> None:
         self._sources.pop(key, None)
         task = self._tasks.pop(key, None)
         if task is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await cancel_and_wait(task)
 
     async def _read_on(self, key: PipelineKey, source: Source) -> None:
         while True:
             try:
-                async with QueueAdministration(source.queue, self._settings(source)) as administration:
+                async with AsyncExitStack() as exits:
+                    credential = None
+                    if not source.connection_string:
+                        credential = await exits.enter_async_context(self._tokens(source.identity))
+                    administration = QueueAdministration(source.queue, self._settings(source), credential=credential)
+                    await exits.enter_async_context(administration)
                     await self._read_while_it_works(key, source, administration)
             except CloudScaleError as error:
                 self._note(key, Reading(datetime.now(UTC), None, str(error)))
+            except Exception as error:
+                # A defect shows itself in the log and in the status, and is met again: a reader that ended would leave
+                # the last depth standing for good.
+                log.exception("depth_not_read", namespace=key.namespace, pipeline=key.name)
+                text = f"a defect of the operator, whose log says more: {type(error).__name__}: {error}"
+                self._note(key, Reading(datetime.now(UTC), None, text))
             await asyncio.sleep(source.interval.total_seconds())
+
+    def _tokens(self, identity: Identity | None) -> PipelineCredential:
+        # Never the operator's own: the author of a pipeline could borrow its rights by naming another's namespace.
+        if identity is None or self._credential is None:
+            raise ConfigurationError("the pipeline has neither a connection string nor an identity to read the queue")
+        return self._credential(identity)
 
     async def _read_while_it_works(self, key: PipelineKey, source: Source, administration: QueueAdministration) -> None:
         try:
@@ -133,7 +175,7 @@ class DepthReaders:
                 await asyncio.sleep(source.interval.total_seconds())
 
     def _note(self, key: PipelineKey, reading: Reading) -> None:
-        self._latest[key] = reading
+        self._recent.setdefault(key, deque(maxlen=RECENT_READINGS)).append(reading)
         self._changed(key)
 
     def _settings(self, source: Source) -> Settings:

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 from cloudscale.units import parse_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from cloudscale.pipeline import EventPipeline
     from cloudscale_operator.depth import Reading
+
+
+EMPTY_SECONDS = 2.0
+"""How long a queue has to be found empty, by two readings or more, to be believed."""
 
 
 @dataclass(frozen=True)
@@ -25,22 +30,23 @@ class Drain:
 
 
 def judge(
-    pipeline: EventPipeline, reading: Reading | None, *, started: datetime, stopped: datetime | None, now: datetime
+    pipeline: EventPipeline, readings: Sequence[Reading], *, started: datetime, stopped: datetime | None, now: datetime
 ) -> Drain:
     """Look at a deletion under way.
 
     Args:
         pipeline: what is being deleted.
-        reading: the queue's last backlog. Messages that a worker holds still count as active.
+        readings: the queue's last backlogs, the latest at the end. Messages that a worker holds still count as active.
         started: when the deletion was asked for.
-        stopped: when the last ingestion pod was gone, None while there is one. Only a reading after that can show that
-            nothing more is coming.
+        stopped: when the last ingestion pod was gone, None while there is one. Only readings after that can show that
+            nothing more is coming, and one alone does not: the broker's figures are not those of one moment.
         now: the moment to judge at.
     """
     if pipeline.spec.deletion == "Immediate":
         return Drain("Immediate", "spec.deletion is Immediate: events that are queued stay in the queue")
+    reading = readings[-1] if readings else None
     backlog = reading.backlog if reading else None
-    if stopped and reading and backlog and reading.at >= stopped and backlog.messages == 0:
+    if stopped and backlog and has_stayed_empty(readings, since=stopped):
         left = f"; {backlog.scheduled} scheduled and {backlog.dead_letters} dead-lettered messages stay in the queue"
         return Drain("Drained", "the queue is empty" + (left if backlog.scheduled or backlog.dead_letters else ""))
     why = reading.error if reading else "the depth has not been read yet"
@@ -51,3 +57,13 @@ def judge(
     if stopped is None:
         return Drain("StoppingIntake", "ingestion is being stopped", done=False)
     return Drain("Draining", f"{known} left in the queue, until {pipeline.spec.drain_deadline} have passed", done=False)
+
+
+def has_stayed_empty(readings: Sequence[Reading], *, since: datetime) -> bool:
+    """Whether the latest readings, ``EMPTY_SECONDS`` apart or more, have all found nothing."""
+    empty: list[Reading] = []
+    for reading in reversed(readings):
+        if reading.at < since or reading.backlog is None or reading.backlog.messages:
+            break
+        empty.append(reading)
+    return bool(empty) and (empty[0].at - empty[-1].at).total_seconds() >= EMPTY_SECONDS

@@ -21,14 +21,16 @@ from cloudscale_operator.names import MANAGED_BY_LABEL, OPERATOR
 from cloudscale_operator.runtime import Operator, running
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cloudscale_operator.options import Options
 
 WATCH_SECONDS = 300
 """A watch is renewed after this long, for one whose connection died silently shows nothing any more."""
 
 
-def build_registry(options: Options) -> kopf.OperatorRegistry:
-    """All handlers of one operator."""
+def build_registry(options: Options, *, ended: Callable[[], None]) -> kopf.OperatorRegistry:
+    """All handlers of one operator; ``ended`` is called if its work ends by itself."""
     registry = kopf.OperatorRegistry()
     resources = AsyncExitStack()
     # kopf gives a handler no state but a memo, and that is what this is.
@@ -39,7 +41,7 @@ def build_registry(options: Options) -> kopf.OperatorRegistry:
     @kopf.on.startup(registry=registry)
     async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
-        state["operator"] = await resources.enter_async_context(running(connect(), options))
+        state["operator"] = await resources.enter_async_context(running(connect(), options, ended=ended))
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:
@@ -47,7 +49,12 @@ def build_registry(options: Options) -> kopf.OperatorRegistry:
 
     @kopf.on.probe(id="pipelines", registry=registry)
     def probe(**_: Any) -> bool:
-        return "operator" in state
+        if "operator" not in state:
+            return False
+        # What is raised here, and nothing else, makes the answer another one than 200.
+        if not state["operator"].is_working:
+            raise kopf.PermanentError("the operator's workers show no sign of life")
+        return True
 
     @kopf.on.event(group=GROUP, version=VERSION, plural=PLURAL, registry=registry)
     async def pipeline_changed(body: kopf.Body, type: str | None, **_: Any) -> None:  # noqa: A002 - kopf's name

@@ -8,6 +8,8 @@ from cloudscale_operator.children import PipelineKey
 from cloudscale_operator.kinds import without_managed_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from cloudscale_operator.kinds import Manifest
 
 
@@ -30,6 +32,10 @@ class Pipelines:
     def all(self) -> dict[tuple[str, str], Manifest]:
         """What is known at the moment, by namespace and name."""
         return {(key.namespace, key.name): body for key, body in self._live.items()}
+
+    def items(self) -> Iterable[tuple[PipelineKey, Manifest]]:
+        """The same, with their keys."""
+        return self._live.items()
 
     def observe(self, pipeline: Manifest, *, deleted: bool = False) -> PipelineKey:
         """Take note of a pipeline as the API server shows it."""

@@ -7,9 +7,7 @@ depends on nothing but the present state, so a crash at any point is a restart.
 from __future__ import annotations
 
 import asyncio
-import math
-import time
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,25 +16,32 @@ import kopf
 from cloudscale import pipeline as resource
 from cloudscale.errors import BackendUnavailableError, InvalidPipelineError
 from cloudscale.units import parse_duration
-from cloudscale_operator import drain
-from cloudscale_operator.announcements import Severity, Thresholds
+from cloudscale_operator import drain, hosts
 from cloudscale_operator.api import CONFLICT, NOT_FOUND, ApiRefusalError, pipeline_path
 from cloudscale_operator.applying import Refusal, apply_all
+from cloudscale_operator.availability import is_unserved, wanting_roles, was_asleep
 from cloudscale_operator.children import ChildKey, Children, PipelineKey, is_annotated
+from cloudscale_operator.claims import Claim, NotAdmittedError, QueueClaims, age_of, claim_of
 from cloudscale_operator.conditions import Condition
-from cloudscale_operator.credentials import CredentialCache, Credentials
 from cloudscale_operator.depth import DepthReaders, Source
 from cloudscale_operator.desired import desired_objects
-from cloudscale_operator.kinds import DEPLOYMENT, OPTIONAL_KINDS, POD, Kind, Manifest
-from cloudscale_operator.names import FINALIZER, INGESTION, WORKER, object_name, selector_labels
-from cloudscale_operator.pipelines import Pipelines
+from cloudscale_operator.entra import identity_of
+from cloudscale_operator.extensions import Extensions
+from cloudscale_operator.inherited import inherit
+from cloudscale_operator.intake import hopeless, intake_is_off
+from cloudscale_operator.kinds import DEPLOYMENT, Manifest
+from cloudscale_operator.memory import Memory
+from cloudscale_operator.names import FINALIZER, WORKER, object_name
+from cloudscale_operator.pipelines import Pipelines, pipeline_key
 from cloudscale_operator.reporting import Reporter
-from cloudscale_operator.status import Observation, is_unserved
+from cloudscale_operator.status import Observation
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline
+    from cloudscale_operator.announcements import Severity
     from cloudscale_operator.api import KubernetesApi
     from cloudscale_operator.context import Context
+    from cloudscale_operator.credentials import Credentials
 
 RESYNC_SECONDS = 60.0
 """A pipeline is looked at this often even when nothing seems to happen."""
@@ -48,25 +53,6 @@ MISSING_SECONDS = 10.0
 """Until it is looked again for a Secret that was not there."""
 UNANSWERED = 5
 """Visits without an answer of the API server, after which the status tells: one lost answer is no news."""
-KINDS_SECONDS = 60.0
-"""How late it is noticed that the cluster has got KEDA, or another extension."""
-
-
-@dataclass
-class Memory:
-    """What is worth remembering of a pipeline between two visits; losing it costs requests, nothing else."""
-
-    uid: str
-    credentials: CredentialCache = field(default_factory=CredentialCache)
-    stopped: datetime | None = None
-    """Since when no ingestion pod has been there during a deletion."""
-    unserved_since: datetime | None = None
-    """Since when the queue has not been empty while no worker runs."""
-    released: bool = False
-    """The deletion has come to its end: nothing may be made again while the last of it goes."""
-    unanswered: int = 0
-    """Visits in a row during which the API server did not answer as it should."""
-    thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 class Reconciler:
@@ -81,9 +67,8 @@ class Reconciler:
         self._context = context
         self._authority_secret = authority_secret
         self._memories: dict[PipelineKey, Memory] = {}
-        self._kinds: frozenset[Kind] = frozenset()
-        self._kinds_read_at = -math.inf
-        self._kinds_lock = asyncio.Lock()
+        self._claims = QueueClaims()
+        self._extensions = Extensions(api)
 
     async def reconcile(self, key: PipelineKey) -> float | None:
         """Bring one pipeline to what it should be; seconds until it wants to be looked at again, None if it is gone.
@@ -99,12 +84,14 @@ class Reconciler:
         memory = self._memories.get(key)
         if memory is None or memory.uid != body["metadata"]["uid"]:
             memory = self._memories[key] = Memory(body["metadata"]["uid"])
+            self._claims.forget(key)
         deleting = "deletionTimestamp" in body["metadata"]
         if deleting and FINALIZER not in body["metadata"].get("finalizers", ()):
             return RESYNC_SECONDS
         try:
             pipeline = resource.load(body)
         except InvalidPipelineError as error:
+            self._claims.state(key, Claim(age_of(body)))
             if deleting:
                 await self._release(key, body, memory)
                 return RESYNC_SECONDS
@@ -119,6 +106,8 @@ class Reconciler:
         work = self._drain if "deletionTimestamp" in body["metadata"] else self._converge
         try:
             return await work(key, body, pipeline, memory)
+        except NotAdmittedError as error:
+            return await self._turn_away(key, body, memory, error)
         except BackendUnavailableError as error:
             memory.unanswered += 1
             if memory.unanswered >= UNANSWERED:
@@ -135,16 +124,54 @@ class Reconciler:
             await self._reporter.fail(body, reason="ReconcileFailed", message=text)
             raise
 
+    async def _admit(self, key: PipelineKey, body: Manifest, pipeline: EventPipeline, memory: Memory) -> Credentials:
+        """The credentials of a pipeline that may have the hosts and the queue that it names.
+
+        Raises:
+            NotAdmittedError: it may not, and nothing was contacted.
+            kopf.TemporaryError: an older pipeline has to say first which queue is its own.
+        """
+        if reason := hosts.refusal(pipeline, self._context.allowed_hosts):
+            self._claims.state(key, Claim(age_of(body)))
+            raise NotAdmittedError("HostNotAllowed", reason)
+        known = ""
+        try:
+            credentials = await memory.credentials.read(self._api, pipeline, authority_secret=self._authority_secret)
+            known = credentials.connection_string
+        finally:
+            self._claims.state(key, claim_of(body, pipeline, connection_string=known))
+        if self._claims.is_waited_for(key, self.pipelines.items()):
+            raise kopf.TemporaryError("older pipelines have not said yet which queues are theirs", delay=1)
+        if owner := self._claims.owner(key):
+            text = f"the queue {pipeline.spec.queue.name} belongs to {owner.namespace}/{owner.name}, which is older; "
+            text += "two would take each other's events: name another queue, or delete one of the two"
+            raise NotAdmittedError("QueueShared", text)
+        return credentials
+
+    async def _turn_away(self, key: PipelineKey, body: Manifest, memory: Memory, error: NotAdmittedError) -> float:
+        """Leave a pipeline as it is, and let its status tell why; one that is being deleted may go."""
+        await self._readers.forget(key)
+        if "deletionTimestamp" in body["metadata"]:
+            await self._reporter.announce(body, "Warning", "NotDrained", f"the queue was not emptied: {error}")
+            await self._release(key, body, memory)
+            return RESYNC_SECONDS
+        await self._reporter.fail(body, reason=error.reason, message=str(error))
+        return MISSING_SECONDS
+
     async def _converge(self, key: PipelineKey, body: Manifest, pipeline: EventPipeline, memory: Memory) -> float:
+        credentials = await self._admit(key, body, pipeline, memory)
         if FINALIZER not in body["metadata"].get("finalizers", ()):
             body = await self._set_finalizers(body, [*body["metadata"].get("finalizers", ()), FINALIZER])
-        credentials = await self._credentials(pipeline, memory)
-        await self._watch_depth(key, pipeline, credentials, _interval(pipeline))
-        context = await self._context_of(credentials, draining=False)
+        context = await self._context_of(key, credentials, draining=False)
         refusals = await self._apply(key, pipeline, memory, context)
-        observation = self._observation(key, pipeline, memory, credentials, context, refusals)
-        await self._reporter.report(body, observation, memory.thresholds)
-        if credentials.missing:
+        # After the ServiceAccount is there, for the reader may need a token of it.
+        interval = parse_duration(pipeline.spec.processing.concurrency.interval)
+        await self._watch_depth(key, pipeline, credentials, interval)
+        wanting = wanting_roles(key, self.children)
+        troubles = await memory.pods.read(self._api, key, wanting)
+        observation = self._observation(body, pipeline, memory, credentials, context, refusals)
+        await self._reporter.report(body, replace(observation, troubles=troubles), memory.thresholds)
+        if credentials.missing or wanting:
             return MISSING_SECONDS
         return REFUSED_SECONDS if refusals else RESYNC_SECONDS
 
@@ -152,24 +179,24 @@ class Reconciler:
         if memory.released:
             await self._release(key, body, memory)
             return DRAIN_SECONDS
-        credentials = await self._credentials(pipeline, memory)
-        reason = await self._hopeless(key, credentials)
+        credentials = await self._admit(key, body, pipeline, memory)
+        reason = await hopeless(self._api, key, self.children.of(key), credentials)
         if reason:
             await self._reporter.announce(body, "Warning", "NotDrained", reason)
             await self._release(key, body, memory)
             return RESYNC_SECONDS
-        context = await self._context_of(credentials, draining=True)
+        context = await self._context_of(key, credentials, draining=True)
         refusals: list[Refusal] = []
         if pipeline.spec.deletion == "Drain":
             await self._watch_depth(key, pipeline, credentials, timedelta(seconds=DRAIN_SECONDS))
             refusals = await self._apply(key, pipeline, memory, context)
-            if memory.stopped is None and await self._intake_is_off(key):
+            if memory.stopped is None and await intake_is_off(self._api, key, self.children.of(key)):
                 memory.stopped = datetime.now(UTC)
         started = datetime.fromisoformat(body["metadata"]["deletionTimestamp"])
         judgement = drain.judge(
-            pipeline, self._readers.latest(key), started=started, stopped=memory.stopped, now=datetime.now(UTC)
+            pipeline, self._readers.recent(key), started=started, stopped=memory.stopped, now=datetime.now(UTC)
         )
-        observation = self._observation(key, pipeline, memory, credentials, context, refusals)
+        observation = self._observation(body, pipeline, memory, credentials, context, refusals)
         ready = Condition("Ready", "False", judgement.reason, judgement.message)
         await self._reporter.report(body, replace(observation, draining=ready), memory.thresholds)
         if judgement.done:
@@ -177,27 +204,6 @@ class Reconciler:
             await self._reporter.announce(body, severity, judgement.reason, judgement.message)
             await self._release(key, body, memory)
         return DRAIN_SECONDS
-
-    async def _hopeless(self, key: PipelineKey, credentials: Credentials) -> str:
-        """Why the queue cannot be emptied at all, empty if it may be."""
-        if credentials.queue_missing:
-            return f"the queue was not emptied: {credentials.queue_missing}"
-        namespace = await self._api.read(f"/api/v1/namespaces/{key.namespace}")
-        if namespace is None or namespace.get("status", {}).get("phase") == "Terminating":
-            return "the queue was not emptied: the namespace is being deleted"
-        return ""
-
-    async def _intake_is_off(self, key: PipelineKey) -> bool:
-        deployment = self.children.of(key).get(ChildKey(DEPLOYMENT.kind, object_name(key.name, INGESTION)))
-        if deployment is not None:
-            status, metadata = deployment.get("status", {}), deployment["metadata"]
-            seen = status.get("observedGeneration", 0) >= metadata.get("generation", 0)
-            if not seen or deployment["spec"].get("replicas") != 0 or status.get("replicas", 0):
-                return False
-        # Pods on their way out are no replicas any more, and still take events.
-        labels = ",".join(f"{label}={value}" for label, value in selector_labels(key.name, INGESTION).items())
-        pods = await self._api.read_all(POD, namespace=key.namespace, selector=labels)
-        return all(pod.get("status", {}).get("phase") in ("Succeeded", "Failed") for pod in pods)
 
     async def _release(self, key: PipelineKey, body: Manifest, memory: Memory) -> None:
         """Let the pipeline go, with those children that the garbage collector would not find any more."""
@@ -221,48 +227,47 @@ class Reconciler:
         self.pipelines.renew(updated)
         return updated
 
-    async def _credentials(self, pipeline: EventPipeline, memory: Memory) -> Credentials:
-        return await memory.credentials.read(self._api, pipeline, authority_secret=self._authority_secret)
-
     async def _watch_depth(
         self, key: PipelineKey, pipeline: EventPipeline, credentials: Credentials, interval: timedelta
     ) -> None:
-        if not credentials.queue_missing:
-            source = Source(
-                pipeline.spec.queue,
-                connection_string=credentials.connection_string,
-                redis_url=credentials.redis_url,
-                authority=credentials.authority,
-                interval=interval,
-            )
-            await self._readers.ensure(key, source)
+        if credentials.queue_missing:
+            await self._readers.forget(key)
+            return
+        source = Source(
+            pipeline.spec.queue,
+            connection_string=credentials.connection_string,
+            redis_url=credentials.redis_url,
+            authority=credentials.authority,
+            interval=interval,
+            identity=identity_of(pipeline),
+        )
+        await self._readers.ensure(key, source)
 
-    async def _context_of(self, credentials: Credentials, *, draining: bool) -> Context:
-        # Nobody may go on with what was known before: an empty answer would take the autoscalers away.
-        async with self._kinds_lock:
-            if time.monotonic() - self._kinds_read_at > KINDS_SECONDS:
-                self._kinds = await self._api.existing_kinds(OPTIONAL_KINDS)
-                self._kinds_read_at = time.monotonic()
-        return replace(
+    async def _context_of(self, key: PipelineKey, credentials: Credentials, *, draining: bool) -> Context:
+        context = replace(
             self._context,
             authority_secret=self._authority_secret if credentials.authority else "",
             credentials_hash=credentials.digest,
+            broker_hash=credentials.broker_digest,
             backend_ports=credentials.ports,
-            available=self._kinds,
+            available=await self._extensions.read(),
             draining=draining,
         )
+        return context if credentials.is_complete else inherit(context, self.children.of(key), key.name)
 
     def _observation(
         self,
-        key: PipelineKey,
+        body: Manifest,
         pipeline: EventPipeline,
         memory: Memory,
         credentials: Credentials,
         context: Context,
         refusals: list[Refusal],
     ) -> Observation:
+        key = pipeline_key(body)
         live, reading = self.children.of(key), self._readers.latest(key)
-        if not is_unserved(live.get(ChildKey(DEPLOYMENT.kind, object_name(key.name, WORKER))), reading):
+        worker = live.get(ChildKey(DEPLOYMENT.kind, object_name(key.name, WORKER)))
+        if not is_unserved(worker, reading, was_asleep=was_asleep(body.get("status", {}))):
             memory.unserved_since = None
         elif memory.unserved_since is None:
             memory.unserved_since = datetime.now(UTC)
@@ -274,13 +279,11 @@ class Reconciler:
             unserved_since=memory.unserved_since,
             missing=credentials.missing,
             refusals=tuple(refusals),
+            applied=self.children.applied(key),
         )
 
     async def _forget(self, key: PipelineKey) -> None:
+        self._claims.forget(key)
         self._memories.pop(key, None)
         self.children.forget(key)
         await self._readers.forget(key)
-
-
-def _interval(pipeline: EventPipeline) -> timedelta:
-    return parse_duration(pipeline.spec.processing.concurrency.interval)

@@ -54,6 +54,7 @@ class Reporter:
         if "deletionTimestamp" in body["metadata"]:
             status["phase"] = "Draining"
         if status == previous:
+            metrics.READY.labels(*pipeline_key(body)).set(0)
             return
         try:
             await self._write(body, status)

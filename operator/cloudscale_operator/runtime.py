@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 import kopf
 import structlog
 
+from cloudscale.tasks import cancel_and_wait
 from cloudscale_operator import metrics
 from cloudscale_operator.api import KubernetesApi
 from cloudscale_operator.context import Context
 from cloudscale_operator.depth import DepthReaders
+from cloudscale_operator.entra import Entra, PipelineCredential
 from cloudscale_operator.kinds import EVENT_PIPELINE
 from cloudscale_operator.reconcile import RESYNC_SECONDS, Reconciler
 from cloudscale_operator.relist import relist_on
 from cloudscale_operator.work_queue import WorkQueue
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from kubernetes.client import ApiClient
 
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LONGEST_DELAY_SECONDS = 60.0
+VISIT_SECONDS = 120.0
+"""Longest time of one reconcile: every call in it ends by its own time-out, long before."""
+SILENT_SECONDS = 180.0
+"""Longest time without a sign of life of the workers: all of them may be within a visit for a while."""
 SETTLE_SECONDS = 1.5
 """Until the watches have shown most of what there is; what is not seen yet would be applied once more, to no effect."""
 
@@ -46,12 +52,17 @@ class Operator:
         context: Context,
         authority_secret: str,
         directory: Path,
+        entra: Entra,
         namespaces: tuple[str, ...] = (),
     ) -> None:
         self._api = api
         self._namespaces = namespaces
         self.queue: WorkQueue[PipelineKey] = WorkQueue(self._visit)
-        self.readers = DepthReaders(self.queue.add, directory=directory)
+        self.readers = DepthReaders(
+            self.queue.add,
+            directory=directory,
+            credential=lambda identity: PipelineCredential(api, entra, identity),
+        )
         self._reconciler = Reconciler(api, self.readers, context=context, authority_secret=authority_secret)
         self._failures: dict[PipelineKey, int] = {}
 
@@ -86,10 +97,16 @@ class Operator:
             tasks.create_task(self.queue.run(), name="reconcile")
             tasks.create_task(relist_on(self._api, self, namespaces=self._namespaces), name="relist")
 
+    @property
+    def is_working(self) -> bool:
+        """Whether the workers have looked for work lately."""
+        return self.queue.silent_seconds < SILENT_SECONDS
+
     async def _visit(self, key: PipelineKey) -> float | None:
         with metrics.RECONCILE_DURATION.time():
             try:
-                delay = await self._reconciler.reconcile(key)
+                async with asyncio.timeout(VISIT_SECONDS):
+                    delay = await self._reconciler.reconcile(key)
             except kopf.TemporaryError as error:
                 log.warning("reconcile_postponed", namespace=key.namespace, pipeline=key.name, error=str(error))
                 metrics.RECONCILE_ERRORS.labels("temporary").inc()
@@ -112,12 +129,14 @@ class Operator:
 
 
 @asynccontextmanager
-async def running(client: ApiClient, options: Options) -> AsyncIterator[Operator]:
-    """An operator at work, until the context is left."""
+async def running(client: ApiClient, options: Options, *, ended: Callable[[], None]) -> AsyncIterator[Operator]:
+    """An operator at work, until the context is left. ``ended`` is called if its work ends before."""
     context = Context(
         image=options.image,
         image_pull_policy=options.image_pull_policy,
         image_pull_secrets=options.image_pull_secrets,
+        allowed_hosts=options.allowed_hosts,
+        runbooks=options.runbooks,
     )
     with tempfile.TemporaryDirectory(prefix="cloudscale-operator-") as directory:
         async with KubernetesApi(client) as api:
@@ -126,12 +145,29 @@ async def running(client: ApiClient, options: Options) -> AsyncIterator[Operator
                 context=context,
                 authority_secret=options.authority_secret,
                 directory=Path(directory),
+                entra=Entra(options.azure_tenant_id, options.azure_authority_host),
                 namespaces=options.namespaces,
             )
-            work = asyncio.create_task(operator.work(), name="operator")
-            try:
-                async with operator.readers:
-                    yield operator
-            finally:
-                work.cancel()
-                await asyncio.gather(work, return_exceptions=True)
+            async with operator.readers, _at_work(operator, ended=ended):
+                yield operator
+
+
+@asynccontextmanager
+async def _at_work(operator: Operator, *, ended: Callable[[], None]) -> AsyncIterator[None]:
+    """The operator's work as a task that is watched: without it the watches would go on, and nothing happen."""
+    stopping = False
+
+    def note_end(task: asyncio.Task[None]) -> None:
+        if stopping:
+            return
+        error = None if task.cancelled() else task.exception()
+        log.critical("the operator's work has ended, and so does the process", exc_info=error)
+        ended()
+
+    work = asyncio.create_task(operator.work(), name="operator")
+    work.add_done_callback(note_end)
+    try:
+        yield
+    finally:
+        stopping = True
+        await cancel_and_wait(work)

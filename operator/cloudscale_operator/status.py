@@ -7,12 +7,18 @@ way in from outside leaves the one inside: ``ScalingActive`` and ``Exposed`` tel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from cloudscale.pipeline.backpressure import concurrency_limit
-from cloudscale.units import parse_duration
+from cloudscale_operator.availability import (
+    availability,
+    is_rolled_out,
+    rollout_problem,
+    told,
+    workers_availability,
+)
 from cloudscale_operator.children import ChildKey
 from cloudscale_operator.conditions import Condition, dated, timestamp
 from cloudscale_operator.kinds import DEPLOYMENT, HTTP_ROUTE, INGRESS, SCALED_OBJECT, Kind, Manifest
@@ -24,12 +30,10 @@ if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline
     from cloudscale_operator.applying import Refusal
     from cloudscale_operator.depth import Reading
+    from cloudscale_operator.pods import Trouble
 
 READING_SHOWN_EVERY = timedelta(seconds=30)
 """A reading that changed nothing renews its time in the status no more often than this."""
-
-WAKE_SECONDS = 60.0
-"""How long after its polling interval KEDA may take to start a worker for a queue that is no longer empty."""
 
 Status = dict[str, Any]
 
@@ -48,7 +52,11 @@ class Observation:
     refusals: tuple[Refusal, ...] = ()
     """Objects that are not as they should be."""
     unserved_since: datetime | None = None
-    """Since when the queue has not been empty while no worker runs."""
+    """Since when a pipeline without workers has needed one and had none."""
+    troubles: Mapping[str, Trouble] = field(default_factory=dict)
+    """What keeps pods from running, by role."""
+    applied: Mapping[ChildKey, int] = field(default_factory=dict)
+    """The generation of each object in which the operator has changed it last."""
     draining: Condition | None = None
     """Why Ready is false during a deletion."""
 
@@ -61,13 +69,20 @@ def build_status(observation: Observation, previous: Status, *, now: datetime) -
         role: live.get(ChildKey(DEPLOYMENT.kind, object_name(name, role))) for role in (INGESTION, WORKER, DASHBOARD)
     }
     backends = _backends(observation)
-    ingestion = _availability("IngestionAvailable", deployments[INGESTION])
-    workers = _workers(observation, deployments[WORKER], now=now)
+    ingestion = availability("IngestionAvailable", deployments[INGESTION], observation.troubles.get(INGESTION))
+    workers = workers_availability(
+        pipeline,
+        deployments[WORKER],
+        observation.troubles.get(WORKER),
+        reading=observation.reading,
+        unserved_since=observation.unserved_since,
+        now=now,
+    )
     ready = observation.draining or _ready(observation, [backends, ingestion, workers], deployments)
     conditions = [ready, backends, ingestion, workers, _scaling(observation), _paused(pipeline), *_exposed(observation)]
     generation = pipeline.metadata.generation
     return {
-        "phase": _phase(observation, ready, previous),
+        "phase": _phase(observation, ready, previous, stalled=any(map(rollout_problem, deployments.values()))),
         "observedGeneration": generation,
         "conditions": dated(conditions, previous.get("conditions", ()), generation=generation, now=now),
         **_depth(observation, previous),
@@ -110,51 +125,6 @@ def _backends(observation: Observation) -> Condition:
     return Condition("BackendsReachable", "True", "DepthRead", "the broker answers and all Secrets are there")
 
 
-def _availability(kind: str, deployment: Manifest | None) -> Condition:
-    if deployment is None:
-        return Condition(kind, "Unknown", "NotCreatedYet", "the Deployment does not exist yet")
-    status = deployment.get("status", {})
-    available, wanted = status.get("availableReplicas", 0), deployment["spec"].get("replicas", 1)
-    if available:
-        return Condition(kind, "True", "ReplicasAvailable", f"{available} of {wanted} replicas are available")
-    stalled = _rollout_problem(deployment)
-    reason = "RolloutStalled" if stalled else "NoReplicaAvailable"
-    text = stalled or f"none of {wanted} replicas is available; `kubectl describe pods` and their logs say why"
-    return Condition(kind, "False", reason, text)
-
-
-def is_unserved(deployment: Manifest | None, reading: Reading | None) -> bool:
-    """Whether the queue holds something and nobody is there, or asked for, to process it."""
-    stopped = deployment is not None and deployment["spec"].get("replicas") == 0
-    return bool(stopped and reading and reading.backlog and reading.backlog.messages)
-
-
-def _workers(observation: Observation, deployment: Manifest | None, *, now: datetime) -> Condition:
-    kind = "WorkersAvailable"
-    if deployment is not None and deployment["spec"].get("replicas") == 0:
-        if observation.pipeline.spec.paused:
-            return Condition(
-                kind, "False", "Paused", "spec.paused keeps the workers stopped; the queue keeps the events"
-            )
-        if observation.pipeline.spec.processing.replicas.min == 0:
-            return _scaled_to_zero(observation, now=now)
-    return _availability(kind, deployment)
-
-
-def _scaled_to_zero(observation: Observation, *, now: datetime) -> Condition:
-    kind, backlog = "WorkersAvailable", observation.reading.backlog if observation.reading else None
-    if backlog is None:
-        return Condition(kind, "Unknown", "DepthUnknown", "no worker runs, and whether one is needed is not known")
-    if not backlog.messages:
-        return Condition(kind, "True", "ScaledToZero", "the queue is empty, so no worker is needed")
-    interval = parse_duration(observation.pipeline.spec.processing.replicas.polling_interval)
-    if observation.unserved_since and now - observation.unserved_since > interval + timedelta(seconds=WAKE_SECONDS):
-        text = "the queue is not empty, and KEDA has started no worker since "
-        text += f"{timestamp(observation.unserved_since)}: the ScaledObject and the logs of keda-operator say why; "
-        return Condition(kind, "False", "NotWoken", text + "spec.processing.replicas.min: 1 does without")
-    return Condition(kind, "True", "Waking", "the queue is no longer empty: KEDA starts a worker")
-
-
 def _ready(observation: Observation, parts: list[Condition], deployments: Mapping[str, Manifest | None]) -> Condition:
     if observation.refusals:
         reason, messages = observation.refusals[0].reason, [refusal.message for refusal in observation.refusals]
@@ -164,14 +134,22 @@ def _ready(observation: Observation, parts: list[Condition], deployments: Mappin
     for part in relevant:
         if not part.holds:
             return Condition("Ready", "False", part.reason, f"{part.type}: {part.message}")
-    moving = [role for role, deployment in deployments.items() if deployment and not _is_rolled_out(deployment)]
+    moving = [role for role, deployment in deployments.items() if deployment and not _has_rolled_out(observation, role)]
     if moving:
-        problems = [text for role in moving if (text := _rollout_problem(deployments[role]))]
+        troubles = [(role, observation.troubles[role]) for role in moving if role in observation.troubles]
+        problems = [f"{role}: {told(trouble)}" for role, trouble in troubles]
+        problems += [text for role in moving if (text := rollout_problem(deployments[role]))]
         if problems:
-            return Condition("Ready", "False", "RolloutStalled", "; ".join(problems))
+            cause = troubles[0][1].reason if troubles else "RolloutStalled"
+            return Condition("Ready", "False", cause, "; ".join(problems))
         return Condition("Ready", "False", "RollingOut", f"{', '.join(moving)} not rolled out yet")
     text = "workers are paused, events are taken" if paused else "events are taken and processed"
     return Condition("Ready", "True", "AllAvailable", text)
+
+
+def _has_rolled_out(observation: Observation, role: str) -> bool:
+    key = ChildKey(DEPLOYMENT.kind, object_name(observation.pipeline.metadata.name, role))
+    return is_rolled_out(observation.live[key], since=observation.applied.get(key))
 
 
 def _scaling(observation: Observation) -> Condition:
@@ -230,7 +208,7 @@ def _route_refusal(route: Manifest) -> str:
     return ""
 
 
-def _phase(observation: Observation, ready: Condition, previous: Status) -> str:
+def _phase(observation: Observation, ready: Condition, previous: Status, *, stalled: bool) -> str:
     if observation.draining:
         return "Draining"
     if observation.refusals:
@@ -241,7 +219,7 @@ def _phase(observation: Observation, ready: Condition, previous: Status) -> str:
         return "Degraded" if _was_ready(previous) else "Pending"
     if ready.reason in ("RollingOut", "NotCreatedYet", "NotReadYet"):
         return "Progressing"
-    return "Degraded" if _was_ready(previous) or ready.reason == "RolloutStalled" else "Progressing"
+    return "Degraded" if _was_ready(previous) or stalled else "Progressing"
 
 
 def _was_ready(previous: Status) -> bool:
@@ -277,19 +255,3 @@ def _depth(observation: Observation, previous: Status) -> Status:
 
 def _ready_replicas(deployment: Manifest | None) -> int:
     return int((deployment or {}).get("status", {}).get("readyReplicas", 0))
-
-
-def _is_rolled_out(deployment: Manifest) -> bool:
-    """Whether no pod of an earlier template is left. Replicas that an autoscaler has just asked for do not matter."""
-    status = deployment.get("status", {})
-    seen = status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    return bool(seen and status.get("replicas", 0) <= status.get("updatedReplicas", 0))
-
-
-def _rollout_problem(deployment: Manifest | None) -> str:
-    for condition in (deployment or {}).get("status", {}).get("conditions", ()):
-        failed = condition["type"] == "ReplicaFailure" and condition["status"] == "True"
-        stalled = condition["type"] == "Progressing" and condition["status"] == "False"
-        if failed or stalled:
-            return f"{condition.get('reason', condition['type'])}: {condition.get('message', '')}"
-    return ""

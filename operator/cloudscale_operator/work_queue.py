@@ -13,6 +13,8 @@ Key = TypeVar("Key", bound=Hashable)
 WORKERS = 8
 BREATH_SECONDS = 0.25
 """Least time between two visits of a key, so that a burst of changes is one visit."""
+BEAT_SECONDS = 5.0
+"""How often a worker without work shows that it is there."""
 
 
 class WorkQueue(Generic[Key]):
@@ -27,6 +29,12 @@ class WorkQueue(Generic[Key]):
         self._visited: dict[Key, float] = {}
         self._active: set[Key] = set()
         self._changed = asyncio.Event()
+        self._beat = time.monotonic()
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long ago a worker was last seen to look for work."""
+        return time.monotonic() - self._beat
 
     def add(self, key: Key) -> None:
         """Visit the key as soon as possible."""
@@ -56,17 +64,17 @@ class WorkQueue(Generic[Key]):
 
     async def _next(self) -> Key:
         while True:
+            self._beat = time.monotonic()
             # Cleared before looking: what is added from here on wakes this worker, too.
             self._changed.clear()
             waiting = [(moment, key) for key, moment in self._due.items() if key not in self._active]
-            if not waiting:
-                await self._changed.wait()
-                continue
-            moment, key = min(waiting, key=lambda item: item[0])
-            remaining = moment - time.monotonic()
-            if remaining <= 0:
-                del self._due[key]
-                self._active.add(key)
-                return key
+            remaining = BEAT_SECONDS
+            if waiting:
+                moment, key = min(waiting, key=lambda item: item[0])
+                remaining = moment - time.monotonic()
+                if remaining <= 0:
+                    del self._due[key]
+                    self._active.add(key)
+                    return key
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), remaining)
+                await asyncio.wait_for(self._changed.wait(), min(remaining, BEAT_SECONDS))

@@ -69,6 +69,9 @@ class ApiServer:
             return refused, {"message": f"refused {path}"}
         if method == "GET":
             return self._get(path, query)
+        if method == "POST" and path.endswith("/token"):
+            account, (audience,) = path.split("/")[-2], body["spec"]["audiences"]
+            return 201, {**body, "status": {"token": f"token of {account} for {audience}"}}
         if method == "POST":
             path = f"{path}/{next(self.versions)}"
             return 201, self.store(path, body)
@@ -95,11 +98,14 @@ class ApiServer:
     def _page(self, path: str, query: dict[str, list[str]]) -> Manifest:
         root, _, plural = path.rpartition("/")
         labels = [label.split("=") for label in query.get("labelSelector", [""])[0].split(",") if label]
+        fields = [field.split("=") for field in query.get("fieldSelector", [""])[0].split(",") if field]
+        involved = [(name.removeprefix("involvedObject."), value) for name, value in fields]
         found = [
             {name: value for name, value in item.items() if name not in ("kind", "apiVersion")}
             for where, item in self.objects.items()
             if where.startswith(f"{root}/") and where.split("/")[-2] == plural
             if all(item["metadata"].get("labels", {}).get(name) == value for name, value in labels)
+            if all(item.get("involvedObject", {}).get(name) == value for name, value in involved)
         ]
         start = int(query.get("continue", ["0"])[0])
         end = start + min(int(query["limit"][0]), self.page)

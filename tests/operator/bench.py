@@ -14,6 +14,7 @@ from tests.waiting import wait_until
 from cloudscale_operator.children import PipelineKey
 from cloudscale_operator.context import Context
 from cloudscale_operator.names import selector_labels
+from cloudscale_operator.pipelines import pipeline_key
 from cloudscale_operator.reconcile import Reconciler
 
 if TYPE_CHECKING:
@@ -27,19 +28,35 @@ KEY = PipelineKey("shop", "example")
 WAIT = timedelta(seconds=20)
 
 
-def add_secret(server: ApiServer, name: str, **values: str) -> None:
+def add_secret(server: ApiServer, name: str, *, namespace: str = "shop", **values: str) -> None:
     data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
-    server.store(f"/api/v1/namespaces/shop/secrets/{name}", {"kind": "Secret", "data": data})
+    server.store(f"/api/v1/namespaces/{namespace}/secrets/{name}", {"kind": "Secret", "data": data})
+
+
+def remove_secrets(server: ApiServer) -> None:
+    """What ``kubectl delete -f`` does with a folder that holds the Secrets too."""
+    for path in [path for path in server.objects if "/secrets/" in path]:
+        server.remove(path)
 
 
 async def send(broker: ServiceBusServer, queue: str) -> None:
     """Put one message into a queue."""
-    connection = (
+    async with client_of(broker) as client, client.get_queue_sender(queue) as sender:
+        await sender.send_messages(ServiceBusMessage(b"[]"))
+
+
+async def receive(broker: ServiceBusServer, queue: str) -> None:
+    """Take one message out of a queue."""
+    async with client_of(broker) as client, client.get_queue_receiver(queue) as receiver:
+        (message,) = await receiver.receive_messages(1, max_wait_time=WAIT.total_seconds())
+        await receiver.complete_message(message)
+
+
+def client_of(broker: ServiceBusServer) -> ServiceBusClient:
+    return ServiceBusClient.from_connection_string(
         f"Endpoint=sb://127.0.0.1:{broker.port};SharedAccessKeyName=RootManageSharedAccessKey;"
         f"SharedAccessKey={broker.key};UseDevelopmentEmulator=true"
     )
-    async with ServiceBusClient.from_connection_string(connection) as client, client.get_queue_sender(queue) as sender:
-        await sender.send_messages(ServiceBusMessage(b"[]"))
 
 
 def egress_ports(server: ApiServer) -> set[int]:
@@ -57,17 +74,18 @@ class Bench:
         context = Context(image="cloudscale:test")
         self.reconciler = Reconciler(api, readers, context=context, authority_secret="cloudscale-backends-ca")
 
-    async def visit(self) -> float | None:
+    async def visit(self, key: PipelineKey = KEY) -> float | None:
         self.sync()
         self.server.requests.clear()
-        return await self.reconciler.reconcile(KEY)
+        return await self.reconciler.reconcile(key)
 
     def sync(self) -> None:
-        body = self.server.pipeline()
-        if body:
+        found = [item for item in self.server.objects.values() if item.get("kind") == "EventPipeline"]
+        for body in found:
             self.reconciler.pipelines.observe(body)
-        else:
-            self.reconciler.pipelines.observe({"metadata": {"namespace": "shop", "name": "example"}}, deleted=True)
+        for body in list(self.reconciler.pipelines.all().values()):
+            if pipeline_key(body) not in {pipeline_key(each) for each in found}:
+                self.reconciler.pipelines.observe(body, deleted=True)
         seen = {
             (item["kind"], item["metadata"]["name"])
             for item in self.server.objects.values()
@@ -97,8 +115,10 @@ class Bench:
         status: dict[str, Any] = body["status"]
         return status
 
-    def condition(self, kind: str) -> dict[str, Any]:
-        found: dict[str, Any] = {condition["type"]: condition for condition in self.status["conditions"]}[kind]
+    def condition(self, kind: str, name: str = "example", *, namespace: str = "shop") -> dict[str, Any]:
+        body = self.server.pipeline(name, namespace=namespace)
+        assert body is not None
+        found: dict[str, Any] = {condition["type"]: condition for condition in body["status"]["conditions"]}[kind]
         return found
 
     def events(self) -> list[str]:

@@ -12,6 +12,7 @@ from tests.servers.servicebus import ServiceBusServer, servicebus_server
 
 from cloudscale_operator.api import KubernetesApi
 from cloudscale_operator.depth import DepthReaders
+from cloudscale_operator.entra import Entra, Identity, PipelineCredential
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -43,5 +44,11 @@ def server(broker: ServiceBusServer) -> Iterator[ApiServer]:
 
 @pytest.fixture
 async def bench(server: ApiServer, tmp_path: Path) -> AsyncIterator[Bench]:
-    async with KubernetesApi(server.client()) as api, DepthReaders(lambda _: None, directory=tmp_path) as readers:
-        yield Bench(server, api, readers)
+    async with KubernetesApi(server.client()) as api:
+        entra = Entra(tenant_id="", authority_host="https://127.0.0.1/")
+
+        def credential(identity: Identity) -> PipelineCredential:
+            return PipelineCredential(api, entra, identity)
+
+        async with DepthReaders(lambda _: None, directory=tmp_path, credential=credential) as readers:
+            yield Bench(server, api, readers)

@@ -6,12 +6,25 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.operator.bench import KEY, WAIT, Bench, deleted, send, terminating_pod
+from tests.operator.bench import (
+    KEY,
+    WAIT,
+    Bench,
+    add_secret,
+    deleted,
+    egress_ports,
+    receive,
+    remove_secrets,
+    send,
+    terminating_pod,
+)
 from tests.waiting import wait_until
 
 from cloudscale.queue.administration import QueueAdministration, QueueDepth
+from cloudscale_operator.api import KubernetesApi
 
 if TYPE_CHECKING:
+    from tests.operator.api_server import ApiServer
     from tests.servers.servicebus import ServiceBusServer
 
 
@@ -132,6 +145,79 @@ async def test_a_drain_goes_on_without_a_secret_that_is_not_the_queues(bench: Be
     assert bench.status["phase"] == "Draining"
     assert bench.condition("BackendsReachable")["reason"] == "SecretMissing"
     assert "NotDrained" not in bench.events()
+
+
+def forget_what_was_read(bench: Bench) -> None:
+    """As if so much time had passed that the Secrets are read again."""
+    body = bench.server.pipeline()
+    assert body is not None
+    body["metadata"]["generation"] += 1
+
+
+async def test_a_queue_whose_secret_is_deleted_together_with_the_pipeline_is_emptied_with_what_is_remembered(
+    bench: Bench, broker: ServiceBusServer
+) -> None:
+    spec = {"queue": {"name": "remembered"}}
+    bench.server.add_pipeline(spec=spec)
+    await bench.visit_with_depth()
+    bench.make_available("ingestion", "worker")
+    await bench.visit()
+    worker = "/apis/apps/v1/namespaces/shop/deployments/example-worker"
+    template = bench.server.objects[worker]["spec"]["template"]
+    await send(broker, "remembered")
+    remove_secrets(bench.server)
+    forget_what_was_read(bench)
+    deleted(bench.server, spec)
+    await bench.visit()
+    bench.make_available("ingestion", replicas=0)
+
+    async def told() -> bool:
+        await bench.visit()
+        return "1 events left in the queue" in bench.condition("Ready")["message"]
+
+    await wait_until(told, within=WAIT, interval=timedelta(milliseconds=200))
+    assert bench.condition("Ready")["reason"] == "Draining"
+    assert bench.condition("BackendsReachable")["reason"] == "SecretMissing"
+    # Pods that would replace these could not start without the Secret.
+    assert bench.server.objects[worker]["spec"]["template"] == template
+    await receive(broker, "remembered")
+
+    async def gone() -> bool:
+        await bench.visit()
+        return bench.server.pipeline() is None
+
+    await wait_until(gone, within=WAIT, interval=timedelta(milliseconds=200))
+    assert "Drained" in bench.events()
+    assert "NotDrained" not in bench.events()
+
+
+async def test_a_new_operator_without_the_secret_lets_the_workers_go_on_until_the_deadline(
+    bench: Bench, server: ApiServer
+) -> None:
+    spec = {"drainDeadline": "3s"}
+    server.add_pipeline(spec=spec)
+    add_secret(server, "cloudscale-redis", url="redis://redis:7000/0")
+    await bench.visit_with_depth()
+    bench.make_available("ingestion", "worker")
+    await bench.visit()
+    worker = "/apis/apps/v1/namespaces/shop/deployments/example-worker"
+    template = server.objects[worker]["spec"]["template"]
+    remove_secrets(server)
+    deleted(server, spec)
+    async with KubernetesApi(server.client()) as api:
+        successor = Bench(server, api, bench.readers)
+        await successor.visit()
+        assert successor.status["phase"] == "Draining"
+        assert server.objects[worker]["spec"]["template"] == template
+        assert 7000 in egress_ports(server)
+        assert bench.readers.latest(KEY) is None
+
+        async def gone() -> bool:
+            await successor.visit()
+            return server.pipeline() is None
+
+        await wait_until(gone, within=WAIT, interval=timedelta(milliseconds=200))
+    assert "DrainDeadlineExceeded" in bench.events()
 
 
 @pytest.mark.parametrize("cause", ["secret", "namespace", "specification"])

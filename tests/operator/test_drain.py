@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from tests.operator.examples import pipeline
 
 from cloudscale.ledger.backlog import Backlog
@@ -24,22 +25,39 @@ def reading(seconds: float, active: int = 0, dead_letters: int = 0, scheduled: i
     )
 
 
-def look(at: float, last: Reading | None, *, stopped: float | None = None, spec: dict[str, Any] | None = None) -> Drain:
+def look(at: float, *readings: Reading, stopped: float | None = None, spec: dict[str, Any] | None = None) -> Drain:
     moment = None if stopped is None else after(stopped)
-    return judge(pipeline(spec or {}), last, started=START, stopped=moment, now=after(at))
+    return judge(pipeline(spec or {}), readings, started=START, stopped=moment, now=after(at))
 
 
 def test_an_immediate_deletion_ends_at_once() -> None:
-    assert look(0, None, spec={"deletion": "Immediate"}).done
+    assert look(0, spec={"deletion": "Immediate"}).done
 
 
 def test_an_empty_queue_ends_the_drain() -> None:
-    judgement = look(10, reading(9), stopped=5)
+    judgement = look(10, reading(7), reading(9), stopped=5)
     assert (judgement.done, judgement.reason, judgement.forced) == (True, "Drained", False)
 
 
+@pytest.mark.parametrize(
+    "readings",
+    [
+        [reading(9)],
+        [reading(8.5), reading(9)],
+        [reading(4), reading(9)],
+        [reading(6), reading(7, active=1), reading(9)],
+        [reading(6), Reading(after(7), None, "the broker is away"), reading(9)],
+    ],
+    ids=["one", "too close", "before the intake stopped", "one message in between", "an outage in between"],
+)
+def test_a_single_empty_reading_proves_nothing(readings: list[Reading]) -> None:
+    judgement = look(10, *readings, stopped=5)
+    assert (judgement.done, judgement.reason) == (False, "Draining")
+
+
 def test_what_stays_in_an_empty_queue_is_told() -> None:
-    message = look(10, reading(9, dead_letters=2, scheduled=3), stopped=5).message
+    left = [reading(moment, dead_letters=2, scheduled=3) for moment in (7, 9)]
+    message = look(10, *left, stopped=5).message
     assert "3 scheduled and 2 dead-lettered messages stay" in message
 
 
@@ -59,7 +77,7 @@ def test_messages_in_the_queue_are_waited_for() -> None:
 
 
 def test_a_depth_that_was_never_read_is_told() -> None:
-    assert "the depth has not been read yet" in look(10, None, stopped=5).message
+    assert "the depth has not been read yet" in look(10, stopped=5).message
 
 
 def test_the_deadline_ends_the_drain_and_tells_what_is_left() -> None:

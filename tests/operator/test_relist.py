@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from asyncio import Event
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -58,8 +59,10 @@ async def operator(
     """An operator without any watch."""
     monkeypatch.setattr(runtime, "SETTLE_SECONDS", 0.0)
     monkeypatch.setattr(relist, "RELIST_SECONDS", 0.05)
-    async with runtime.running(server.client(), Options(image="cloudscale:test", namespaces=namespaces)) as started:
+    options, ended = Options(image="cloudscale:test", namespaces=namespaces), Event()
+    async with runtime.running(server.client(), options, ended=ended.set) as started:
         yield started
+    assert not ended.is_set()
 
 
 async def test_a_child_whose_deletion_no_watch_has_told_comes_back(

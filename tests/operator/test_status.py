@@ -13,10 +13,11 @@ from tests.operator.examples import SPECS, pipeline
 from cloudscale.ledger.backlog import Backlog
 from cloudscale.pipeline.crd import status_schema
 from cloudscale_operator.applying import Refusal
+from cloudscale_operator.availability import is_unserved
 from cloudscale_operator.children import ChildKey
 from cloudscale_operator.depth import Reading
 from cloudscale_operator.kinds import HTTP_ROUTE, OPTIONAL_KINDS
-from cloudscale_operator.status import Observation, Status, build_status, endpoint, is_unserved
+from cloudscale_operator.status import Observation, Status, build_status, endpoint
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EVERYTHING = frozenset(OPTIONAL_KINDS)

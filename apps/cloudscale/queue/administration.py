@@ -25,6 +25,8 @@ from cloudscale.units import parse_duration, parse_quantity
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from azure.core.credentials_async import AsyncTokenCredential
+
     from cloudscale.pipeline import Queue
     from cloudscale.settings import Settings
 
@@ -43,11 +45,16 @@ class QueueDepth(msgspec.Struct, frozen=True):
 
 
 class QueueAdministration:
-    """Calls of the HTTPS management API for one queue, as an async context manager."""
+    """Calls of the HTTPS management API for one queue, as an async context manager.
 
-    def __init__(self, spec: Queue, settings: Settings) -> None:
+    Without a connection string it shows tokens of ``credential``, which its owner closes, or else of the process's own
+    identity.
+    """
+
+    def __init__(self, spec: Queue, settings: Settings, *, credential: AsyncTokenCredential | None = None) -> None:
         self._spec = spec
         self._settings = settings
+        self._credential = credential
         self._resources = AsyncExitStack()
         self._client: ServiceBusAdministrationClient
 
@@ -62,7 +69,9 @@ class QueueAdministration:
             except ValueError as error:
                 raise ConfigurationError(f"the Service Bus connection string cannot be used: {error}") from error
         elif self._spec.namespace:
-            credential = await self._resources.enter_async_context(DefaultAzureCredential())
+            credential = self._credential
+            if credential is None:
+                credential = await self._resources.enter_async_context(DefaultAzureCredential())
             client = ServiceBusAdministrationClient(self._spec.namespace, credential, **options)
         else:
             raise ConfigurationError(

@@ -24,8 +24,9 @@ def build_monitoring(pipeline: EventPipeline, context: Context) -> list[Manifest
     if SERVICE_MONITOR in context.available:
         built.append(_monitor(pipeline))
     if PROMETHEUS_RULE in context.available:
-        metadata = pipeline.metadata
-        built.append(prometheus_rules.prometheus_rule(name=metadata.name, namespace=metadata.namespace))
+        name, namespace = pipeline.metadata.name, pipeline.metadata.namespace
+        rule = prometheus_rules.prometheus_rule(name=name, namespace=namespace, runbooks=context.runbooks)
+        built.append(rule)
     return built
 
 

@@ -32,6 +32,8 @@ BACKEND_PORTS = (
     10000,  # Azure Managed Redis
 )
 API_SERVER_PORTS = (443, 6443)
+BACKENDS = "backends"
+"""The policy that lets the pods out."""
 
 Rule = dict[str, Any]
 
@@ -41,7 +43,7 @@ def build_network_policies(pipeline: EventPipeline, context: Context) -> list[Ma
     everyone = selector_labels(pipeline.metadata.name)
     policies = [
         _policy(pipeline, "default-deny", everyone, {"ingress": [], "egress": []}),
-        _policy(pipeline, "backends", everyone, {"egress": [_dns(), _ports(*_outward_ports(pipeline, context))]}),
+        _policy(pipeline, BACKENDS, everyone, {"egress": [_dns(), _ports(*_outward_ports(pipeline, context))]}),
         # Ingestion is the pipeline's way in, from wherever the cluster lets traffic come.
         _policy(pipeline, INGESTION, _role(pipeline, INGESTION), {"ingress": [_ports(HTTP_PORT)]}),
         _policy(pipeline, WORKER, _role(pipeline, WORKER), {"ingress": [_ports(METRICS_PORT) | _FROM_THE_CLUSTER]}),

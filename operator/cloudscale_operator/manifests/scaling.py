@@ -55,11 +55,15 @@ def _broker_access(pipeline: EventPipeline) -> Manifest:
 
 def _workers(pipeline: EventPipeline, context: Context) -> Manifest:
     replicas = pipeline.spec.processing.replicas
-    trigger = {
+    trigger: dict[str, Any] = {
         "type": "azure-servicebus",
         "metadata": _queue(pipeline),
         "authenticationRef": {"name": object_name(pipeline.metadata.name, BROKER)},
     }
+    if context.broker_hash:
+        # KEDA reads the Secret when it builds a scaler, and builds a new one only when the ScaledObject's
+        # specification changes. A trigger's name means nothing else where there is a single one.
+        trigger["name"] = f"{BROKER}-{context.broker_hash}"
     specification = {
         "pollingInterval": _seconds(replicas.polling_interval),
         "cooldownPeriod": _seconds(replicas.cooldown),
