@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
+from cloudscale_operator.hosts import AZURE_HOSTS
 from cloudscale_operator.kinds import KINDS
+from cloudscale_operator.options import read_options
 
 ROOT = Path(__file__).parent.parent
 CHARTS = ("cloudscale", "cloudscale-backends")
@@ -202,6 +204,34 @@ def test_the_operator_is_told_its_namespaces_and_pull_secrets() -> None:
     variables = {variable["name"]: variable["value"] for variable in container["env"]}
     assert variables["CLOUDSCALE_NAMESPACES"] == "one,two"
     assert variables["CLOUDSCALE_IMAGE_PULL_SECRETS"] == "first,second"
+
+
+def operator_variables(*values: str) -> dict[str, str]:
+    (container,) = find(render("cloudscale", *values), "Deployment", "cloudscale-operator")["spec"]["template"]["spec"][
+        "containers"
+    ]
+    return {variable["name"]: variable["value"] for variable in container["env"]}
+
+
+def test_the_chart_and_the_operator_allow_the_same_hosts() -> None:
+    assert tuple(operator_variables()["CLOUDSCALE_ALLOWED_HOSTS"].split(",")) == AZURE_HOSTS
+
+
+def test_the_operator_is_told_hosts_tenant_and_runbooks() -> None:
+    variables = operator_variables(
+        "allowedHosts={.example.org,broker.example.com}",
+        "azure.tenantId=a-tenant",
+        "azure.authorityHost=https://login.example.org/",
+        "runbooks=https://wiki.example.org/runbooks",
+    )
+    options = read_options([], variables)
+    assert options.allowed_hosts == (".example.org", "broker.example.com")
+    assert (options.azure_tenant_id, options.azure_authority_host) == ("a-tenant", "https://login.example.org/")
+    assert options.runbooks == "https://wiki.example.org/runbooks"
+
+
+def test_the_operator_may_allow_no_host_at_all() -> None:
+    assert read_options([], operator_variables("allowedHosts=null")).allowed_hosts == ()
 
 
 def test_the_resource_definition_survives_an_uninstall_with_every_pipeline() -> None:

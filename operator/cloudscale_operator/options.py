@@ -61,7 +61,7 @@ def read_options(arguments: Sequence[str], environment: Mapping[str, str]) -> Op
     """
     parser = argparse.ArgumentParser(prog="cloudscale_operator", description="Turns EventPipelines into workloads.")
     for name, text in _HELP.items():
-        default = environment.get(_variable(name)) or environment.get(_ELSEWHERE.get(name, "")) or None
+        default = environment.get(_variable(name), environment.get(_ELSEWHERE.get(name, "")))
         parser.add_argument(f"--{name.replace('_', '-')}", default=default, help=text)
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None}
     if not given.get("image"):

@@ -124,11 +124,13 @@ class Bench:
     def events(self) -> list[str]:
         return [item["reason"] for item in self.server.objects.values() if item.get("kind") == "Event"]
 
-    def make_available(self, *roles: str, replicas: int = 1) -> None:
-        """Be the Deployment controller."""
+    def make_available(self, *roles: str, replicas: int = 1, available: int | None = None) -> None:
+        """Be the Deployment controller, whose pods are all available unless less is said."""
         for path, item in list(self.server.objects.items()):
             if item.get("kind") == "Deployment" and item["metadata"]["name"].removeprefix("example-") in roles:
-                counts = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas", "readyReplicas"), replicas)
+                ready = replicas if available is None else available
+                counts = dict.fromkeys(("replicas", "updatedReplicas"), replicas)
+                counts |= dict.fromkeys(("availableReplicas", "readyReplicas"), ready)
                 specification = {**item["spec"], "replicas": replicas}
                 status = {"observedGeneration": item["metadata"]["generation"], **counts}
                 self.server.store(path, {**item, "spec": specification, "status": status})

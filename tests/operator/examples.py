@@ -69,6 +69,7 @@ CONTEXTS: dict[str, Context] = {
         image="cloudscale:1",
         authority_secret="cloudscale-backends-ca",
         credentials_hash="0123",
+        broker_hash="4567",
         available=frozenset(OPTIONAL_KINDS),
     ),
     "bare-cluster": Context(image="cloudscale:1", image_pull_secrets=("registry",)),

@@ -15,6 +15,7 @@ from tests.operator.bench import (
     egress_ports,
     make_ready,
     owners_of_replicas,
+    remove_secrets,
     send,
     visit_of_a_new_generation,
 )
@@ -302,6 +303,91 @@ async def test_a_changed_secret_rolls_the_pods(bench: Bench) -> None:
     body["metadata"]["generation"] = 2
     await bench.visit()
     assert bench.server.objects[template]["spec"]["template"] != before
+
+
+async def test_kedas_scaler_is_built_anew_when_the_brokers_secret_changes_and_for_no_other(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    path = "/apis/keda.sh/v1alpha1/namespaces/shop/scaledobjects/example-worker"
+    before = bench.server.objects[path]["spec"]
+
+    add_secret(bench.server, "cloudscale-redis", url="redis://other:6379/0")
+    await visit_of_a_new_generation(bench)
+    assert bench.server.objects[path]["spec"] == before
+
+    add_secret(bench.server, "cloudscale-servicebus", connectionString="Endpoint=sb://other;SharedAccessKey=x")
+    await visit_of_a_new_generation(bench)
+    after = bench.server.objects[path]["spec"]
+    assert after != before
+    assert "SharedAccessKey" not in str(after)
+
+    bench.server.remove("/api/v1/namespaces/shop/secrets/cloudscale-servicebus")
+    await visit_of_a_new_generation(bench)
+    assert bench.server.objects[path]["spec"] == after
+
+
+async def test_a_secret_that_is_gone_rolls_no_pods(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={})
+    await bench.visit()
+    path = "/apis/apps/v1/namespaces/shop/deployments/example-worker"
+    before = bench.server.objects[path]["spec"]["template"]
+    remove_secrets(bench.server)
+    await visit_of_a_new_generation(bench)
+    assert bench.condition("Ready")["reason"] == "SecretMissing"
+    assert bench.server.objects[path]["spec"]["template"] == before
+
+
+async def test_a_missing_secret_of_the_dashboard_is_named(bench: Bench) -> None:
+    bench.server.add_pipeline(spec={"dashboard": {"tokenSecretRef": {"name": "tokens", "key": "token"}}})
+    await bench.visit()
+    assert bench.condition("Ready")["reason"] == "SecretMissing"
+    assert "the dashboard needs the Secret tokens, which does not exist" in bench.condition("Ready")["message"]
+
+
+async def test_changed_tokens_of_the_dashboard_roll_no_pods(bench: Bench) -> None:
+    add_secret(bench.server, "tokens", token="one http://host:7777")
+    bench.server.add_pipeline(spec={"dashboard": {"tokenSecretRef": {"name": "tokens", "key": "token"}}})
+    await bench.visit()
+    path = "/apis/apps/v1/namespaces/shop/deployments/example-dashboard"
+    before = bench.server.objects[path]["spec"]["template"]
+    add_secret(bench.server, "tokens", token="two")
+    await visit_of_a_new_generation(bench)
+    assert bench.server.objects[path]["spec"]["template"] == before
+    assert 7777 not in egress_ports(bench.server)
+
+
+async def test_a_pipeline_that_wakes_up_stays_ready(bench: Bench, broker: ServiceBusServer) -> None:
+    spec = {"queue": {"name": "waking"}, "processing": {"replicas": {"min": 0}, "concurrency": {"interval": "1s"}}}
+    bench.server.add_pipeline(spec=spec)
+    await bench.visit_with_depth()
+    bench.make_available("ingestion", "dashboard")
+    bench.make_available("worker", replicas=0)
+    await bench.visit()
+    assert bench.condition("WorkersAvailable")["reason"] == "ScaledToZero"
+    await send(broker, "waking")
+    path = "/apis/apps/v1/namespaces/shop/deployments/example-worker"
+    deployment = bench.server.objects[path]
+
+    # KEDA asks for a replica, which the Deployment's controller sees a moment later, and which needs time to start.
+    asked = {**deployment, "spec": {**deployment["spec"], "replicas": 1}}
+    asked["metadata"] = {**deployment["metadata"], "generation": deployment["metadata"]["generation"] + 1}
+    bench.server.store(path, asked)
+    await bench.visit()
+    assert bench.condition("WorkersAvailable")["reason"] == "Waking"
+    assert bench.condition("Ready")["status"] == "True"
+    bench.make_available("worker", available=0)
+    await bench.visit()
+    assert bench.condition("WorkersAvailable")["reason"] == "Waking"
+    assert bench.condition("Ready")["status"] == "True"
+    bench.make_available("worker")
+    await bench.visit()
+    assert bench.condition("WorkersAvailable")["reason"] == "ReplicasAvailable"
+    assert bench.condition("Ready")["status"] == "True"
+
+    # One that ran and is lost is no waking.
+    bench.make_available("worker", available=0)
+    await bench.visit()
+    assert bench.condition("Ready")["reason"] == "NoReplicaAvailable"
 
 
 async def test_a_specification_that_slipped_through_admission_fails_with_its_field(bench: Bench) -> None:

@@ -17,6 +17,7 @@ from cloudscale_operator.availability import is_unserved
 from cloudscale_operator.children import ChildKey
 from cloudscale_operator.depth import Reading
 from cloudscale_operator.kinds import HTTP_ROUTE, OPTIONAL_KINDS
+from cloudscale_operator.pods import Trouble
 from cloudscale_operator.status import Observation, Status, build_status, endpoint
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -142,6 +143,31 @@ def test_a_queue_that_no_worker_wakes_up_for_is_told_after_a_while(since: int | 
     observation = replace(asleep, reading=depth(7), unserved_since=moment)
     assert reasons(observation)["WorkersAvailable"] == reason
     assert reasons(observation)["Ready"] == ("False NotWoken" if reason == "False NotWoken" else "True AllAvailable")
+
+
+@pytest.mark.parametrize(("since", "reason"), [(124, "True Waking"), (126, "False NoReplicaAvailable")])
+def test_a_worker_that_was_woken_and_does_not_start_is_told_after_a_while(since: int, reason: str) -> None:
+    spec = {"processing": {"replicas": {"min": 0, "pollingInterval": "5s"}}}
+    starting = found(deployment("worker", available=0), spec=spec)
+    observation = replace(starting, reading=depth(7), unserved_since=NOW - timedelta(seconds=since))
+    assert reasons(observation)["WorkersAvailable"] == reason
+
+
+def test_a_worker_that_was_woken_and_cannot_start_is_told_at_once() -> None:
+    spec = {"processing": {"replicas": {"min": 0}}}
+    starting = found(deployment("worker", available=0), spec=spec)
+    trouble = {"worker": Trouble("Unschedulable", "pod x: no node")}
+    observation = replace(starting, reading=depth(7), unserved_since=NOW, troubles=trouble)
+    assert reasons(observation)["WorkersAvailable"] == "False Unschedulable"
+
+
+def test_an_autoscalers_wish_that_the_deployment_has_not_seen_yet_is_no_rollout() -> None:
+    key, worker = deployment("worker")
+    worker["metadata"]["generation"] = 7
+    worker["status"]["observedGeneration"] = 6
+    observation = found((key, worker))
+    assert reasons(observation)["Ready"] == "False RollingOut"
+    assert reasons(replace(observation, applied={key: 6}))["Ready"] == "True AllAvailable"
 
 
 def test_workers_at_zero_prove_nothing_about_a_queue_that_cannot_be_read() -> None:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -154,8 +155,8 @@ def all_rules() -> list[dict[str, Any]]:
     return [rule for group in prometheus_rules.rule_groups() for rule in group["rules"]]
 
 
-def run_rule_tests(directory: Path, tests: list[dict[str, Any]]) -> None:
-    document = {"rule_files": [str(RULES)], "evaluation_interval": "30s", "tests": tests}
+def run_rule_tests(directory: Path, tests: list[dict[str, Any]], *, interval: str = "30s") -> None:
+    document = {"rule_files": [str(RULES)], "evaluation_interval": interval, "tests": tests}
     path = directory / "tests.yaml"
     path.write_text(yaml.safe_dump(document))
     promtool("test", "rules", path)
@@ -260,11 +261,74 @@ def test_every_alert_has_a_runbook_that_says_what_to_do() -> None:
     for rule in all_rules():
         if "alert" not in rule:
             continue
-        page = ROOT / rule["annotations"]["runbook_url"]
+        base, _, name = rule["annotations"]["runbook_url"].rpartition("/")
+        assert base == prometheus_rules.RUNBOOKS
+        page = RUNBOOKS / name
         text = page.read_text()
         assert text.startswith(f"# {page.stem}\n")
         assert {"## What it means", "## What to look at", "## What to do"} <= set(text.splitlines())
         assert page.name in (RUNBOOKS / "README.md").read_text()
+
+
+SEVERITIES = {
+    "CloudScaleErrorRateHigh": "critical",
+    "CloudScaleIngestionSlow": "warning",
+    "CloudScaleQueueDeep": "warning",
+    "CloudScaleQueueVeryDeep": "critical",
+    "CloudScaleQueueOld": "warning",
+    "CloudScaleDeadLetters": "warning",
+    "CloudScaleDuplicatesHigh": "warning",
+    "CloudScaleNotReady": "critical",
+    "CloudScaleBreakerOpen": "warning",
+    "CloudScaleCacheAway": "warning",
+}
+
+
+def test_an_alert_has_the_severity_that_its_runbook_tells() -> None:
+    listed = dict(
+        re.findall(r"^\| \[(\w+)\]\([^)]*\) \| ([^|]+) \|", (RUNBOOKS / "README.md").read_text(), re.MULTILINE)
+    )
+    for rule in all_rules():
+        if "alert" not in rule:
+            continue
+        page = rule["annotations"]["runbook_url"].rpartition("/")[2].removesuffix(".md")
+        by_pace = "critical" if rule["alert"].endswith("Fast") else "warning"
+        assert rule["labels"]["severity"] == SEVERITIES.get(page, by_pace)
+        assert listed[page].strip() == SEVERITIES.get(page, "critical (fast), warning (slow)")
+
+
+def test_a_runbook_is_found_from_anywhere() -> None:
+    for runbooks in (prometheus_rules.RUNBOOKS, "https://wiki.example.org/runbooks/"):
+        for group in prometheus_rules.rule_groups(runbooks=runbooks):
+            for rule in group["rules"]:
+                if "alert" in rule:
+                    url = rule["annotations"]["runbook_url"]
+                    assert url.startswith(f"{runbooks.rstrip('/')}/CloudScale")
+                    assert urlsplit(url).scheme == "https"
+
+
+@needs_promtool
+def test_a_budget_is_counted_over_thirty_days(tmp_path: Path) -> None:
+    # One hour in which everything failed, out of thirty days: 1/720 bad where 1/1000 is allowed.
+    hours = 30 * 24
+    failures = series("cloudscale_responses_total", f"0x{hours - 25} 600x24", code="503")
+    answers = series("cloudscale_responses_total", f"0+600x{hours}", code="202")
+    left = {
+        "expr": "round(cloudscale:availability_budget_left:ratio_30d, 0.01)",
+        "eval_time": f"{hours}h",
+        "exp_samples": [{"labels": f"{{{LABELS}}}", "value": -0.39}],
+    }
+
+    run_rule_tests(
+        tmp_path, [{"interval": "1h", "input_series": [failures, answers], "promql_expr_test": [left]}], interval="1h"
+    )
+
+
+def test_every_objective_has_a_budget_of_thirty_days() -> None:
+    recorded = {rule["record"]: rule["expr"] for rule in all_rules() if "record" in rule}
+    for level in prometheus_rules.SERVICE_LEVELS:
+        assert "[30d]" in recorded[f"cloudscale:{level.name}_bad:ratio_30d"]
+        assert f"cloudscale:{level.name}_bad:ratio_30d" in recorded[prometheus_rules.budget_left(level)]
 
 
 COMMANDS = sorted(

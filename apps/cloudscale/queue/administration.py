@@ -71,7 +71,9 @@ class QueueAdministration:
         elif self._spec.namespace:
             credential = self._credential
             if credential is None:
-                credential = await self._resources.enter_async_context(DefaultAzureCredential())
+                own = DefaultAzureCredential()
+                await self._resources.enter_async_context(own)
+                credential = own
             client = ServiceBusAdministrationClient(self._spec.namespace, credential, **options)
         else:
             raise ConfigurationError(

@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
-from cloudscale.telemetry.prometheus_rules import SERVICE_LEVELS
+from cloudscale.telemetry.prometheus_rules import SERVICE_LEVELS, ServiceLevel, budget_left
 
 COLUMNS = 24
 WIDTH = 8
 HEIGHT = 8
+SHARE_HEIGHT = 4
 SELECTOR = 'namespace=~"$namespace",pipeline=~"$pipeline"'
 
 
@@ -89,6 +90,7 @@ PANELS = (
 def dashboard() -> dict[str, Any]:
     """The dashboard as Grafana imports it; the data source and the pipeline are variables."""
     panels = [_level_panel(place) for place in range(len(SERVICE_LEVELS))]
+    panels += [_budget_panel(place) for place in range(len(SERVICE_LEVELS))]
     panels += [_panel(place, panel) for place, panel in enumerate(PANELS)]
     for number, panel in enumerate(panels, start=1):
         panel["id"] = number
@@ -113,15 +115,44 @@ def expressions(document: dict[str, Any]) -> list[str]:
 def _level_panel(place: int) -> dict[str, Any]:
     """How much was good over the last hour, coloured by what the objective asks."""
     level = SERVICE_LEVELS[place]
+    return _share_panel(
+        place,
+        row=0,
+        title=f"{_spoken(level)}: good over the last hour",
+        description=f"Objective: {level.objective:.4g} over 30 days.",
+        expression=f"1 - max (cloudscale:{level.name}_bad:ratio_1h{{{SELECTOR}}})",
+        green_from=level.objective,
+    )
+
+
+def _budget_panel(place: int) -> dict[str, Any]:
+    """How much of the error budget of 30 days is left, red when it is spent."""
+    level = SERVICE_LEVELS[place]
+    return _share_panel(
+        place,
+        row=1,
+        title=f"{_spoken(level)}: error budget left",
+        description=f"Of the {1 - level.objective:.2g} that may be bad over 30 days.",
+        expression=f"min ({budget_left(level)}{{{SELECTOR}}})",
+        green_from=0.0,
+    )
+
+
+def _spoken(level: ServiceLevel) -> str:
+    return level.name.replace("_", " ").capitalize()
+
+
+def _share_panel(
+    place: int, *, row: int, title: str, description: str, expression: str, green_from: float
+) -> dict[str, Any]:
     width = COLUMNS // len(SERVICE_LEVELS)
-    steps = [{"color": "red", "value": None}, {"color": "green", "value": level.objective}]
-    expression = f"1 - max (cloudscale:{level.name}_bad:ratio_1h{{{SELECTOR}}})"
+    steps = [{"color": "red", "value": None}, {"color": "green", "value": green_from}]
     return {
         "type": "stat",
-        "title": f"{level.name.replace('_', ' ').capitalize()}: good over the last hour",
-        "description": f"Objective: {level.objective:.4g} over 30 days.",
+        "title": title,
+        "description": description,
         "datasource": {"type": "prometheus", "uid": "${datasource}"},
-        "gridPos": {"x": width * place, "y": 0, "w": width, "h": 4},
+        "gridPos": {"x": width * place, "y": SHARE_HEIGHT * row, "w": width, "h": SHARE_HEIGHT},
         "targets": [{"refId": "A", "expr": expression}],
         "fieldConfig": {
             "defaults": {
@@ -144,7 +175,7 @@ def _panel(place: int, panel: Panel) -> dict[str, Any]:
         "type": "timeseries",
         "title": panel.title,
         "datasource": {"type": "prometheus", "uid": "${datasource}"},
-        "gridPos": {"x": WIDTH * column, "y": 4 + HEIGHT * row, "w": WIDTH, "h": HEIGHT},
+        "gridPos": {"x": WIDTH * column, "y": 2 * SHARE_HEIGHT + HEIGHT * row, "w": WIDTH, "h": HEIGHT},
         "targets": [
             {"refId": chr(ord("A") + index), "expr": expression, "legendFormat": legend}
             for index, (legend, expression) in enumerate(panel.lines)

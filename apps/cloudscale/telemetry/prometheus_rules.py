@@ -4,13 +4,14 @@ They are generated, as a plain file for Prometheus (``python -m cloudscale.telem
 ``docs/alerts/rules.yaml``) and as the PrometheusRule that the operator makes for each pipeline. Every alert has a page
 in ``docs/runbooks``; the fast and the slow burn of one budget share theirs.
 
-The burn rates are those of the SRE Workbook, chapter 5, "Multiwindow, Multi-Burn-Rate Alerts": a month's error budget
-burns up in two days (14.4 times too fast) or in five days (6 times), over a long window, and still does, over a short
-one.
+Objectives and error budgets are over 30 days, and a series says how much of each budget is left. The burn rates are
+those of the SRE Workbook, chapter 5, "Multiwindow, Multi-Burn-Rate Alerts": such a budget burns up in two days (14.4
+times too fast) or in five days (6 times), over a long window, and still does, over a short one.
 """
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
 from typing import Any
@@ -18,7 +19,9 @@ from typing import Any
 import msgspec
 import yaml
 
-RUNBOOKS = "docs/runbooks"
+RUNBOOKS = "https://github.com/cloudscale/cloudscale/blob/main/docs/runbooks"
+"""Where the runbook pages are, for a link that works in a pager. Whoever keeps them elsewhere says so: the operator's
+chart value ``runbooks``, or ``--runbooks`` of this module."""
 
 Rule = dict[str, Any]
 
@@ -72,12 +75,15 @@ SERVICE_LEVELS = (
 )
 
 WINDOWS = ("5m", "30m", "1h", "6h")
+BUDGET_WINDOW = "30d"
+"""Over which an objective holds and its error budget is counted."""
 
 
 def rule_groups(*, runbooks: str = RUNBOOKS) -> list[dict[str, Any]]:
     """All rules, in the groups that Prometheus evaluates together. ``runbooks`` is where the runbook pages are."""
     return [
         {"name": "cloudscale-service-levels", "interval": "30s", "rules": _recordings()},
+        {"name": "cloudscale-error-budgets", "interval": "5m", "rules": _budgets()},
         {"name": "cloudscale-burn-rates", "rules": _with_runbooks(_burn_rates(), runbooks)},
         {"name": "cloudscale-alerts", "rules": _with_runbooks(_alerts(), runbooks)},
     ]
@@ -115,16 +121,31 @@ def _selecting(expression: str, selector: str) -> str:
 
 
 def _recordings() -> list[Rule]:
-    rules = []
-    for level in SERVICE_LEVELS:
-        for window in WINDOWS:
-            bad, everything = (text.replace("WINDOW", window) for text in (level.bad, level.all))
-            # The sum of nothing is no series, so that no traffic is no ratio, and no failure is a ratio of zero.
-            expression = f"({bad} or 0 * {everything}) / ({everything})"
-            rules.append({"record": _ratio(level, window), "expr": expression})
+    rules = [_ratio_recording(level, window) for level in SERVICE_LEVELS for window in WINDOWS]
     quantile = f"histogram_quantile(0.99, sum {BY[:-1]}, le) (rate(cloudscale_ingestion_duration_seconds_bucket[5m])))"
     rules.append({"record": "cloudscale:ingestion_duration_seconds:p99_5m", "expr": quantile})
     return rules
+
+
+def _budgets() -> list[Rule]:
+    """What is left of each error budget: 1 is all of it, 0 nothing, below 0 the objective is missed."""
+    rules = []
+    for level in SERVICE_LEVELS:
+        rules.append(_ratio_recording(level, BUDGET_WINDOW))
+        left = f"1 - {_ratio(level, BUDGET_WINDOW)} / {1 - level.objective:.5g}"
+        rules.append({"record": budget_left(level), "expr": left})
+    return rules
+
+
+def budget_left(level: ServiceLevel) -> str:
+    """The series that says what is left of a budget."""
+    return f"cloudscale:{level.name}_budget_left:ratio_{BUDGET_WINDOW}"
+
+
+def _ratio_recording(level: ServiceLevel, window: str) -> Rule:
+    bad, everything = (text.replace("WINDOW", window) for text in (level.bad, level.all))
+    # The sum of nothing is no series, so that no traffic is no ratio, and no failure is a ratio of zero.
+    return {"record": _ratio(level, window), "expr": f"({bad} or 0 * {everything}) / ({everything})"}
 
 
 def _ratio(level: ServiceLevel, window: str) -> str:
@@ -176,7 +197,7 @@ def _alerts() -> list[Rule]:
         _alert(
             "CloudScaleQueueDeep",
             f"max {BY} (cloudscale_queue_depth) > 5000",
-            severity="info",
+            severity="warning",
             lasting="1m",
             summary="More than 5,000 events wait in the queue",
             description="{{ $value }} events wait; workers make fewer calls at once to spare the store.",
@@ -184,7 +205,7 @@ def _alerts() -> list[Rule]:
         _alert(
             "CloudScaleQueueVeryDeep",
             f"max {BY} (cloudscale_queue_depth) > 10000",
-            severity="warning",
+            severity="critical",
             lasting="1m",
             summary="More than 10,000 events wait in the queue",
             description="{{ $value }} events wait and are stored late.",
@@ -257,15 +278,18 @@ def _alert(name: str, expression: str, *, severity: str, lasting: str, summary: 
 def _with_runbooks(rules: list[Rule], runbooks: str) -> list[Rule]:
     for rule in rules:
         page = rule["alert"].replace("BudgetBurnsFast", "BudgetBurns").replace("BudgetBurnsSlow", "BudgetBurns")
-        rule["annotations"]["runbook_url"] = f"{runbooks}/{page}.md"
+        rule["annotations"]["runbook_url"] = f"{runbooks.rstrip('/')}/{page}.md"
     return rules
 
 
-def as_file() -> str:
+def as_file(*, runbooks: str = RUNBOOKS) -> str:
     """The rules as the file that Prometheus reads."""
     head = "# Generated by `python -m cloudscale.telemetry.prometheus_rules`.\n"
-    return head + yaml.safe_dump({"groups": rule_groups()}, sort_keys=False, width=120, allow_unicode=True)
+    rules = {"groups": rule_groups(runbooks=runbooks)}
+    return head + yaml.safe_dump(rules, sort_keys=False, width=120, allow_unicode=True)
 
 
 if __name__ == "__main__":
-    sys.stdout.write(as_file())
+    parser = argparse.ArgumentParser(description="Write the rules as a file for Prometheus.")
+    parser.add_argument("--runbooks", default=RUNBOOKS, help="address of the folder that holds the runbooks")
+    sys.stdout.write(as_file(runbooks=parser.parse_args().runbooks))

@@ -1,0 +1,165 @@
+"""The operator's work, the probe that asks for it, and what happens when it ends by itself."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import aiohttp
+import kopf
+import pytest
+from kopf._cogs.configs.configuration import OperatorSettings
+from kopf._cogs.structs.ephemera import AnyMemo
+from kopf._core.actions.lifecycles import all_at_once
+from kopf._core.engines.activities import run_activity
+from kopf._core.engines.indexing import OperatorIndexers
+from kopf._core.engines.probing import health_reporter
+from kopf._core.intents.causes import Activity
+from structlog.testing import capture_logs
+from tests.operator.api_server import api_server
+from tests.waiting import wait_until
+
+from cloudscale.local.ports import find_free_ports
+from cloudscale.tasks import cancel_and_wait
+from cloudscale_operator import handlers, runtime, work_queue
+from cloudscale_operator.options import Options
+from cloudscale_operator.work_queue import WorkQueue
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from tests.operator.api_server import ApiServer
+
+WAIT = timedelta(seconds=10)
+
+
+@pytest.fixture
+def server() -> Iterator[ApiServer]:
+    with api_server() as running:
+        yield running
+
+
+@asynccontextmanager
+async def operator(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch, ended: asyncio.Event
+) -> AsyncIterator[runtime.Operator]:
+    monkeypatch.setattr(runtime, "SETTLE_SECONDS", 0.0)
+    async with runtime.running(server.client(), Options(image="cloudscale:test"), ended=ended.set) as started:
+        yield started
+
+
+async def test_work_that_ends_by_itself_is_logged_and_ends_the_process(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(WorkQueue, "run", fail)
+    ended = asyncio.Event()
+    with capture_logs() as logs:
+        async with operator(server, monkeypatch, ended), asyncio.timeout(WAIT.total_seconds()):
+            await ended.wait()
+    (line,) = [line for line in logs if line["log_level"] == "critical"]
+    assert line["event"] == "the operator's work has ended, and so does the process"
+    assert "a defect" in repr(line["exc_info"].exceptions)
+
+
+async def test_work_that_is_cancelled_by_somebody_ends_the_process_too(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = asyncio.Event()
+    async with operator(server, monkeypatch, ended), asyncio.timeout(WAIT.total_seconds()):
+        (work,) = [task for task in asyncio.all_tasks() if task.get_name() == "operator"]
+        work.cancel()
+        await ended.wait()
+
+
+async def test_an_operator_that_is_stopped_does_not_call_that_an_end_of_its_own(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = asyncio.Event()
+    async with operator(server, monkeypatch, ended):
+        pass
+    assert not ended.is_set()
+
+
+async def test_a_visit_that_never_ends_is_given_up(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hang(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(runtime, "VISIT_SECONDS", 0.05)
+    monkeypatch.setattr("cloudscale_operator.reconcile.Reconciler.reconcile", hang)
+    with capture_logs() as logs:
+        async with operator(server, monkeypatch, asyncio.Event()) as running:
+            running.pipeline_changed(server.add_pipeline(spec={}), deleted=False)
+            await wait_until(lambda: _now(any(line["event"] == "reconcile_failed" for line in logs)), within=WAIT)
+
+
+async def test_workers_without_work_show_that_they_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work_queue, "BEAT_SECONDS", 0.05)
+
+    async def visit(_: str) -> None:
+        return None
+
+    queue = WorkQueue(visit)
+    longest = 0.0
+    work = asyncio.create_task(queue.run())
+    for _ in range(20):
+        await asyncio.wait([work], timeout=0.02)
+        longest = max(longest, queue.silent_seconds)
+    await cancel_and_wait(work)
+    assert longest < 0.35
+    await wait_until(lambda: _now(queue.silent_seconds > 0.4), within=WAIT)
+
+
+@asynccontextmanager
+async def probed(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+    """The address of the probe of an operator whose only watch is this test."""
+    monkeypatch.setattr(handlers, "connect", server.client)
+    monkeypatch.setattr(runtime, "SETTLE_SECONDS", 0.0)
+    registry = handlers.build_registry(Options(image="cloudscale:test"), ended=lambda: None)
+    settings, indices, memo = OperatorSettings(), OperatorIndexers().indices, AnyMemo(kopf.Memo())
+
+    async def run(activity: Activity) -> None:
+        await run_activity(
+            lifecycle=all_at_once, registry=registry, settings=settings, activity=activity, indices=indices, memo=memo
+        )
+
+    await run(Activity.STARTUP)
+    (port,) = find_free_ports("127.0.0.1", 1)
+    endpoint = f"http://127.0.0.1:{port}/healthz"
+    ready = asyncio.Event()
+    reporter = asyncio.create_task(
+        health_reporter(endpoint, registry=registry, settings=settings, indices=indices, memo=memo, ready_flag=ready)
+    )
+    async with asyncio.timeout(WAIT.total_seconds()):
+        await ready.wait()
+    try:
+        yield endpoint
+    finally:
+        await cancel_and_wait(reporter)
+        await run(Activity.CLEANUP)
+
+
+async def status_of(endpoint: str) -> int:
+    async with aiohttp.ClientSession() as session, session.get(endpoint) as answer:
+        return answer.status
+
+
+async def test_the_probe_of_an_operator_at_work_succeeds(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with probed(server, monkeypatch) as endpoint:
+        assert await status_of(endpoint) == 200
+
+
+async def test_the_probe_of_an_operator_without_a_sign_of_life_fails(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "SILENT_SECONDS", 0.0)
+    async with probed(server, monkeypatch) as endpoint:
+        assert await status_of(endpoint) == 500
+
+
+async def _now(value: bool) -> bool:
+    return value
