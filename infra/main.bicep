@@ -73,22 +73,11 @@ resource dashboardCredential 'Microsoft.ManagedIdentity/userAssignedIdentities/f
   }
 ]
 
-// The operator reads queue depths, and KEDA's scaler does.
-resource operatorCredential 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials@2023-01-31' = {
-  parent: identity
-  name: 'operator'
-  dependsOn: [dashboardCredential]
-  properties: {
-    issuer: oidcIssuerUrl
-    subject: 'system:serviceaccount:cloudscale:cloudscale-operator'
-    audiences: ['api://AzureADTokenExchange']
-  }
-}
-
+// KEDA's scaler reads queue depths. The operator does so too, with tokens of the pipelines' own accounts.
 resource kedaCredential 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials@2023-01-31' = {
   parent: identity
   name: 'keda'
-  dependsOn: [operatorCredential]
+  dependsOn: [dashboardCredential]
   properties: {
     issuer: oidcIssuerUrl
     subject: 'system:serviceaccount:keda:keda-operator'

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cloudscale.errors import CloudScaleError
+from cloudscale.pipeline import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -69,9 +70,19 @@ class QueueClaims:
         return min(others)[1] if others else None
 
     def is_waited_for(self, key: PipelineKey, known: Iterable[tuple[PipelineKey, Manifest]]) -> bool:
-        """Whether an older pipeline has not said yet which queue is its own, as after a start of the operator."""
-        age = self._claims[key].age
-        return any(other not in self._claims and age_of(body) < age for other, body in known)
+        """Whether an older pipeline has not said yet where its queue of that name is, as after the operator's start."""
+        bodies = dict(known)
+        age, name = self._claims[key].age, _queue_name(bodies[key]) if key in bodies else ""
+        return any(
+            other not in self._claims and _queue_name(body) == name and age_of(body) < age
+            for other, body in bodies.items()
+        )
+
+
+def _queue_name(body: Manifest) -> str:
+    """As the API server has it, which fills in defaults; Service Bus does not tell names apart by their case."""
+    queue = body.get("spec", {}).get("queue", {})
+    return str(queue.get("name", Queue().name)).casefold()
 
 
 def age_of(body: Manifest) -> Age:
@@ -83,7 +94,6 @@ def age_of(body: Manifest) -> Age:
 def claim_of(body: Manifest, pipeline: EventPipeline, *, connection_string: str) -> Claim:
     """The claim of a pipeline; an empty connection string stands for one that is not known."""
     spec, namespace = pipeline.spec.queue, pipeline.metadata.namespace
-    # Service Bus does not tell names apart by their case.
     name = spec.name.casefold()
     places = set()
     if spec.connection:

@@ -56,6 +56,13 @@ async def test_the_later_pipeline_waits_until_it_is_known_whose_the_queue_is(ben
     assert reason(bench, SECOND) == "QueueShared"
 
 
+async def test_a_pipeline_waits_for_none_that_names_another_queue(bench: Bench) -> None:
+    add(bench.server, FIRST, second=1, queue="another")
+    add(bench.server, SECOND, second=2)
+    await bench.visit(SECOND)
+    assert "second-worker" in bench.server.names("Deployment")
+
+
 async def test_of_two_that_were_made_in_one_second_the_first_by_name_has_the_queue(bench: Bench) -> None:
     add(bench.server, FIRST, second=1)
     add(bench.server, SECOND, second=1)

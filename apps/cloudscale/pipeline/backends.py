@@ -31,13 +31,14 @@ class Queue(Model, frozen=True):
         Annotated[str, Meta(pattern=r"^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$", max_length=253)] | None,
         Meta(
             description="Fully qualified Service Bus namespace (`name.servicebus.windows.net`), reached with workload "
-            "identity instead of a connection string."
+            "identity instead of a connection string. Its host must be one that the operator allows."
         ),
     ] = None
     name: Annotated[
         str,
         Meta(
-            description="Name of the queue. It is created if it is absent and the credential may. Immutable.",
+            description="Name of the queue, which no other pipeline may use. It is created if it is absent and the "
+            "credential may. Immutable.",
             pattern=r"^[A-Za-z0-9]([A-Za-z0-9._/-]*[A-Za-z0-9])?$",
             min_length=1,
             max_length=260,
@@ -105,7 +106,7 @@ class Store(Model, frozen=True):
         Annotated[str, Meta(pattern=r"^https?://[^\s/]+/?$", max_length=512)] | None,
         Meta(
             description="Account endpoint (`https://name.documents.azure.com:443/`), reached with workload identity "
-            "instead of a connection string."
+            "instead of a connection string. Its host must be one that the operator allows."
         ),
     ] = None
     database: Annotated[
