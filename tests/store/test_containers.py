@@ -1,0 +1,43 @@
+"""What a pipeline makes in its account is what its resource says, read back with the official SDK."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+from azure.cosmos.aio import CosmosClient
+
+from cloudscale.pipeline import Store, Throughput
+from cloudscale.store.containers import FOREVER, ContainerNames
+from cloudscale.store.events import EventStore
+
+if TYPE_CHECKING:
+    from tests.servers.cosmos import CosmosServer
+
+    from cloudscale.settings import Settings
+
+AUTOSCALE_MAX = 7000
+
+
+@pytest.mark.parametrize(("time_to_live", "seconds"), [("36h", 36 * 3600), ("0s", FOREVER)])
+async def test_containers_are_made_with_their_time_to_live_and_autoscale(
+    cosmos: CosmosServer, settings: Settings, time_to_live: str, seconds: int
+) -> None:
+    spec = Store(
+        database=f"d{uuid.uuid4().hex[:12]}",
+        time_to_live=time_to_live,
+        throughput=Throughput(autoscale_max=AUTOSCALE_MAX),
+    )
+    async with EventStore(spec, settings) as store:
+        await store.ensure()
+    names = ContainerNames.of(spec)
+    lives: dict[str, int] = {}
+    async with CosmosClient(cosmos.endpoint, cosmos.account_key) as client:
+        database = client.get_database_client(spec.database)
+        for name in (names.events, names.profiles, names.alerts, names.leases):
+            container = database.get_container_client(name)
+            lives[name] = (await container.read())["defaultTtl"]
+            throughput = await container.get_throughput()
+            assert throughput.auto_scale_max_throughput == AUTOSCALE_MAX
+    assert lives == {names.events: seconds, names.profiles: FOREVER, names.alerts: seconds, names.leases: FOREVER}
