@@ -40,6 +40,14 @@ def open_private(path: Path, mode: Literal["wb", "ab"]) -> BinaryIO:
     return open(path, mode, opener=_opener)
 
 
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only this user may read; readers see the old content or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.new")
+    with open_private(temporary, "wb") as file:
+        file.write(content)
+    temporary.replace(path)
+
+
 def _opener(path: str, flags: int) -> int:
     return os.open(path, flags, PRIVATE_FILE)
 

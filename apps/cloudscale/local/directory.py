@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from cloudscale.errors import ConfigurationError
-from cloudscale.private_files import LOCK, PRIVATE_DIRECTORY, PRIVATE_FILE, PRIVATE_UMASK, make_private, open_private
+from cloudscale.private_files import LOCK, PRIVATE_DIRECTORY, PRIVATE_FILE, PRIVATE_UMASK, make_private, write_private
 from cloudscale.settings import Settings
 
 if TYPE_CHECKING:
@@ -147,14 +147,6 @@ def _has_ended(process_id: str) -> bool:
     except OSError:
         return False
     return False
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only this user may read; readers see the old content or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.new")
-    with open_private(temporary, "wb") as file:
-        file.write(content)
-    temporary.replace(path)
 
 
 def read_record(path: Path) -> RunRecord:

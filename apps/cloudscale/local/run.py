@@ -18,7 +18,7 @@ import msgspec
 from cloudscale.cache.connection import open_redis
 from cloudscale.cache.keys import keys_of
 from cloudscale.errors import ConfigurationError
-from cloudscale.local.directory import DataDirectory, RunRecord, write_private
+from cloudscale.local.directory import DataDirectory, RunRecord
 from cloudscale.local.guardian import guardian
 from cloudscale.local.plan import (
     BACKENDS,
@@ -38,6 +38,7 @@ from cloudscale.local.readings import Readings, describe_totals
 from cloudscale.local.redis_server import configuration, find_program
 from cloudscale.local.supervisor import Supervisor
 from cloudscale.pipeline import EventPipeline, as_document, load_file
+from cloudscale.private_files import write_private
 from cloudscale.tasks import cancel_and_wait, start_task
 
 if TYPE_CHECKING:

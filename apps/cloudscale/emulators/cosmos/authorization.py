@@ -18,6 +18,7 @@ from urllib.parse import unquote
 from cloudscale.emulators.cosmos.decoding import http_date
 from cloudscale.emulators.cosmos.errors import CosmosError, StartupError
 from cloudscale.emulators.cosmos.protocol import Request
+from cloudscale.private_files import write_private
 
 KEY_BYTES: Final = 64
 ALLOWED_CLOCK_SKEW: Final = timedelta(minutes=15)
@@ -33,8 +34,7 @@ def load_account_key(path: Path, *, generate: bool) -> str:
     """
     try:
         if generate and not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode() + "\n")
+            write_private(path, base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
         key = path.read_text().strip()
         if not base64.b64decode(key, validate=True):
             raise StartupError(f"The account key file {path} is empty: put a base64 key in it or remove it.")

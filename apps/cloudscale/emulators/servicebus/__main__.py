@@ -23,7 +23,7 @@ from cloudscale.emulators.servicebus.description import QueueDescription
 from cloudscale.emulators.servicebus.server import Ports, Settings, serve
 from cloudscale.emulators.servicebus.turn import SyncPolicy
 from cloudscale.errors import CloudScaleError
-from cloudscale.private_files import PRIVATE_DIRECTORY, PRIVATE_UMASK, make_private
+from cloudscale.private_files import PRIVATE_DIRECTORY, PRIVATE_UMASK, make_private, write_private
 
 KEY_FILE = "shared-access-key"
 
@@ -99,9 +99,7 @@ def _key(path: Path | None, directory: Path) -> str:
             raise CloudScaleError(f"the key file {path} cannot be read: {error.strerror}") from error
     own = directory / KEY_FILE
     if not own.exists():
-        descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(32) + "\n")
+        write_private(own, f"{secrets.token_urlsafe(32)}\n".encode())
     return own.read_text().strip()
 
 
