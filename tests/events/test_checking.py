@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudscale.events.checking import (
+    BUILT_IN,
     LARGEST_INTEGER,
     MAXIMUM_DEPTH,
     MAXIMUM_KEYS,
     MAXIMUM_NAME_CHARACTERS,
     MAXIMUM_STRING_CHARACTERS,
     RESERVED,
+    Common,
     InvalidEventError,
     as_utc,
     check_limits,
@@ -167,3 +171,50 @@ def test_an_offset_is_taken_out_of_a_moment() -> None:
 
 def test_a_name_is_escaped_for_a_pointer() -> None:
     assert escape("a/b~c") == "a~1b~0c"
+
+
+LINE_FIELDS = ("tenantId", "eventId", "correlationId", "causationId", "userId")
+"""What is written into lines: of the ledger, of partition keys, of logs."""
+
+event_bases = {
+    "page_view": {"tenantId": "t", "eventType": "page_view", "url": "https://example.com/"},
+    "user_action": {"tenantId": "t", "eventType": "user_action", "actionName": "look"},
+}
+
+
+def is_taken(**fields: str) -> bool:
+    base = event_bases["user_action" if "actionName" in fields else "page_view"]
+    try:
+        msgspec.convert({**base, **fields}, BUILT_IN[base["eventType"]])
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("field", [*LINE_FIELDS, "url", "actionName"])
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\x00", "\x1f", "\x7f"])
+def test_a_control_character_at_the_end_is_refused_like_anywhere_else(field: str, end: str) -> None:
+    assert is_taken(**{field: "abc"})
+    assert not is_taken(**{field: f"abc{end}"})
+    assert not is_taken(**{field: f"a{end}bc"})
+
+
+@given(st.sampled_from(LINE_FIELDS), st.text(min_size=1, max_size=12))
+def test_what_is_taken_fits_into_a_line_of_the_ledger(field: str, text: str) -> None:
+    if is_taken(**{field: text}):
+        line = f"{text}\n{text}\nacceptance"
+        assert line.split("\n") == [text, text, "acceptance"]
+        assert not any(ord(character) < 32 or ord(character) == 127 for character in text)
+
+
+@given(st.text(max_size=8))
+def test_a_tenant_that_is_taken_keeps_the_parts_of_its_partition_key_apart(text: str) -> None:
+    if is_taken(tenantId=text):
+        assert f"{text}:2024-05:3".split(":") == [text, "2024-05", "3"]
+
+
+def test_every_pattern_of_a_model_ends_where_the_text_ends() -> None:
+    schemas = msgspec.json.schema_components([*BUILT_IN.values(), Common])[1]
+    patterns = set(re.findall(r'"pattern": *"((?:[^"\\\\]|\\\\.)*)"', json.dumps(schemas)))
+    assert patterns
+    assert all(pattern.endswith("\\\\Z") for pattern in patterns)

@@ -198,6 +198,30 @@ def test_a_file_that_contains_itself_or_is_nested_too_deep_is_refused(file: Path
         load_file(file)
 
 
+def test_aliases_that_write_out_to_more_than_there_can_be_are_refused(file: Path) -> None:
+    levels = ["- &l0 [x, x, x, x, x, x, x, x, x]"]
+    levels += [f"- &l{level} [{', '.join([f'*l{level - 1}'] * 9)}]" for level in range(1, 20)]
+    file.write_text("metadata:\n" + "\n".join(f"  {line}" for line in levels))
+    with pytest.raises(ConfigurationError, match=r"more than 200,000 values when its aliases are written out"):
+        load_file(file)
+
+
+def test_a_few_aliases_are_taken(file: Path) -> None:
+    step = "{depth: 0, limit: 8}"
+    file.write_text(
+        "apiVersion: cloudscale.io/v1alpha1\nkind: EventPipeline\nmetadata: {name: x, labels: &labels {team: a}}\n"
+        f"spec:\n  processing: {{concurrency: {{steps: [{step}]}}}}\n"
+    )
+    load_file(file)
+
+
+def test_a_file_that_is_far_too_large_is_not_read_to_its_end(file: Path) -> None:
+    with file.open("wb") as sparse:
+        sparse.truncate(10**12)
+    with pytest.raises(ConfigurationError, match=r"more than 1,048,576 bytes"):
+        load_file(file)
+
+
 def test_a_file_that_is_no_text_is_refused(file: Path) -> None:
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigurationError, match="is not UTF-8"):

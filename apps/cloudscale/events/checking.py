@@ -51,10 +51,11 @@ RESERVED = {
 
 STORE_NAMES = "names that begin with _ belong to the store"
 
-EventId = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^/\\?#\x00-\x1f\x7f]+$")]
-CorrelationId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:@/+=-]+$")]
-TenantId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$")]
-UserId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+# \Z and not $, which Python also finds before a line feed at the end: ids are written into lines.
+EventId = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^/\\?#\x00-\x1f\x7f]+\Z")]
+CorrelationId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:@/+=-]+\Z")]
+TenantId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*\Z")]
+UserId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
 
 
 class FieldError(msgspec.Struct, frozen=True):
@@ -89,13 +90,13 @@ class Common(msgspec.Struct, frozen=True, rename="camel", kw_only=True, gc=False
 class PageView(Common, frozen=True, kw_only=True, gc=False):
     """Somebody looked at a page."""
 
-    url: Annotated[str, Meta(min_length=1, max_length=2048, pattern=r"^[^\x00-\x20\x7f]+$")]
+    url: Annotated[str, Meta(min_length=1, max_length=2048, pattern=r"^[^\x00-\x20\x7f]+\Z")]
 
 
 class UserAction(Common, frozen=True, kw_only=True, gc=False):
     """Somebody did something; ``add_to_cart`` starts the watch over an abandoned cart."""
 
-    action_name: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    action_name: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
     properties: Annotated[dict[Annotated[str, Meta(max_length=128)], Any], Meta(max_length=128)] = {}
 
 

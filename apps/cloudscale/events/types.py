@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
-import jsonschema_rs
 import msgspec
 
 from cloudscale.errors import ConfigurationError
@@ -19,9 +18,12 @@ from cloudscale.events.checking import (
     InvalidEventError,
     escape,
 )
+from cloudscale.pipeline.json_schemas import UnusableSchemaError, compile_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import jsonschema_rs
 
     from cloudscale.events.checking import Document
     from cloudscale.pipeline import EventType
@@ -34,16 +36,14 @@ class EventTypes:
         """Take the built-in types and ``added`` ones.
 
         Raises:
-            ConfigurationError: an added type has a schema that is none.
+            ConfigurationError: an added type has a schema that cannot be used.
         """
-        self._schemas: dict[str, jsonschema_rs.Draft202012Validator] = {}
+        self._schemas: dict[str, jsonschema_rs.Validator] = {}
         for event_type in added:
             try:
-                self._schemas[event_type.name] = jsonschema_rs.Draft202012Validator(event_type.schema)
-            except (jsonschema_rs.ValidationError, ValueError) as error:
-                raise ConfigurationError(
-                    f"the schema of event type {event_type.name!r} is not a JSON Schema: {error}"
-                ) from None
+                self._schemas[event_type.name] = compile_schema(event_type.schema)
+            except UnusableSchemaError as error:
+                raise ConfigurationError(f"the schema of event type {event_type.name!r} {error}") from None
         self.names = (*BUILT_IN, *self._schemas)
 
     def check(self, event: Document) -> Common:

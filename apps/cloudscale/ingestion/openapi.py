@@ -43,11 +43,14 @@ def describe(pipeline: EventPipeline) -> dict[str, Any]:
     """The description of one pipeline's API, with the event types that its resource adds."""
     models = [*BUILT_IN.values(), Common, Acknowledgement, BatchResult, ProblemDocument]
     _, schemas = msgspec.json.schema_components(models, ref_template=_REFERENCE)
+    schemas = _portable(schemas)
     types: dict[str, dict[str, Any]] = {
         name: {"allOf": [_ref(model.__name__), _typed(name)]} for name, model in BUILT_IN.items()
     }
     for added in pipeline.spec.event_types:
-        types[added.name] = {"allOf": [_ref("Common"), _typed(added.name), added.schema]}
+        # With an address of its own, what it calls #/$defs is found in it and not in this document.
+        own = {"$id": f"urn:cloudscale:event-type:{added.name}", **added.schema}
+        types[added.name] = {"allOf": [_ref("Common"), _typed(added.name), own]}
     schemas["Event"] = {"oneOf": list(types.values())}
     return {
         "openapi": "3.1.0",
@@ -112,6 +115,18 @@ def _probe(summary: str, answers: dict[str, str]) -> dict[str, Any]:
     return {
         "summary": summary,
         "responses": {status: {"description": text, "content": content} for status, text in answers.items()},
+    }
+
+
+def _portable(schema: Any) -> Any:
+    r"""A schema whose patterns end as they do in every language: Python's ``\Z`` is ``$`` elsewhere."""
+    if isinstance(schema, list):
+        return [_portable(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: value.removesuffix(r"\Z") + "$" if name == "pattern" and str(value).endswith(r"\Z") else _portable(value)
+        for name, value in schema.items()
     }
 
 

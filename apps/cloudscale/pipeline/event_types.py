@@ -37,7 +37,8 @@ class EventType(Model, frozen=True):
     schema: Annotated[
         dict[str, Any],
         Meta(
-            description="JSON Schema (draft 2020-12) of the event's own fields.",
+            description="JSON Schema (draft 2020-12) of the event's own fields. It is closed in itself: `$ref` "
+            "names one of its own `$defs`, and nothing outside is ever read.",
             extra_json_schema={"x-kubernetes-preserve-unknown-fields": True},
         ),
     ] = msgspec.field(default_factory=lambda: {"type": "object"})

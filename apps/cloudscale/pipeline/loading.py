@@ -16,6 +16,14 @@ from cloudscale.pipeline.validation import complete
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
+LARGEST_FILE_BYTES = 1024 * 1024
+"""About what the API server takes of one object."""
+
+MOST_VALUES = 200_000
+"""Values in all documents of a file."""
+
+_UNDER_WAY = -1
+
 
 def load(document: Mapping[str, Any]) -> EventPipeline:
     """Read a resource given as plain data, such as the API server's JSON.
@@ -46,7 +54,7 @@ def load_file(path: Path | str) -> EventPipeline:
 
 def _read_document(path: Path | str) -> Mapping[str, Any]:
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = _read_text(Path(path))
         documents = [document for document in yaml.load_all(text, _Loader) if document is not None]
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -58,12 +66,47 @@ def _read_document(path: Path | str) -> Mapping[str, Any]:
         raise ConfigurationError(f"{path}{line} is not valid YAML: {error.problem or error.context}") from None
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path} is not valid YAML: {error}") from None
+    if _written_out(documents) > MOST_VALUES:
+        raise ConfigurationError(
+            f"{path} has more than {MOST_VALUES:,} values when its aliases are written out: write it with fewer"
+        )
     if len(documents) > 1:
         documents = [document for document in documents if isinstance(document, dict) and document.get("kind") == KIND]
     if len(documents) != 1:
         raise ConfigurationError(f"{path} holds {len(documents)} documents of kind {KIND}: it should hold one")
     document: Mapping[str, Any] = documents[0]
     return document
+
+
+def _read_text(path: Path) -> str:
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE_BYTES + 1)
+    if len(content) > LARGEST_FILE_BYTES:
+        raise ConfigurationError(f"{path} has more than {LARGEST_FILE_BYTES:,} bytes: a resource is far smaller")
+    return content.decode("utf-8")
+
+
+def _written_out(value: Any) -> int:
+    """How many values there would be if nothing was shared: an alias in YAML costs the file next to nothing.
+
+    Raises:
+        RecursionError: an alias stands inside of its own anchor.
+    """
+    counts: dict[int, int] = {}
+
+    def count(one: Any) -> int:
+        if not isinstance(one, dict | list):
+            return 1
+        known = counts.get(id(one))
+        if known == _UNDER_WAY:
+            raise RecursionError
+        if known is None:
+            counts[id(one)] = _UNDER_WAY
+            members = one.values() if isinstance(one, dict) else one
+            known = counts[id(one)] = 1 + sum(map(count, members))
+        return known
+
+    return count(value)
 
 
 def as_document(pipeline: EventPipeline) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 from jsonschema_rs import ValidationErrorKind as Kind
 
+from cloudscale.pipeline.json_schemas import UnusableSchemaError, compile_schema
 from cloudscale.pipeline.rules import RULES_KEYWORD, is_satisfied
 from cloudscale.pipeline.schema import Schema, pipeline_schema
 from cloudscale.units import DURATION_PATTERN, QUANTITY_PATTERN
@@ -185,10 +186,9 @@ def _repeated_items(value: Any, schema: Schema, path: Path) -> Iterator[tuple[Pa
 
 
 def _broken_event_schemas(document: dict[str, Any]) -> Iterator[tuple[Path, str]]:
-    """Event types whose JSON Schema is itself invalid: no schema of ours and no CEL rule can tell."""
+    """Event types whose JSON Schema cannot be used: no schema of ours and no CEL rule can tell."""
     for position, event_type in enumerate(document["spec"]["eventTypes"]):
         try:
-            jsonschema_rs.validator_for(event_type["schema"])
-        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
-            reason = getattr(error, "message", str(error))
-            yield ("spec", "eventTypes", position, "schema"), f"is not a JSON Schema: {reason}"
+            compile_schema(event_type["schema"])
+        except UnusableSchemaError as error:
+            yield ("spec", "eventTypes", position, "schema"), str(error)
