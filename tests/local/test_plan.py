@@ -116,3 +116,16 @@ def test_keys_are_not_in_the_command_lines_that_everybody_can_see(tmp_path: Path
 @pytest.mark.parametrize(("host", "address"), [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("10.0.0.5", "10.0.0.5")])  # noqa: S104
 def test_a_server_is_probed_where_it_listens(host: str, address: str) -> None:
     assert reachable_address(host) == address
+
+
+def test_ingestions_figures_lie_on_no_disk_that_can_be_full(tmp_path: Path) -> None:
+    alone = layout(tmp_path)
+    assert "PROMETHEUS_MULTIPROC_DIR" not in planned(alone)["ingestion"].environment
+
+    several = replace(alone, options=replace(alone.options, ingestion_processes=2))
+    plan = planned(several)["ingestion"]
+    folder = plan.environment["PROMETHEUS_MULTIPROC_DIR"]
+    assert str(plan.scratch_directory) == folder
+    assert not folder.startswith(str(tmp_path))
+    elsewhere = replace(several, options=replace(several.options, data_directory=tmp_path / "other"))
+    assert planned(elsewhere)["ingestion"].environment["PROMETHEUS_MULTIPROC_DIR"] != folder

@@ -7,7 +7,7 @@ import signal
 import sys
 import textwrap
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -301,6 +301,14 @@ async def test_scratch_files_do_not_outlive_their_process(tmp_path: Path) -> Non
     await child.kill()
 
     assert list(scratch.iterdir()) == []
+
+
+async def test_scratch_files_do_not_outlive_the_run(tmp_path: Path, announced: Announcements) -> None:
+    scratch = tmp_path / "metrics"
+    given = replace(plan(tmp_path), scratch_directory=scratch)
+    async with Supervisor([given], log_directory=tmp_path, announce=announced):
+        assert scratch.is_dir()
+    assert not scratch.exists()
 
 
 @pytest.mark.parametrize(("code", "words"), [(1, "exit code 1"), (-9, "SIGKILL"), (-200, "signal 200")])

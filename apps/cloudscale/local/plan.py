@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,11 +16,10 @@ from cloudscale.local.process import ProcessPlan
 from cloudscale.settings import Settings, as_environment
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cloudscale.pipeline import EventPipeline
 
 LOOPBACK = "127.0.0.1"
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of its own in there)
 BACKENDS, WORKERS, INGESTION = range(3)
 """Stages of the start. Ingestion comes last and is stopped first, so what it takes in, somebody works off."""
 
@@ -78,6 +80,13 @@ class Layout:
     def folder(self, name: str) -> Path:
         """The folder of one process in the data directory."""
         return self.options.data_directory / name
+
+    def shared_memory_folder(self) -> Path:
+        """A folder that no disk holds, where this machine has room for one; it has nothing of what is to be kept."""
+        if not SHARED_MEMORY.is_dir():
+            return self.folder("metrics")
+        digest = hashlib.sha256(str(self.options.data_directory).encode()).hexdigest()[:16]
+        return SHARED_MEMORY / f"cloudscale-{os.getuid()}-{digest}"
 
 
 def service_settings(layout: Layout) -> Settings:
@@ -198,7 +207,7 @@ def _ingestion(layout: Layout, settings: Settings) -> ProcessPlan:
     options = layout.options
     # One process keeps its figures in its memory. Several share files, and a mapped file that finds no room on its disk
     # ends the process that writes to it.
-    metrics = layout.folder("metrics") if options.ingestion_processes > 1 else None
+    metrics = layout.shared_memory_folder() if options.ingestion_processes > 1 else None
     shared = {} if metrics is None else {"PROMETHEUS_MULTIPROC_DIR": str(metrics)}
     address = reachable_address(options.host)
     return ProcessPlan(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -242,6 +243,8 @@ class Supervisor:
             await asyncio.gather(process.task, return_exceptions=True)
             if process.child is not None:
                 await process.child.kill()
+            if process.plan.scratch_directory is not None:
+                shutil.rmtree(process.plan.scratch_directory, ignore_errors=True)
             process.state = State.STOPPED
 
     def _last_words(self, process: Supervised) -> str:
