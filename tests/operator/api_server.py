@@ -90,6 +90,9 @@ class ApiServer:
     def _get(self, path: str, query: dict[str, list[str]]) -> tuple[int, Manifest]:
         if path in self.objects:
             return 200, self.objects[path]
+        if path in ("/api", "/apis"):
+            # What a watcher asks first: there is nothing here to watch.
+            return 200, {"versions": [], "groups": []}
         if "labelSelector" in query or "limit" in query:
             return 200, self._page(path, query)
         found = [{"kind": kind.kind} for kind in KINDS if kind.group_path == path and path in self.groups]
@@ -192,6 +195,7 @@ def api_server() -> Iterator[ApiServer]:
             status, content = state.answer(self.command, url.path, body, parse_qs(url.query))
             text = json.dumps(content).encode()
             self.send_response(status)
+            self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(text)))
             self.end_headers()
             self.wfile.write(text)

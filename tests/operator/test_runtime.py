@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import kopf
@@ -24,11 +28,13 @@ from tests.waiting import wait_until
 from cloudscale.local.ports import find_free_ports
 from cloudscale.tasks import cancel_and_wait
 from cloudscale_operator import handlers, runtime, work_queue
+from cloudscale_operator.__main__ import WORK_ENDED
 from cloudscale_operator.options import Options
 from cloudscale_operator.work_queue import WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from tests.operator.api_server import ApiServer
 
@@ -112,6 +118,39 @@ async def test_workers_without_work_show_that_they_are_there(monkeypatch: pytest
     await cancel_and_wait(work)
     assert longest < 0.35
     await wait_until(lambda: _now(queue.silent_seconds > 0.4), within=WAIT)
+
+
+FAILING = """
+import sys
+from cloudscale_operator import __main__, runtime, work_queue
+
+async def fail(_):
+    raise RuntimeError("a defect")
+
+runtime.SETTLE_SECONDS = 0.5
+work_queue.WorkQueue.run = fail
+sys.exit(__main__.main())
+"""
+
+
+def test_the_process_ends_when_its_work_has_ended(server: ApiServer, tmp_path: Path) -> None:
+    document: dict[str, Any] = {
+        "clusters": [{"name": "it", "cluster": {"server": server.url}}],
+        "users": [{"name": "it", "user": {}}],
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}],
+    }
+    (tmp_path / "config").write_text(json.dumps(document | {"current-context": "it"}))
+    health, metrics = find_free_ports("127.0.0.1", 2)
+    done = subprocess.run(
+        [sys.executable, "-c", FAILING, "--image=x", f"--health-port={health}", f"--metrics-port={metrics}"],
+        env=os.environ | {"KUBECONFIG": str(tmp_path / "config")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert "the operator's work has ended, and so does the process" in done.stdout + done.stderr
+    assert done.returncode == WORK_ENDED, done.stderr
 
 
 @asynccontextmanager
