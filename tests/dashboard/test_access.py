@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cloudscale.dashboard import access
-from cloudscale.dashboard.access import TokenFile, Viewer, read_access
+from cloudscale.dashboard.access import TokenFile, Viewer, digest_of, read_access
 from cloudscale.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -81,39 +81,14 @@ def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
         read_access(tmp_path / "absent")
 
 
-def test_a_session_is_its_viewer_s_and_does_not_hold_the_token(tmp_path: Path) -> None:
-    known = read_access(written(tmp_path, f"- {{token: {TOKEN}, name: ann}}"))
-
-    session = known.open_session(TOKEN)
-
-    assert known.viewer_of_session(session) == Viewer("ann")
-    assert TOKEN not in session
-
-
-@pytest.mark.parametrize("forged", ["", ".", "a.b.c", "zz", "a.b.é"])
-def test_a_forged_session_is_nobody_s(forged: str, tmp_path: Path) -> None:
-    known = read_access(written(tmp_path, f"- {{token: {TOKEN}, name: ann}}"))
-    session = known.open_session(TOKEN)
-
-    assert known.viewer_of_session(forged) is None
-    assert known.viewer_of_session(session[:-1] + ("0" if session[-1] != "0" else "1")) is None
-    assert known.viewer_of_session("0" + session) is None
-
-
-def test_a_session_ends_after_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = read_access(written(tmp_path, f"- {{token: {TOKEN}, name: ann}}"))
-    monkeypatch.setattr(access, "SESSION_SECONDS", -1)
-
-    assert known.viewer_of_session(known.open_session(TOKEN)) is None
-
-
-def test_sessions_survive_a_restart_and_end_when_the_tokens_change(tmp_path: Path) -> None:
+def test_a_token_is_found_by_its_digest_until_it_is_withdrawn(tmp_path: Path) -> None:
     path = written(tmp_path, f"- {{token: {TOKEN}, name: ann}}")
-    session = read_access(path).open_session(TOKEN)
+    digest = digest_of(TOKEN)
 
-    assert read_access(path).viewer_of_session(session) == Viewer("ann")
+    assert TOKEN not in digest
+    assert read_access(path).viewer_of_digest(digest) == Viewer("ann")
     written(tmp_path, f"- {{token: {OTHER}, name: ann}}")
-    assert read_access(path).viewer_of_session(session) is None
+    assert read_access(path).viewer_of_digest(digest) is None
 
 
 def test_changed_tokens_hold_without_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

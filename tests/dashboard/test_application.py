@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import os
 import subprocess
@@ -66,6 +68,34 @@ def test_signing_in_gives_a_session_that_scripts_and_other_sites_cannot_use(dash
     session = {"Cookie": cookie.split(";")[0]}
     assert dashboard.call("/api/session", headers=session).json["viewer"]["name"] == "reader"
     assert dashboard.call("/", headers=session).status == 200
+
+
+def test_a_session_ends_at_signing_out_also_for_who_has_kept_its_cookie(dashboard: DashboardServer) -> None:
+    def signed_in() -> dict[str, str]:
+        answer = dashboard.call("/api/session", method="POST", content={"token": READER}, headers=OWN_PAGE)
+        return {"Cookie": answer.headers["set-cookie"].split(";")[0]}
+
+    one, another = signed_in(), signed_in()
+    assert one != another
+    assert dashboard.call("/api/session", method="DELETE", headers={**OWN_PAGE, **one}).status == 204
+
+    assert dashboard.call("/api/session", headers=one).status == 401
+    assert dashboard.call("/api/session", headers=another).json["viewer"]["name"] == "reader"
+
+
+@pytest.mark.parametrize("cookie", ["", ".", "a.b.c", "zz.9999999999.x", "\x80\xff", "e" * 5000, "%00", "a;b=c"])
+def test_a_cookie_that_is_no_session_is_nobody_s(dashboard: DashboardServer, cookie: str) -> None:
+    for path in ("/api/session", "/api/history", "/api/dead-letters", "/"):
+        answer = dashboard.call(path, headers={"Cookie": f"cloudscale-session={cookie}"})
+        assert answer.status in (200 if path == "/" else 401, 400, 401, 431)
+
+
+def test_what_was_in_an_old_cookie_forges_no_session(dashboard: DashboardServer) -> None:
+    digest = hashlib.sha256(READER.encode()).digest()
+    key = hashlib.blake2b(digest, person=b"cloudscale-sess").digest()
+    content = f"{digest.hex()}.4102444800"
+    forged = f"{content}.{hmac.new(key, content.encode(), hashlib.sha256).hexdigest()}"
+    assert dashboard.call("/api/session", headers={"Cookie": f"cloudscale-session={forged}"}).status == 401
 
 
 def test_a_wrong_token_opens_no_session(dashboard: DashboardServer) -> None:

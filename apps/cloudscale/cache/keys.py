@@ -29,6 +29,7 @@ class Keys:
         self.idempotency = self.prefix + "idempotency:"
         self.client = self.prefix + "client:"
         self.global_window = self.prefix + "global:"
+        self.sessions = self.prefix + "dashboard:session:"
 
 
 def keys_of(pipeline: EventPipeline) -> Keys:

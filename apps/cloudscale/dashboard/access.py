@@ -1,4 +1,4 @@
-"""Who may see and do what: tokens from a file, sessions in a cookie.
+"""Who may see and do what: tokens from a file.
 
 Without a token file everybody who reaches the dashboard may read and nobody may act. With one, reading needs a token
 and acting needs one that says so. A token may be bound to tenants; it then sees nothing of the others.
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-SESSION_SECONDS = 12 * 3600
 MINIMUM_TOKEN_LENGTH = 16
 LOOK_SECONDS = 5.0
 """The token file is looked at no more often."""
@@ -56,8 +55,6 @@ class Access:
     def __init__(self, viewers: dict[str, Viewer]) -> None:
         self.required = bool(viewers)
         self._viewers = {_digest(token): viewer for token, viewer in viewers.items()}
-        # Sessions outlive a restart and end when the tokens change.
-        self._key = hashlib.blake2b(b"".join(sorted(self._viewers)), person=b"cloudscale-sess").digest()
 
     def viewer_of_token(self, token: str) -> Viewer | None:
         """Whose token this is. All tokens are compared in constant time, so that timing tells nothing."""
@@ -68,22 +65,9 @@ class Access:
                 found = viewer
         return found
 
-    def open_session(self, token: str) -> str:
-        """The value of a session cookie for a token that :meth:`viewer_of_token` knows; it does not hold the token."""
-        content = f"{_digest(token).hex()}.{int(time.time()) + SESSION_SECONDS}"
-        return f"{content}.{self._sign(content)}"
-
-    def viewer_of_session(self, cookie: str) -> Viewer | None:
-        """Whose session this is, or None when it is forged, over, or its token was withdrawn."""
-        content, _, signature = cookie.rpartition(".")
-        # As bytes, because texts beyond ASCII cannot be compared and a forged cookie may hold any.
-        if not hmac.compare_digest(self._sign(content).encode(), signature.encode()):
-            return None
-        digest, _, expires = content.partition(".")
-        return self._viewers.get(bytes.fromhex(digest)) if int(expires) > time.time() else None
-
-    def _sign(self, content: str) -> str:
-        return hmac.new(self._key, content.encode(), hashlib.sha256).hexdigest()
+    def viewer_of_digest(self, digest: str) -> Viewer | None:
+        """Whose token has this digest, as :func:`digest_of` gives it; None when the token was withdrawn."""
+        return next((viewer for known, viewer in self._viewers.items() if known.hex() == digest), None)
 
 
 class TokenFile:
@@ -154,6 +138,11 @@ def read_access(path: Path | None) -> Access:
     if len(viewers) != len(entries):
         raise ConfigurationError(f"the dashboard's token file {path} holds the same token twice")
     return Access(viewers)
+
+
+def digest_of(token: str) -> str:
+    """What a session remembers of the token that opened it."""
+    return _digest(token).hex()
 
 
 def _digest(token: str) -> bytes:

@@ -24,6 +24,7 @@ from cloudscale.dashboard.body_limit import BodyLimit
 from cloudscale.dashboard.collector import Collector
 from cloudscale.dashboard.remembered import Remembered
 from cloudscale.dashboard.responses import EXCEPTION_HANDLERS, JsonResponse, SecurityHeaders
+from cloudscale.dashboard.session_store import SessionStore
 from cloudscale.dashboard.static_files import assets
 from cloudscale.tasks import cancel_and_wait, start_task
 from cloudscale.telemetry import metrics
@@ -55,6 +56,7 @@ def build_application(resource: EventPipeline, settings: Settings) -> Starlette:
             keys = keys_of(resource)
             state.tokens = tokens
             state.backends = backends
+            state.sessions = SessionStore(backends.redis, key_prefix=keys.sessions)
             state.audit = Audit(backends.redis, keys)
             state.balances = Remembered(BALANCE_SECONDS)
             state.answers = Remembered(ANSWER_SECONDS)

@@ -40,7 +40,7 @@ _choice = msgspec.json.Decoder(Choice)
 
 async def show_all(request: Request) -> Response:
     """The first dead letters that the viewer may see."""
-    viewer = viewer_of(request)
+    viewer = await viewer_of(request)
     letters: DeadLetters = await request.app.state.backends.dead_letters()
     seen = await visible(letters, viewer, limit=SHOWN + 1)
     return JsonResponse({"deadLetters": [summary(letter) for letter in seen[:SHOWN]], "more": len(seen) > SHOWN})
@@ -48,7 +48,7 @@ async def show_all(request: Request) -> Response:
 
 async def show(request: Request) -> Response:
     """One dead letter with its message."""
-    viewer = viewer_of(request)
+    viewer = await viewer_of(request)
     letters: DeadLetters = await request.app.state.backends.dead_letters()
     letter = await letters.show(request.path_params["sequence_number"])
     if letter is None or not is_visible(letter, viewer):
@@ -67,7 +67,7 @@ async def discard(request: Request) -> Response:
 
 
 async def _act(request: Request, act: Act) -> Response:
-    viewer = actor_of(request)
+    viewer = await actor_of(request)
     try:
         choice = untrusted_json.decode(await request.body(), _choice)
     except UnreadableJsonError as error:

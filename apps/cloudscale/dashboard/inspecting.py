@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 async def show(request: Request) -> Response:
     """All that is known of the pipeline itself. It is not for those who may see one tenant only."""
-    viewer = viewer_of(request)
+    viewer = await viewer_of(request)
     if viewer.tenants is not None:
         raise RefusedError(403, "This access token is for a tenant; the pipeline belongs to all of them.")
     state = request.app.state

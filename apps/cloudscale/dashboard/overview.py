@@ -44,7 +44,7 @@ def now(collector: Collector, viewer: Viewer) -> Now:
 
 async def history(request: Request) -> Response:
     """The series of the last hour, one list a field."""
-    viewer = viewer_of(request)
+    viewer = await viewer_of(request)
     collector: Collector = request.app.state.collector
     points = [restricted(point, viewer.tenants) for point in collector.points]
     return JsonResponse({"series": as_columns(points), "now": now(collector, viewer)})
@@ -56,7 +56,7 @@ async def stream(request: Request) -> Response:
     The browser fetches the history again after a reconnect, which fills the gap in the plots.
     """
     # Refused here, while the answer can still say so.
-    viewer_of(request)
+    await viewer_of(request)
     return StreamingResponse(
         _messages(request),
         media_type="text/event-stream",
@@ -72,7 +72,7 @@ async def _messages(request: Request) -> AsyncIterator[bytes]:
     with collector.listening() as arrival:
         while not stopping.is_set():
             try:
-                viewer = viewer_of(request)
+                viewer = await viewer_of(request)
             except RefusedError:
                 return
             yield b"data: " + msgspec.json.encode(now(collector, viewer)) + b"\n\n"

@@ -35,7 +35,7 @@ CLIENTS_SHOWN = 10
 
 async def events(request: Request) -> Response:
     """Events by id, correlation id, tenant, user, type and time, the last received first."""
-    viewer = viewer_of(request)
+    viewer = await viewer_of(request)
     asked = request.query_params
     which = EventFilter(
         event_id=asked.get("id") or None,
@@ -51,7 +51,7 @@ async def events(request: Request) -> Response:
 
 async def event(request: Request) -> Response:
     """One event with all its fields."""
-    viewer = viewer_of(request)
+    viewer = await viewer_of(request)
     event_id = request.path_params["event_id"]
     for document in await _find(request, EventFilter(event_id=event_id), viewer, tenant=None, limit=1):
         return JsonResponse({"event": {name: value for name, value in document.items() if not name.startswith("_")}})
@@ -60,7 +60,7 @@ async def event(request: Request) -> Response:
 
 async def users(request: Request) -> Response:
     """The profiles with the highest scores, or one user's."""
-    viewer = viewer_of(request)
+    viewer = await viewer_of(request)
     backends: Backends = request.app.state.backends
     profiles = ProfileStore(await backends.store())
     user_id = request.query_params.get("user") or None
@@ -83,7 +83,7 @@ async def users(request: Request) -> Response:
 
 async def security(request: Request) -> Response:
     """Alerts, the newest suspicious events with their evidence, and the clients that send the most."""
-    viewer = viewer_of(request)
+    viewer = await viewer_of(request)
     return JsonResponse(
         await request.app.state.answers.get(("security", viewer.tenants), lambda: _security(request, viewer))
     )

@@ -12,8 +12,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from cloudscale import untrusted_json
-from cloudscale.dashboard.access import ANYBODY, SESSION_SECONDS, Access, Viewer
+from cloudscale.dashboard.access import ANYBODY, Access, Viewer, digest_of
 from cloudscale.dashboard.responses import JsonResponse, RefusedError
+from cloudscale.dashboard.session_store import SESSION_SECONDS
 from cloudscale.dashboard.static_files import page
 from cloudscale.untrusted_json import UnreadableJsonError
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.requests import Request
+
+    from cloudscale.dashboard.session_store import SessionStore
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +41,7 @@ class SignIn(msgspec.Struct, frozen=True):
 _sign_in = msgspec.json.Decoder(SignIn)
 
 
-def viewer_of(request: Request) -> Viewer:
+async def viewer_of(request: Request) -> Viewer:
     """Who sent the request: by bearer token, by session, or anybody where reading is open.
 
     Raises:
@@ -50,7 +53,9 @@ def viewer_of(request: Request) -> Viewer:
     if scheme.lower() == "bearer":
         viewer = access.viewer_of_token(token.strip())
     elif cookie := request.cookies.get(COOKIE):
-        viewer = access.viewer_of_session(cookie)
+        store: SessionStore = request.app.state.sessions
+        digest = await store.find(cookie)
+        viewer = access.viewer_of_digest(digest) if digest else None
     if viewer is not None:
         return viewer
     if access.required:
@@ -58,13 +63,13 @@ def viewer_of(request: Request) -> Viewer:
     return ANYBODY
 
 
-def actor_of(request: Request) -> Viewer:
+async def actor_of(request: Request) -> Viewer:
     """Who sent a request that changes something.
 
     Raises:
         RefusedError: the sender may not act, or the request may come from another site.
     """
-    viewer = viewer_of(request)
+    viewer = await viewer_of(request)
     if not viewer.may_act:
         raise RefusedError(403, "Replaying and discarding needs an access token that allows it.")
     refuse_other_sites(request)
@@ -106,14 +111,19 @@ async def sign_in(request: Request) -> Response:
         log.warning("sign-in refused", client=request.client.host if request.client else "")
         raise RefusedError(401, "This access token is not known. Check that all of it was copied.")
     response = JsonResponse(viewer)
-    response.set_cookie(COOKIE, access.open_session(token), max_age=SESSION_SECONDS, **_attributes(request))
+    store: SessionStore = request.app.state.sessions
+    name = await store.open(digest_of(token))
+    response.set_cookie(COOKIE, name, max_age=SESSION_SECONDS, **_attributes(request))
     log.info("signed in", viewer=viewer.name)
     return response
 
 
 async def sign_out(request: Request) -> Response:
-    """Forget the session."""
+    """End the session, wherever its cookie is used."""
     refuse_other_sites(request)
+    store: SessionStore = request.app.state.sessions
+    if cookie := request.cookies.get(COOKIE):
+        await store.end(cookie)
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, **_attributes(request))
     return response
@@ -121,7 +131,7 @@ async def sign_out(request: Request) -> Response:
 
 async def session(request: Request) -> Response:
     """Who the browser is signed in as, and which pipeline this is."""
-    viewer = viewer_of(request)
+    viewer = await viewer_of(request)
     metadata = request.app.state.backends.resource.metadata
     return JsonResponse(
         {
@@ -136,7 +146,7 @@ async def session(request: Request) -> Response:
 async def home(request: Request) -> Response:
     """The one page of the dashboard, for those who may see it."""
     try:
-        viewer_of(request)
+        await viewer_of(request)
     except RefusedError:
         return RedirectResponse("/sign-in", 303)
     return page(request, "index.html")

@@ -37,7 +37,7 @@ async def verify_now(request: Request) -> Response:
 
 
 async def _answer(request: Request, *, fresh: bool) -> Response:
-    viewer = viewer_of(request)
+    viewer = await viewer_of(request)
     everything = request.query_params.get("span") == "all"
     since = None if everything else DEFAULT_SPAN
     backends: Backends = request.app.state.backends
