@@ -10,6 +10,7 @@ import subprocess
 import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import msgspec
@@ -374,3 +375,51 @@ def test_an_unusable_token_file_ends_the_start_with_one_line(running: RunningPip
     assert completed.returncode == 2
     assert completed.stderr.startswith("dashboard cannot start:")
     assert len(completed.stderr.splitlines()) == 1
+
+
+HOSTILE = [
+    "",
+    "-1",
+    "1e9",
+    str(10**30),
+    "\x00",
+    "\u2028",
+    "a" * 5000,
+    "[]",
+    "{}",
+    "null",
+    "' OR 1=1",
+    "%",
+    "../..",
+    "é",
+]
+NAMES = ["id", "correlationId", "user", "type", "since", "until", "tenant", "span", "limit", "after", "nobody-knows-it"]
+
+
+@pytest.mark.parametrize("page", [*PAGES, "pipeline", "session"])
+@pytest.mark.parametrize("token", [OWNER, CONTOSO])
+def test_no_query_brings_a_page_down(dashboard: DashboardServer, page: str, token: str) -> None:
+    for value in HOSTILE:
+        query = "&".join(f"{name}={quote(value, safe='')}" for name in NAMES)
+        assert dashboard.call(f"/api/{page}?{query}", token=token).status < 500
+
+
+@pytest.mark.parametrize("path", ["events", "dead-letters"])
+def test_no_name_of_a_record_brings_a_page_down(dashboard: DashboardServer, path: str) -> None:
+    for value in HOSTILE:
+        assert dashboard.call(f"/api/{path}/{quote(value, safe='')}", token=OWNER).status < 500
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(None, [], 1, "all", {"all": 1}, {"all": True, "x": 1}),
+        *({"sequenceNumbers": [10**30]}, {"sequenceNumbers": [-1]}, {"sequenceNumbers": ["1"]}),
+    ],
+)
+def test_a_choice_of_dead_letters_that_is_none_is_refused(dashboard: DashboardServer, content: object) -> None:
+    for act in ("replay", "discard"):
+        answer = dashboard.call(
+            f"/api/dead-letters/{act}", token=OWNER, method="POST", content=content, headers=OWN_PAGE
+        )
+        assert answer.status == 400

@@ -34,9 +34,13 @@ class Viewer(msgspec.Struct, frozen=True, rename="camel"):
     tenants: frozenset[str] | None = None
     may_act: bool = False
 
-    def sees(self, tenant_id: str | None) -> bool:
-        """Whether this viewer may see what belongs to ``tenant_id``; what belongs to nobody is not for one tenant."""
-        return self.tenants is None or tenant_id in self.tenants
+    def sees(self, tenant_id: object) -> bool:
+        """Whether this viewer may see what belongs to ``tenant_id``.
+
+        A viewer of some tenants does not see what belongs to nobody, or what has no text for a tenant, as a dead letter
+        may.
+        """
+        return self.tenants is None or (isinstance(tenant_id, str) and tenant_id in self.tenants)
 
 
 ANYBODY = Viewer("anybody")

@@ -23,15 +23,20 @@ if TYPE_CHECKING:
     from cloudscale.queue.dead_letters import DeadLetter, DeadLetters
 
 SHOWN = 200
+SHOWN_CHARACTERS = 100
+LARGEST_SEQUENCE_NUMBER = 2**63 - 1
 LISTED_AT_ONCE = 200
 NAMED = 50
 """Sequence numbers in one entry of the audit record."""
 
 
+SequenceNumber = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_SEQUENCE_NUMBER)]
+
+
 class Choice(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """Which dead letters to act on: these, or all."""
 
-    sequence_numbers: Annotated[list[int], msgspec.Meta(min_length=1, max_length=10_000)] | None = None
+    sequence_numbers: Annotated[list[SequenceNumber], msgspec.Meta(min_length=1, max_length=10_000)] | None = None
     all: bool = False
 
 
@@ -49,8 +54,11 @@ async def show_all(request: Request) -> Response:
 async def show(request: Request) -> Response:
     """One dead letter with its message."""
     viewer = await viewer_of(request)
+    number = request.path_params["sequence_number"]
+    if number > LARGEST_SEQUENCE_NUMBER:
+        raise RefusedError(404, "No dead letter has so large a number.")
     letters: DeadLetters = await request.app.state.backends.dead_letters()
-    letter = await letters.show(request.path_params["sequence_number"])
+    letter = await letters.show(number)
     if letter is None or not is_visible(letter, viewer):
         raise RefusedError(404, "This dead letter is not there any more. Somebody replayed or discarded it.")
     return JsonResponse({"deadLetter": summary(letter) | {"body": letter.body}})
@@ -144,10 +152,17 @@ def summary(letter: DeadLetter) -> dict[str, Any]:
         "attempts": letter.attempts,
         "enqueuedAt": letter.enqueued_at,
         "events": len(letter.events),
-        "eventId": event.get("eventId"),
-        "eventType": event.get("eventType"),
-        "tenantId": event.get("tenantId"),
+        "eventId": _as_text(event.get("eventId")),
+        "eventType": _as_text(event.get("eventType")),
+        "tenantId": _as_text(event.get("tenantId")),
     }
+
+
+def _as_text(value: object) -> str | None:
+    """A field of a dead letter to be shown: it may be anything, and that may be why the letter is dead."""
+    if value is None or isinstance(value, str):
+        return value
+    return msgspec.json.encode(value).decode()[:SHOWN_CHARACTERS]
 
 
 routes = [
