@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIPELINE ?= examples/clickstream.yaml
 PURCHASES ?= $(CLOUDSCALE_PURCHASES)
 SCENARIO ?=
-RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url
+RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-strip-extras
 
 # More processes than processors, because many tests wait for something. tests/conftest.py puts long ones first.
 IN_PARALLEL := tests --numprocesses 9 --dist loadfile --no-loadscope-reorder
