@@ -1,6 +1,10 @@
 PYTHON ?= python3
-VENV := .venv
-BIN := $(VENV)/bin
+# The pip that makes the environments, if it shall be another than the interpreter's own.
+WITH_PIP ?=
+# What runs a pipeline, and what tests and develops it: the second has twice the size.
+RUNTIME := .venv
+DEVELOPMENT := .venv-dev
+BIN := $(DEVELOPMENT)/bin
 PIPELINE ?= examples/clickstream.yaml
 PURCHASES ?= $(CLOUDSCALE_PURCHASES)
 SCENARIO ?=
@@ -14,79 +18,86 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
-$(VENV)/.installed: requirements/dev.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	touch $@
+export PYTHON WITH_PIP
 
-.PHONY: help install run test test-fast lint format lock coverage replay-all bench bench-comparison guard screenshots cluster cluster-down bench-kind e2e crds clean
+$(RUNTIME)/.installed: requirements/runtime.lock requirements/build.lock requirements/install.sh pyproject.toml
+	requirements/install.sh $(RUNTIME) requirements/runtime.lock requirements/build.lock
+	@touch $@
+
+$(DEVELOPMENT)/.installed: requirements/dev.lock requirements/install.sh pyproject.toml
+	requirements/install.sh $(DEVELOPMENT) requirements/dev.lock
+	@touch $@
+
+.PHONY: help install install-dev run test test-fast lint format lock coverage replay-all bench bench-comparison guard screenshots cluster cluster-down bench-kind e2e crds clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
 
-install: $(VENV)/.installed  ## create the locked environment in .venv
+install: $(RUNTIME)/.installed  ## create the locked environment that runs pipelines, in .venv
+
+install-dev: $(DEVELOPMENT)/.installed  ## create the locked environment of the tests and tools, in .venv-dev
 
 run: install  ## run the pipeline of examples/clickstream.yaml on this machine (PIPELINE=FILE for another)
-	$(BIN)/cloudscale run $(PIPELINE)
+	$(RUNTIME)/bin/cloudscale run $(PIPELINE)
 
-test: install  ## every test that needs no cluster
+test: install-dev  ## every test that needs no cluster
+	@echo 'Running the tests, nine at a time. On two quiet cores this takes about four minutes.'
 	$(BIN)/pytest $(IN_PARALLEL)
 
-test-fast: install  ## the tests without the integration tests
+test-fast: install-dev  ## the tests without the integration tests
 	$(BIN)/pytest $(IN_PARALLEL) --ignore tests/integration
 
-coverage: install  ## the same tests with their coverage, which must be 90 %; line by line in htmlcov/
+coverage: install-dev  ## the same tests with their coverage, which must be 90 %; line by line in htmlcov/
 	rm -f .coverage .coverage.*
 	$(BIN)/pytest $(IN_PARALLEL) --numprocesses 6 --cov --cov-report=term --cov-report=html --cov-fail-under=90
 
-lint: install  ## style, types, layers, and that generated files are up to date
+lint: install-dev  ## style, types, layers, and that generated files are up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy apps operator tests e2e bench
 	$(BIN)/lint-imports
 	$(BIN)/cloudscale schema | diff - crds/eventpipelines.yaml
 
-format: install  ## bring the source into its form
+format: install-dev  ## bring the source into its form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 crds: install  ## write crds/ and the chart's copy anew from the models
-	$(BIN)/cloudscale schema > crds/eventpipelines.yaml
+	$(RUNTIME)/bin/cloudscale schema > crds/eventpipelines.yaml
 	cp crds/eventpipelines.yaml charts/cloudscale/files/
 
 lock:  ## resolve the dependencies of pyproject.toml anew (needs uv)
 	$(RESOLVE) --extra dev pyproject.toml -o requirements/dev.lock
 	$(RESOLVE) --extra apps --extra operator --extra tracing pyproject.toml -o requirements/runtime.lock
-	echo 'hatchling>=1.27' | $(RESOLVE) - -o requirements/build.lock
+	printf 'hatchling>=1.27\neditables>=0.5\n' | $(RESOLVE) --constraints requirements/runtime.lock - -o requirements/build.lock
 
-replay-all: install  ## replay all 69,659 purchases of PURCHASES, twice, and compare what is stored with the file
+replay-all: install-dev  ## replay all 69,659 purchases of PURCHASES, twice, and compare what is stored with the file
 	@test -f "$(PURCHASES)" || { echo "$(PURCHASES) is not there: name a file by PURCHASES=FILE, README says which" >&2; exit 1; }
 	$(BIN)/python -m bench.replay "$(PURCHASES)"
 
-bench: install  ## run the load scenarios and record their results (SCENARIO=NAME for one; needs oha, see bench/README.md)
+bench: install-dev  ## run the load scenarios and record their results (SCENARIO=NAME for one; needs oha, see bench/README.md)
 	$(BIN)/python -m bench run $(SCENARIO)
 
-bench-comparison: install  ## the same load on CloudScale, on a bare handler and on Benthos (needs oha and go)
+bench-comparison: install-dev  ## the same load on CloudScale, on a bare handler and on Benthos (needs oha and go)
 	$(BIN)/python -m bench comparison
 
-guard: install  ## has the pipeline become slower, compared with a handler that only parses? (needs wrk)
+guard: install-dev  ## has the pipeline become slower, compared with a handler that only parses? (needs wrk)
 	$(BIN)/python -m bench.guard
 
-screenshots: install  ## pictures of the dashboard's pages, into docs/screenshots (needs chromium)
+screenshots: install-dev  ## pictures of the dashboard's pages, into docs/screenshots (needs chromium)
 	$(BIN)/python -m tests.browser.screenshots docs/screenshots
 
-cluster: install  ## a kind cluster with KEDA, the backends, the operator and a sample pipeline
+cluster:  ## a kind cluster with KEDA, the backends, the operator and a sample pipeline
 	kind/up.sh
 
 cluster-down:  ## delete that cluster
 	kind/down.sh
 
-bench-kind: install  ## the sustained load against a pipeline pinned to one node of a kind cluster, which stays afterwards
+bench-kind: install-dev  ## the sustained load against a pipeline pinned to one node of a kind cluster, which stays afterwards
 	$(BIN)/python -m bench.kind
 
-e2e: install  ## the tests on a kind cluster of their own
+e2e: install-dev  ## the tests on a kind cluster of their own
 	$(BIN)/pytest e2e --log-cli-level=INFO --timeout=900
 
-clean:  ## remove the environment and what the tools leave behind; the data in .cloudscale stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist
+clean:  ## remove the environments and what the tools leave behind; the data in .cloudscale stays
+	rm -rf $(RUNTIME) $(DEVELOPMENT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.absent_tools import left_out
 from tests.servers.redis import RedisServer, redis_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 # With more processes than processors an example may take long to draw or to run.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -60,6 +61,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _rank(file: Path) -> int:
     places = {file, *file.parents}
     return next((rank for rank, name in enumerate(LONGEST_FIRST) if HERE / name in places), len(LONGEST_FIRST))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Generator[None, None, None]:
+    """Say in a sentence what was left out because a program is missing, and what brings it."""
+    yield
+    skipped = [report.longrepr for report in terminalreporter.getreports("skipped")]
+    if sentence := left_out(str(each[2]) for each in skipped if isinstance(each, tuple)):
+        terminalreporter.section("what this run left out")
+        terminalreporter.write_line(sentence)
 
 
 @pytest.fixture(scope="module")

@@ -20,3 +20,9 @@ def handles_sigterm(process_id: int) -> bool:
     status = Path(f"/proc/{process_id}/status").read_text()
     caught = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")), 16)
     return bool(caught & 1 << (signal.SIGTERM - 1))
+
+
+def children_of(process_id: int) -> list[int]:
+    """The processes that one has started, by any of its threads."""
+    threads = Path(f"/proc/{process_id}/task").glob("*/children")
+    return [int(child) for children in threads for child in children.read_text().split()]

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.absent_tools import needs
 
 from cloudscale_operator.hosts import AZURE_HOSTS
 from cloudscale_operator.kinds import KINDS
@@ -22,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 CHARTS = ("cloudscale", "cloudscale-backends")
 BACKENDS = ("servicebus", "cosmos", "redis")
 
-pytestmark = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not installed")
+pytestmark = needs("helm")
 
 
 def helm(*arguments: str, fails: bool = False) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tests.absent_tools import needs
 
 from cloudscale.pipeline import load
 
@@ -37,7 +38,7 @@ def test_the_samples_node_ports_lead_to_this_machine() -> None:
         assert mapping["listenAddress"] == "127.0.0.1"
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: apt-get install prometheus")
+@needs("promtool")
 def test_prometheus_takes_its_configuration(tmp_path: Path) -> None:
     text = (KIND / "prometheus/configuration.yaml").read_text()
     rules = ROOT / "docs/alerts/rules.yaml"

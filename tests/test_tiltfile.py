@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import starlark
 import yaml
+from tests.absent_tools import absent
 
 ROOT = Path(__file__).parent.parent
 PRELUDE = """
@@ -88,7 +89,7 @@ class Tilt:
 @pytest.fixture(scope="module")
 def tilt() -> Tilt:
     if shutil.which("helm") is None:
-        pytest.skip("helm is not installed: the Tiltfile renders the charts with it")
+        pytest.skip(absent("helm"))
     tilt = Tilt()
     tilt.evaluate(ROOT / "Tiltfile")
     return tilt

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
+from tests.absent_tools import absent
 from tests.browser.chromium import DESKTOP, PHONE, PROGRAM, chromium, open_context, show, sign_in
 from tests.browser.traffic import flow, poison
 from tests.dashboard.tokens import CONTOSO, TOKENS
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason="Chromium is not installed: apt-get install chromium")
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason=absent("chromium"))
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PAGES = ["overview", "verification", "security", "users", "dead-letters", "events", "pipeline"]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
-import subprocess
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -14,6 +14,7 @@ import pytest
 from redis import Redis
 from tests.ingestion.client import Client, page_view
 from tests.ingestion.queue_contents import queue_contents
+from tests.processes import children_of
 from tests.servers.ingestion import ingestion_server
 from tests.servers.redis import redis_server
 from tests.servers.servicebus import servicebus_server
@@ -96,9 +97,9 @@ def is_reserved(cache: RedisServer, pipeline: str) -> bool:
 
 def kill(server: IngestionServer) -> None:
     """End a service and its worker process as a crash of the machine would."""
-    children = subprocess.run(["pgrep", "-P", str(server.process.pid)], capture_output=True, text=True, check=True)
-    for process_id in [str(server.process.pid), *children.stdout.split()]:
-        subprocess.run(["kill", f"-{signal.SIGKILL}", process_id], check=True)
+    children = children_of(server.process.pid)
+    for process_id in (server.process.pid, *children):
+        os.kill(process_id, signal.SIGKILL)
     server.process.wait()
 
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 from prometheus_client import REGISTRY
+from tests.absent_tools import needs
 from typer.testing import CliRunner
 
 from cloudscale.commands.cli import app
@@ -20,9 +20,7 @@ RULES = ROOT / "docs" / "alerts" / "rules.yaml"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 OPERATOR_METRICS = {"cloudscale_pipeline_ready"}
 
-needs_promtool = pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool is not installed: apt-get install prometheus"
-)
+needs_promtool = needs("promtool")
 
 LABELS = 'namespace="shop",pipeline="clicks"'
 OTHER = 'namespace="shop",pipeline="quiet"'
