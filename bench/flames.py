@@ -64,7 +64,7 @@ def program() -> str:
     beside = Path(sys.executable).with_name("py-spy")
     found = str(beside) if beside.exists() else shutil.which("py-spy")
     if found is None:
-        raise SystemExit("py-spy is not installed: `.venv/bin/pip install py-spy`")
+        raise SystemExit("py-spy is not installed: `.venv-dev/bin/pip install py-spy`")
     return found
 
 

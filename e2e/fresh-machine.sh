@@ -33,7 +33,13 @@ fi
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 mountpoint -q "$root/proc" || mount -t proc proc "$root/proc"
 mountpoint -q "$root/dev" || mount --rbind --make-rslave /dev "$root/dev"
-trap 'kill "${pipeline:-}" 2>/dev/null || true; wait; umount --lazy "$root/proc" "$root/dev"' EXIT
+interrupt() {
+	[ -n "${pipeline:-}" ] || return 0
+	kill -INT -- "-$pipeline" 2>/dev/null || true
+	wait "$pipeline" || true
+	pipeline=
+}
+trap 'interrupt; umount --lazy "$root/proc" "$root/dev"' EXIT
 
 packages=$(sed -n 's/^sudo apt-get install --no-install-recommends //p' README.md)
 say "README's packages: $packages"
@@ -49,8 +55,11 @@ git archive HEAD | tar --extract --directory "$root/root/cloudscale"
 
 say "make run"
 started=$SECONDS
+# A process group of its own, as in a terminal, for the same Ctrl-C.
+set -m
 inside bash -c 'cd /root/cloudscale && exec make run' &
 pipeline=$!
+set +m
 ready() { inside curl --silent --fail --output /dev/null http://127.0.0.1:8080/ready; }
 until ready; do
 	[ $((SECONDS - started)) -lt 600 ] && kill -0 "$pipeline" || { echo "the pipeline did not become ready" >&2; exit 1; }
@@ -62,9 +71,7 @@ say "The first event"
 # The block of README that sends it, as it stands there.
 sed -n '/^curl -i /,/^cloudscale verify/p' README.md | sed '1i set -e\n. .venv/bin/activate' >"$root/root/cloudscale/first-event.sh"
 inside bash -c 'cd /root/cloudscale && bash first-event.sh'
-kill -INT -- "$(pgrep -P "$pipeline" -f 'cloudscale run' || echo "$pipeline")"
-wait "$pipeline" || true
-pipeline=
+interrupt
 
 if [ "${TESTS:-0}" = 1 ]; then
 	say "make test"

@@ -11,12 +11,23 @@ kubectl --namespace "$namespace" apply --filename kind/sample.yaml >/dev/null
 kubectl --namespace "$namespace" wait eventpipeline/sample --for condition=Ready --timeout 180s >/dev/null
 kubectl --namespace "$namespace" get eventpipelines
 
+# Where the node ports of the sample are reached on this machine: another CLOUDSCALE_CLUSTER_CONFIG may map them elsewhere.
+mapped() {
+	address=$(docker port "$cluster-control-plane" "$1/tcp" 2>/dev/null | head -n 1)
+	if [ -z "$address" ]; then
+		address="(node port $1 is mapped to no port of this machine)"
+	fi
+	echo "$address"
+}
+events=$(mapped 30080)
+dashboard=$(mapped 30081)
+
 cat <<TEXT
 
-  Events     http://127.0.0.1:8080/api/events    (API: http://127.0.0.1:8080/docs)
-  Dashboard  http://127.0.0.1:8081
+  Events     http://$events/api/events    (API: http://$events/docs)
+  Dashboard  http://$dashboard
 
-  curl -i http://127.0.0.1:8080/api/events -H 'content-type: application/json' \\
+  curl -i http://$events/api/events -H 'content-type: application/json' \\
     -d '{"eventType":"page_view","tenantId":"shop","userId":"ann","url":"https://shop.example/"}'
 
   kubectl --context kind-$cluster --namespace $namespace get evp

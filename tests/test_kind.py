@@ -124,6 +124,33 @@ def test_ci_runs_the_tests_on_a_cluster_where_everything_for_one_can_be_had(chec
     assert "make e2e" in calls(checkout)
 
 
+def test_ci_has_a_clusters_tools_before_the_tests_that_use_one_of_them(checkout: Path) -> None:
+    setup = checkout / "set-up"
+    setup.write_text(f'#!/bin/sh\necho "set-up" >> {checkout}/calls\n')
+    setup.chmod(0o755)
+    assert execute(checkout, ".ci/run", CLOUDSCALE_CLUSTER_SETUP=str(setup), CLOUDSCALE_E2E="0").returncode == 0
+    done = calls(checkout)
+    assert done.index("set-up") < done.index("make coverage")
+
+
+def test_ci_makes_its_environments_with_the_oldest_pip_that_is_supported(checkout: Path) -> None:
+    assert execute(checkout, ".ci/run").returncode == 0
+    assert "make install install-dev WITH_PIP=23.0.1\n" in calls(checkout)
+
+
+def test_a_new_clusters_own_ports_are_printed(checkout: Path) -> None:
+    tool = checkout / "tools" / "docker"
+    tool.write_text(
+        '#!/bin/sh\ncase "$*" in\n"port cloudscale-dev-control-plane 30080/tcp") echo 127.0.0.1:9180 ;;\n'
+        '"port cloudscale-dev-control-plane 30081/tcp") echo 127.0.0.1:9181 ;;\nesac\n'
+    )
+    done = execute(checkout, "kind/up.sh")
+    assert done.returncode == 0, done.stderr
+    assert "Events     http://127.0.0.1:9180/api/events" in done.stdout
+    assert "Dashboard  http://127.0.0.1:9181" in done.stdout
+    assert "8080" not in done.stdout
+
+
 @pytest.mark.parametrize(("tool", "failing"), [("helm", "show chart keda"), ("docker", "info")])
 def test_ci_leaves_them_out_elsewhere_unless_they_are_demanded(checkout: Path, tool: str, failing: str) -> None:
     stub(checkout, tool, failing=failing)
