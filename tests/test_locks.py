@@ -11,7 +11,7 @@ import tomllib
 import zipfile
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import pytest
 from packaging.markers import default_environment
@@ -60,7 +60,8 @@ def requirements_of(name: str) -> list[str]:
 def unlocked(lock: str, python: str) -> list[str]:
     """The requirements, of whatever this lock installs on this Python, that it does not pin with all their extras."""
     pinned = pins(lock)
-    environment = {**default_environment(), "python_version": python, "python_full_version": f"{python}.0"}
+    environment = cast("dict[str, str]", default_environment()) | {"python_version": python}
+    environment["python_full_version"] = f"{python}.0"
     faults: set[str] = set()
     seen: set[tuple[str, frozenset[str]]] = set()
     waiting = [("the Makefile", Requirement(source)) for source in SOURCES[lock]]
@@ -79,7 +80,7 @@ def unlocked(lock: str, python: str) -> list[str]:
             (name, each)
             for each in map(Requirement, requirements_of(name))
             if each.marker is None
-            or any(each.marker.evaluate({**environment, "extra": extra}) for extra in ("", *extras))
+            or any(each.marker.evaluate(environment | {"extra": extra}) for extra in ("", *extras))
         ]
     return sorted(faults)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,6 @@ COMMANDS = [
 pytestmark = pytest.mark.timeout(240)
 
 RUN = "cloudscale run examples/clickstream.yaml"
-ACTIVATE = ". .venv/bin/activate"
 TYPED = [command for command in COMMANDS if command != RUN and not command.startswith("make ")]
 
 
@@ -49,8 +49,10 @@ def test_the_commands_work_in_the_order_they_are_told(run: BackgroundRun) -> Non
     assert len(TYPED) >= 10
     outputs: dict[str, list[str]] = {}
     activated = ""
-    for command in TYPED:
-        activated = f"{ACTIVATE}\n" if command == ACTIVATE else activated
+    for told in TYPED:
+        # README's environment is the one that runs pipelines; here it is the one that runs the tests.
+        command = told.replace(".venv", sys.prefix)
+        activated = f"{command}\n" if command.endswith("/bin/activate") else activated
         typed = activated + command.replace("http://127.0.0.1:8080", run.record.ingestion_url)
         result = subprocess.run(
             ("bash", "-c", typed), capture_output=True, text=True, check=False, timeout=90, cwd=ROOT, env=environment
@@ -64,6 +66,22 @@ def test_the_commands_work_in_the_order_they_are_told(run: BackgroundRun) -> Non
     assert "500 accepted, 0 duplicates" in first
     assert "0 accepted, 500 duplicates" in second
     assert "zero lost" in outputs["cloudscale verify --wait 60s"][0]
+
+
+def test_no_block_starts_a_pipeline_and_something_after_it() -> None:
+    """The pipeline runs until it is stopped: who pastes the block would never see the rest."""
+    starts = [block.strip().splitlines() for _language, block in BLOCKS if "make run" in block or RUN in block]
+    assert len(starts) == 2
+    assert all(block[-1] in {"make run", RUN} and "make test" not in block for block in starts)
+
+
+def test_what_runs_a_pipeline_has_no_tools_of_development() -> None:
+    recipe = (ROOT / "Makefile").read_text()
+    assert re.search(r"^RUNTIME := \.venv$", recipe, re.MULTILINE)
+    assert re.search(r"^run: install  ##", recipe, re.MULTILINE)
+    assert "install.sh $(RUNTIME) requirements/runtime.lock requirements/build.lock\n" in recipe
+    assert re.search(r"^test: install-dev  ##", recipe, re.MULTILINE)
+    assert not re.search(r"^(pytest|mypy|ruff)\b", (ROOT / "requirements/runtime.lock").read_text(), re.MULTILINE)
 
 
 def test_a_fresh_machine_gets_what_the_commands_need() -> None:
