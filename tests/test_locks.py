@@ -135,6 +135,8 @@ def resolve(folder: Path, lines: dict[str, str]) -> subprocess.CompletedProcess[
     for pin in pins("dev").values():
         if pin.name in lines and is_for_this_python(pin):
             digest = hashlib.sha256(placeholder(pin, folder).read_bytes()).hexdigest()
+            # Tomorrow's version of everything: pip prefers it wherever the lock leaves a choice.
+            placeholder(pin._replace(version="99999"), folder)
             locked.append(f"{lines[pin.name]} --hash=sha256:{digest}")
     (folder / "lock").write_text("\n".join(locked))
     options = ("--isolated", "--no-index", "--no-cache-dir", f"--find-links={folder}", "--require-hashes")
