@@ -85,12 +85,13 @@ def _run(scenario: Scenario, pipeline: MeasuredPipeline, bodies: Path, before: d
         with _slow_clients(pipeline.url, scenario.slow_clients):
             began = time.time()
             seen = load.run(scenario, pipeline.url, bodies, seconds=scenario.seconds)
+            after = _run_afterwards(scenario, pipeline.url, bodies)
             ended = time.time()
         balance = pipeline.verify(wait_seconds=DRAIN_WAIT_SECONDS)
         pipeline.set_faults(broker={}, store={})
     # When the ledger had nothing in flight any more; to count what is stored takes some seconds more.
     drained = datetime.fromisoformat(balance["at"]).timestamp()
-    events = seen.accepted * scenario.events_per_request
+    events = (seen.accepted + (after.accepted if after else 0)) * scenario.events_per_request
     accepted_by_server = balance["totals"]["accepted"] - before["totals"]["accepted"]
     figures: dict[str, Any] = {
         "offered": scenario.rate * scenario.seconds if scenario.rate is not None else seen.sent,
@@ -99,7 +100,7 @@ def _run(scenario: Scenario, pipeline: MeasuredPipeline, bodies: Path, before: d
         "acceptedByServer": accepted_by_server,
         "statuses": seen.statuses,
         "errors": seen.errors,
-        "acceptedPerSecond": round(events / seen.seconds, 1),
+        "acceptedPerSecond": round(seen.accepted * scenario.events_per_request / seen.seconds, 1),
         "persistedPerSecond": round(events / (drained - began), 1),
         "latencyMilliseconds": {name: round(value, 2) for name, value in seen.latencies.items()},
         "refusedP99Milliseconds": seen.refused_p99,
@@ -113,8 +114,22 @@ def _run(scenario: Scenario, pipeline: MeasuredPipeline, bodies: Path, before: d
         "peakMegabytes": {role: round(size) for role, size in watch.peak_megabytes.items()},
         "survived": roles == pipeline.process_ids(),
     }
+    if after is not None:
+        figures["afterwards"] = {
+            "sent": after.sent,
+            "accepted": after.accepted,
+            "latencyMilliseconds": {name: round(value, 2) for name, value in after.latencies.items()},
+        }
     figures["failures"] = failures(scenario, figures, events)
     return figures
+
+
+def _run_afterwards(scenario: Scenario, url: str, bodies: Path) -> load.Load | None:
+    """The scenario's second load, if it has one."""
+    if scenario.afterwards is None:
+        return None
+    second = replace(scenario, rate=scenario.afterwards.rate, counts_from_due_time=True)
+    return load.run(second, url, bodies, seconds=scenario.afterwards.seconds)
 
 
 def failures(scenario: Scenario, figures: dict[str, Any], events: int) -> list[str]:

@@ -22,6 +22,14 @@ class Bounds:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Afterwards:
+    """A second load that follows the first without a pause; ``drain_seconds`` counts from its end."""
+
+    rate: int
+    seconds: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scenario:
     """One measured situation.
 
@@ -44,9 +52,13 @@ class Scenario:
     broker_faults: dict[str, float] = field(default_factory=dict)
     store_faults: dict[str, float] = field(default_factory=dict)
     slow_clients: int = 0
+    afterwards: Afterwards | None = None
     bounds: Bounds = Bounds()
     runs: int = 3
 
+
+UNPACKED_CAPACITY = 1000
+"""Events a second that ingestion and one worker on two cores keep up with when each is a message of its own."""
 
 SCENARIOS = [
     Scenario(
@@ -127,6 +139,21 @@ SCENARIOS = [
         rate=400,
         seconds=30,
         spec={"queue": {"eventsPerMessage": 1}},
+        runs=1,
+    ),
+    Scenario(
+        name="backlog",
+        title=(
+            f"{10 * UNPACKED_CAPACITY:,} single events/s offered for 60 s, ten times the capacity with one event a "
+            f"message, then {6 * UNPACKED_CAPACITY // 10:,}/s for 120 s"
+        ),
+        rate=10 * UNPACKED_CAPACITY,
+        seconds=60,
+        counts_from_due_time=False,
+        spec={"queue": {"eventsPerMessage": 1}},
+        afterwards=Afterwards(rate=6 * UNPACKED_CAPACITY // 10, seconds=120),
+        # Whatever is left then is what came in the last seconds: the backlog is gone.
+        bounds=Bounds(drain_seconds=5),
         runs=1,
     ),
     Scenario(name="idle", title="nothing sent for 30 s", rate=0, seconds=30, runs=1),
