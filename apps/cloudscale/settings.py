@@ -29,7 +29,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     servicebus_management_url: str = ""
     """Where the broker's HTTPS management API is, if not on port 443 of the namespace."""
     certificate_authority_file: str = ""
-    """PEM file of the authority that signed the backends' certificates, if it is not a public one."""
+    """PEM file of an authority of the backends' own. It counts beside the public ones, for backends in the cluster and
+    on this machine; see :mod:`cloudscale.trust`."""
     host: str = "127.0.0.1"
     port: int = 8080
     metrics_port: int = 9090

@@ -38,7 +38,7 @@ _HELP = {
     "image_pull_policy": "pull policy of these pods",
     "image_pull_secrets": "Secrets to pull it with, separated by commas",
     "namespaces": "namespaces to watch, separated by commas; all if empty",
-    "authority_secret": "Secret whose ca.crt the backends' certificates are checked with, where it exists",
+    "authority_secret": "Secret whose ca.crt is trusted, beside the public authorities, for backends in the cluster",
     "allowed_hosts": "hosts to which tokens may go, or suffixes (.example.org), separated by commas",
     "azure_tenant_id": "Microsoft Entra tenant of the pipelines' identities",
     "azure_authority_host": "where Microsoft Entra is, for another cloud than the public one",

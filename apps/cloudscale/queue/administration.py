@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 from urllib.parse import urlsplit
 
+import aiohttp
 import msgspec
 from azure.core.exceptions import (
     ClientAuthenticationError,
@@ -16,10 +17,13 @@ from azure.core.exceptions import (
     ServiceRequestError,
     ServiceResponseError,
 )
+from azure.core.pipeline.transport import AioHttpTransport
 from azure.identity.aio import DefaultAzureCredential
 from azure.servicebus.aio.management import ServiceBusAdministrationClient
 
 from cloudscale.errors import BackendUnavailableError, ConfigurationError, CredentialError
+from cloudscale.queue.connection import broker_host
+from cloudscale.trust import client_context
 from cloudscale.units import parse_duration, parse_quantity
 
 if TYPE_CHECKING:
@@ -59,29 +63,46 @@ class QueueAdministration:
         self._client: ServiceBusAdministrationClient
 
     async def __aenter__(self) -> Self:
-        options: dict[str, Any] = {"retry_total": 0, "connection_timeout": CALL_SECONDS, "read_timeout": CALL_SECONDS}
-        if self._settings.certificate_authority_file:
-            options["connection_verify"] = self._settings.certificate_authority_file
-        if self._settings.servicebus_connection_string:
-            text = _managed(self._settings.servicebus_connection_string, self._settings.servicebus_management_url)
+        async with AsyncExitStack() as resources:
+            client = await self._made(resources)
+            self._client = await resources.enter_async_context(client)
+            self._resources = resources.pop_all()
+        return self
+
+    async def _made(self, resources: AsyncExitStack) -> ServiceBusAdministrationClient:
+        text = _managed(self._settings.servicebus_connection_string, self._settings.servicebus_management_url)
+        host = broker_host(text) or self._spec.namespace or ""
+        options: dict[str, Any] = {"retry_total": 0, "transport": await self._transport(host, resources)}
+        if text:
             try:
-                client = ServiceBusAdministrationClient.from_connection_string(text, **options)
+                return ServiceBusAdministrationClient.from_connection_string(text, **options)
             except ValueError as error:
                 raise ConfigurationError(f"the Service Bus connection string cannot be used: {error}") from error
-        elif self._spec.namespace:
-            credential = self._credential
-            if credential is None:
-                own = DefaultAzureCredential()
-                await self._resources.enter_async_context(own)
-                credential = own
-            client = ServiceBusAdministrationClient(self._spec.namespace, credential, **options)
-        else:
+        if not self._spec.namespace:
             raise ConfigurationError(
                 "no Service Bus namespace: set CLOUDSCALE_SERVICEBUS_CONNECTION_STRING, "
                 "or spec.queue.namespace to use workload identity"
             )
-        self._client = await self._resources.enter_async_context(client)
-        return self
+        credential = self._credential
+        if credential is None:
+            own = DefaultAzureCredential()
+            await resources.enter_async_context(own)
+            credential = own
+        return ServiceBusAdministrationClient(self._spec.namespace, credential, **options)
+
+    async def _transport(self, host: str, resources: AsyncExitStack) -> AioHttpTransport:
+        # The SDK's own transport takes a file of authorities in place of the public ones, but no context.
+        trust = client_context(host, authority_file=self._settings.certificate_authority_file)
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=trust),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=True,
+        )
+        await resources.enter_async_context(session)
+        return AioHttpTransport(
+            session=session, session_owner=False, connection_timeout=CALL_SECONDS, read_timeout=CALL_SECONDS
+        )
 
     async def __aexit__(self, *_: object) -> None:
         await self._resources.aclose()
@@ -148,7 +169,7 @@ class QueueAdministration:
 
 def _managed(connection_string: str, management_url: str) -> str:
     """The connection string with the management API's own address; the SDK takes host and port from there."""
-    if not management_url:
+    if not management_url or not connection_string:
         return connection_string
     host = urlsplit(management_url).netloc
     parts = [part for part in connection_string.split(";") if part and not part.lower().startswith("endpoint=")]

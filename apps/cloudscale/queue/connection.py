@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity.aio import DefaultAzureCredential
@@ -17,6 +18,7 @@ from azure.servicebus.exceptions import (
 
 from cloudscale.errors import BackendUnavailableError, ConfigurationError, CredentialError, OutcomeUnknownError
 from cloudscale.queue.sdk_logs import is_broken_link, readable, speak_for_the_sdk
+from cloudscale.trust import client_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -38,12 +40,12 @@ async def open_client(spec: Queue, settings: Settings, *, retries: int = 3) -> A
     """A client of the namespace that ``settings`` has a connection string for, or that ``spec.namespace`` names.
 
     Raises:
-        ConfigurationError: there is neither.
+        ConfigurationError: there is neither, or the authority of the broker's certificate cannot be read.
     """
     speak_for_the_sdk()
-    options: dict[str, Any] = {"retry_total": retries}
-    if settings.certificate_authority_file:
-        options["connection_verify"] = settings.certificate_authority_file
+    host = broker_host(settings.servicebus_connection_string) or spec.namespace or ""
+    trust = client_context(host, authority_file=settings.certificate_authority_file)
+    options: dict[str, Any] = {"retry_total": retries, "ssl_context": trust}
     if settings.servicebus_connection_string:
         try:
             client = ServiceBusClient.from_connection_string(settings.servicebus_connection_string, **options)
@@ -62,6 +64,20 @@ async def open_client(spec: Queue, settings: Settings, *, retries: int = 3) -> A
             "no Service Bus namespace: set CLOUDSCALE_SERVICEBUS_CONNECTION_STRING, "
             "or spec.queue.namespace to use workload identity"
         )
+
+
+def broker_host(connection_string: str) -> str:
+    """The host that the SDK connects to with a connection string, empty if there is none in it."""
+    host = ""
+    for part in connection_string.split(";"):
+        key, _, value = part.partition("=")
+        # Like the SDK: whatever the case, by either name, and the last one counts.
+        if key.strip().lower() in {"endpoint", "hostname"}:
+            try:
+                host = urlsplit(value.strip()).hostname or ""
+            except ValueError:
+                host = ""
+    return host
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import ssl
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from azure.core.pipeline.transport import AioHttpTransport
@@ -13,6 +13,7 @@ from azure.identity.aio import DefaultAzureCredential
 
 from cloudscale.errors import ConfigurationError
 from cloudscale.store.errors import translated
+from cloudscale.trust import client_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,13 +35,12 @@ async def open_client(spec: Store, settings: Settings) -> AsyncIterator[CosmosCl
     The SDK's own retries are kept short, since the callers retry with a circuit breaker and must see each failure.
 
     Raises:
-        ConfigurationError: there is neither a usable connection string nor an endpoint.
+        ConfigurationError: there is neither a usable connection string nor an endpoint, or the authority of the
+            account's certificate cannot be read.
         BackendUnavailableError, CredentialError: the account cannot be read.
     """
     # The SDK's own ssl_config cannot name an authority without a client certificate, so the connector trusts it.
-    trust = ssl.create_default_context()
-    if settings.certificate_authority_file:
-        trust.load_verify_locations(settings.certificate_authority_file)
+    trust = client_context(_host(spec, settings), authority_file=settings.certificate_authority_file)
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=trust),
         auto_decompress=False,
@@ -62,6 +62,16 @@ async def open_client(spec: Store, settings: Settings) -> AsyncIterator[CosmosCl
             yield client
     finally:
         await session.close()
+
+
+def _host(spec: Store, settings: Settings) -> str:
+    endpoint = spec.endpoint or ""
+    if settings.cosmos_connection_string:
+        endpoint, _ = parse_connection_string(settings.cosmos_connection_string)
+    try:
+        return urlsplit(endpoint).hostname or ""
+    except ValueError as error:
+        raise ConfigurationError(f"the endpoint of the Cosmos DB account, {endpoint}, is no URL: {error}") from error
 
 
 @asynccontextmanager
