@@ -122,7 +122,7 @@ async def test_a_dashboard_whose_collector_ended_asks_to_be_restarted(
 
 
 def test_points_that_another_version_has_written_are_left_out(settings: Settings, tmp_path: Path) -> None:
-    history = keys_of(load_file(settings.pipeline_file)).prefix + "dashboard:history"
+    history = keys_of(load_file(settings.pipeline_file)).history
     with Redis.from_url(settings.redis_url) as redis:
         redis.rpush(history, '[{"at":"yesterday"},{}]', "[", '"older"')
 

@@ -1,19 +1,24 @@
 from __future__ import annotations
 
+import time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
+from tests.ledger.counting import add_to
 
-from cloudscale.cache.keys import UNNAMED, Keys
-from cloudscale.ledger.reading import Acceptance, read_ledger, restricted
+from cloudscale.cache.keys import Keys
+from cloudscale.cache.records import OTHERS, TENANTS_AN_HOUR, Acceptance, Counts, hour_at
+from cloudscale.ledger.reading import read_ledger, restricted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.servers.redis import RedisServer
 
-HOUR = "2026-11-21T07"
+HOUR = hour_at(time.time())
 EPOCH = 1_795_248_000.5
 """2026-11-21T08:00:00.5Z"""
 KEYS = Keys(namespace="default", name="test")
@@ -29,18 +34,32 @@ async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
 async def test_an_empty_ledger_reads_as_empty(redis: Redis) -> None:
     reading = await read_ledger(redis, KEYS)
 
-    assert (reading.accepted, reading.duplicates, reading.dead_letters, reading.in_flight) == ({}, {}, {}, [])
+    assert (reading.counts, reading.in_flight, reading.full_hours) == ({}, [], frozenset())
 
 
-async def test_counts_are_summed_over_reasons_and_those_without_a_name_are_told_apart(redis: Redis) -> None:
-    await redis.hset(KEYS.accepted, mapping={f"acme\n{HOUR}": 5, f"acme\n{HOUR}\n{UNNAMED}": 2})
-    await redis.hset(KEYS.dead_letters, mapping={f"acme\n{HOUR}\nUnknownEventType": 1, f"acme\n{HOUR}\nOther": 3})
+async def test_what_was_accepted_while_redis_was_away_is_told_apart(redis: Redis) -> None:
+    for kind, number in {"accepted": 5, "accepted-unnamed": 2, "dead": 1, "duplicates-unnamed": 3}.items():
+        await add_to(redis, KEYS, kind, number, tenant="acme", hour=HOUR)
+
+    counts = (await read_ledger(redis, KEYS)).counts["acme", HOUR]
+
+    assert counts.named == Counts(accepted=5, dead_letters=1)
+    assert counts.unnamed == Counts(accepted=2, duplicates=3)
+    assert counts.both == Counts(accepted=7, duplicates=3, dead_letters=1)
+
+
+async def test_tenants_beyond_the_bound_are_counted_together_and_so_is_what_they_have_in_flight(redis: Redis) -> None:
+    for number in range(TENANTS_AN_HOUR + 2):
+        await add_to(redis, KEYS, "accepted", tenant=f"tenant-{number}", hour=HOUR)
+    at = datetime.fromisoformat(f"{HOUR}:30:00+00:00").timestamp()
+    late = Acceptance(f"tenant-{TENANTS_AN_HOUR}", "e", "t", at, acknowledged=True)
+    early = msgspec.structs.replace(late, tenant_id="tenant-0")
 
     reading = await read_ledger(redis, KEYS)
 
-    assert reading.accepted == {("acme", HOUR): 7}
-    assert reading.unnamed == {("acme", HOUR): 2}
-    assert reading.dead_letters == {("acme", HOUR): 4}
+    assert reading.counts[OTHERS, HOUR].named.accepted == 2
+    assert len(reading.counts) == TENANTS_AN_HOUR + 1
+    assert (reading.hour_of(late), reading.hour_of(early)) == ((OTHERS, HOUR), ("tenant-0", HOUR))
 
 
 async def test_what_is_in_flight_says_when_it_was_received_and_whether_it_was_acknowledged(redis: Redis) -> None:
@@ -58,15 +77,12 @@ async def test_what_is_in_flight_says_when_it_was_received_and_whether_it_was_ac
 
 async def test_a_reading_for_one_tenant_leaves_out_all_of_the_others(redis: Redis) -> None:
     for tenant in ("acme", "globex"):
-        for name in (KEYS.accepted, KEYS.duplicates, KEYS.dead_letters):
-            await redis.hset(name, f"{tenant}\n{HOUR}", 1)
-        await redis.hset(KEYS.accepted, f"{tenant}\n{HOUR}\n{UNNAMED}", 1)
+        await add_to(redis, KEYS, "accepted", tenant=tenant, hour=HOUR)
         await redis.hset(KEYS.inflight, f"{tenant}\ne\nt", "c1")
     reading = await read_ledger(redis, KEYS)
 
     own = restricted(reading, frozenset({"acme"}))
 
-    counts = (own.accepted, own.duplicates, own.dead_letters, own.unnamed)
-    assert [set(count) for count in counts] == [{("acme", HOUR)}] * 4
+    assert set(own.counts) == {("acme", HOUR)}
     assert [each.tenant_id for each in own.in_flight] == ["acme"]
     assert restricted(reading, None) is reading

@@ -45,11 +45,15 @@ class Place:
 
     async def accept(self, *event_ids: str, tenant: str = "contoso", at: float = LONG_AGO) -> None:
         """Count acceptances, as ingestion does after the broker's acknowledgement."""
-        await self.redis.hincrby(keys_of(self.resource).accepted, f"{tenant}\n{hour(at)}", len(event_ids))
+        await self.count("accepted", len(event_ids), tenant=tenant, at=at)
 
     async def accept_unnamed(self, count: int, *, tenant: str = "contoso", at: float = LONG_AGO) -> None:
         """Count acceptances, as ingestion does when Redis is back after an outage."""
-        await self.redis.hincrby(keys_of(self.resource).accepted, f"{tenant}\n{hour(at)}\n{UNNAMED}", count)
+        await self.count("accepted-unnamed", count, tenant=tenant, at=at)
+
+    async def count(self, kind: str, number: int = 1, *, tenant: str = "contoso", at: float = LONG_AGO) -> None:
+        """Count events of a kind."""
+        await add_to(self.redis, keys_of(self.resource), kind, number, tenant=tenant, hour=hour(at))
 
     async def hold(
         self, event_id: str, *, tenant: str = "contoso", at: float = LONG_AGO, state: str = "c", token: str = ""
@@ -61,6 +65,25 @@ class Place:
     async def persist(self, *event_ids: str, tenant: str = "contoso", at: float = LONG_AGO) -> None:
         """Store events."""
         await self.store.create_events([document(event_id, tenant, at) for event_id in event_ids])
+
+    async def persist_unnamed(self, *event_ids: str) -> None:
+        """Store events that came while Redis was away."""
+        await self.store.create_events(
+            [document(event_id, "contoso", LONG_AGO) | {"acceptedUnnamed": True} for event_id in event_ids]
+        )
+
+    async def bury(self, event_id: str, *, unnamed: bool = False) -> None:
+        """Let the broker itself dead-letter an event."""
+        event = document(event_id, "contoso", LONG_AGO) | ({"acceptedUnnamed": True} if unnamed else {})
+        await self.queue_body(msgspec.json.encode([event]))
+        name = self.resource.spec.queue.name
+        async with (
+            open_client(self.resource.spec.queue, self.settings) as client,
+            client.get_queue_receiver(name, keep_alive=NO_KEEP_ALIVE) as receiver,
+        ):
+            for _ in range(MAXIMUM_DELIVERIES):
+                for message in await receiver.receive_messages(max_message_count=1, max_wait_time=5):
+                    await receiver.abandon_message(message)
 
     async def queue(self, event_id: str) -> None:
         """Leave an event in the queue."""

@@ -6,6 +6,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,13 +14,17 @@ from msgspec.structs import replace
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from tests.ledger.counting import counted, hour_counters
 from tests.servers.redis import RedisServer, redis_server
 from tests.waiting import wait_until
 
-from cloudscale.cache.keys import UNNAMED, Keys
+from cloudscale.cache.keys import Keys
+from cloudscale.cache.records import PERIOD, TENANTS_AN_HOUR
 from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.events.enrichment import Enriched, Origin, enrich
 from cloudscale.events.types import EventTypes
+from cloudscale.ledger.settling import Ledger, Settlement
+from cloudscale.limits import acknowledgements
 from cloudscale.limits import admission as module
 from cloudscale.limits.admission import Admission
 from cloudscale.limits.rates import LocalRates, Rates
@@ -43,10 +48,13 @@ KEYS = Keys(namespace="default", name="test")
 
 
 def admission_of(redis: Redis, rates: Rates = GENEROUS, *, idempotency_ms: int = 60_000) -> Admission:
-    breaker = CircuitBreaker(
+    return Admission(redis, keys=KEYS, rates=rates, idempotency_ms=idempotency_ms, breaker=breaker())
+
+
+def breaker() -> CircuitBreaker:
+    return CircuitBreaker(
         failure_ratio=0.5, window=timedelta(seconds=10), minimum_calls=1, open_for=timedelta(milliseconds=50)
     )
-    return Admission(redis, keys=KEYS, rates=rates, idempotency_ms=idempotency_ms, breaker=breaker)
 
 
 def event(event_id: str = "e1", **fields: Any) -> Enriched:
@@ -71,7 +79,7 @@ async def ledger(redis: Redis) -> dict[str, str]:
 
 
 async def accepted(redis: Redis) -> int:
-    return sum(map(int, (await redis.hgetall(KEYS.accepted)).values()))
+    return await counted(redis, KEYS, "accepted")
 
 
 async def test_an_acknowledged_event_that_comes_again_is_a_copy_of_the_first(redis: Redis) -> None:
@@ -258,7 +266,7 @@ async def test_acknowledged_events_are_counted_once_though_the_answer_was_lost(
 async def test_many_acknowledged_events_are_written_down_in_several_calls(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "COMMITS_A_CALL", 700)
+    monkeypatch.setattr(acknowledgements, "COMMITS_A_CALL", 700)
     admission = admission_of(redis)
     events = [event(f"e{number}") for number in range(3000)]
     await states(admission, *events)
@@ -295,7 +303,7 @@ async def test_without_redis_every_event_is_new_and_its_acknowledgement_waits(tm
             assert await accepted(client) == 1
 
 
-async def test_what_is_accepted_while_redis_is_away_is_counted_apart_for_the_ledger_has_no_name_for_it(
+async def test_what_is_accepted_while_redis_is_away_is_counted_apart_and_entered_by_name_afterwards(
     tmp_path: Path,
 ) -> None:
     with redis_server(tmp_path) as server:
@@ -313,20 +321,52 @@ async def test_what_is_accepted_while_redis_is_away_is_counted_apart_for_the_led
                 return not admission.has_commits
 
             await wait_until(is_written_down, within=timedelta(seconds=10))
-            counters = {field.decode(): int(count) for field, count in (await client.hgetall(KEYS.accepted)).items()}  # type: ignore[union-attr]
+            counters = await hour_counters(client, KEYS, first.received_hour)
+            entries = await ledger(client)
 
-    counter = f"acme\n{first.received_hour}"
-    assert counters == {counter: 1, f"{counter}\n{UNNAMED}": 1}
+    assert counters == {"acme accepted": 1, "acme accepted-unnamed": 1}
+    assert entries == {first.field: "c", unnamed.field: "u"}
 
 
 async def test_what_waits_for_redis_is_bounded(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WAITING_ENTRIES", 2)
+    monkeypatch.setattr(acknowledgements, "WAITING_ENTRIES", 2)
     admission = admission_of(redis)
     events = [event(f"e{number}") for number in range(5)]
     await states(admission, *events)
     admission.commit(events)
     await admission.flush()
     assert sorted((await ledger(redis)).values()) == ["c", "c", "p", "p", "p"]
+    assert await accepted(redis) == len(events)
+
+
+async def test_what_a_worker_ended_before_its_acceptance_was_entered_stays_ended(redis: Redis) -> None:
+    admission, stored = admission_of(redis), event().unnamed()
+    worker = Ledger(redis, keys=KEYS, breaker=breaker())
+    await worker.settle(
+        [Settlement("acme", "e1", stored.document["acceptance"], stored.received_hour, is_named=False)]
+    )
+
+    admission.commit([stored])
+    await admission.flush()
+
+    assert await ledger(redis) == {}
+    assert await accepted(redis) == 1
+
+
+async def test_a_client_that_makes_up_tenants_leaves_a_bounded_hour_that_expires(redis: Redis) -> None:
+    admission = admission_of(redis)
+    one = event()
+    many = [msgspec.structs.replace(one, tenant_id=f"tenant-{number}") for number in range(20_000)]
+
+    admission.commit(many)
+    await admission.flush()
+
+    counters = await hour_counters(redis, KEYS, one.received_hour)
+    assert len(counters) == TENANTS_AN_HOUR + 1
+    assert counters[" accepted"] == len(many) - TENANTS_AN_HOUR
+    assert await accepted(redis) == len(many)
+    left = [await redis.ttl(KEYS.hour(one.received_hour) + ending) for ending in ("", ":tenants")]
+    assert all(0 < seconds <= PERIOD.total_seconds() for seconds in left)
 
 
 async def test_a_refused_request_reserves_nothing(redis: Redis) -> None:

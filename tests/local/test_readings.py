@@ -4,6 +4,7 @@ import time
 from typing import TYPE_CHECKING
 
 from redis.asyncio import Redis
+from tests.ledger.counting import add_to
 from tests.servers.redis import redis_server
 
 from cloudscale.cache.keys import keys_of
@@ -35,13 +36,14 @@ async def test_a_reading_has_rates_since_the_last_one_and_the_ledgers_totals(tmp
     with redis_server(tmp_path) as server:
         async with Redis.from_url(server.url) as redis, Readings(PIPELINE, redis_url=server.url) as readings:
             now = time.time()
-            await figures.publish(redis, ingestion(at=now, accepted=100, answers=(1, 0, 0)), prefix=keys.prefix)
-            await redis.hset(keys.accepted, mapping={"shop\n2026-01-01T00": 70, "bank\n2026-01-01T00": 30})
-            await redis.hset(keys.duplicates, mapping={"shop\n2026-01-01T00": 4})
-            await redis.hset(keys.dead_letters, mapping={"shop\n2026-01-01T00\nValidationFailed": 1})
+            await figures.publish(redis, ingestion(at=now, accepted=100, answers=(1, 0, 0)), key=keys.figures)
+            await add_to(redis, keys, "accepted", 70, tenant="shop")
+            await add_to(redis, keys, "accepted-unnamed", 30, tenant="bank")
+            await add_to(redis, keys, "duplicates", 4, tenant="shop")
+            await add_to(redis, keys, "dead", 1, tenant="shop")
             await redis.hset(keys.inflight, mapping={"shop\na\n1": "c1", "shop\nb\n1": "c1"})
             first = await readings.take()
-            await figures.publish(redis, ingestion(at=now + 2, accepted=300, answers=(1, 99, 0)), prefix=keys.prefix)
+            await figures.publish(redis, ingestion(at=now + 2, accepted=300, answers=(1, 99, 0)), key=keys.figures)
             second = await readings.take()
 
     assert first is not None
@@ -58,7 +60,7 @@ async def test_the_ledger_is_read_beside_figures_of_another_version(tmp_path: Pa
     keys = keys_of(PIPELINE)
     with redis_server(tmp_path) as server:
         async with Redis.from_url(server.url) as redis, Readings(PIPELINE, redis_url=server.url) as readings:
-            await redis.hset(keys.prefix + "figures", mapping={"worker": '{"at": "noon"}'})
+            await redis.hset(keys.figures, mapping={"worker": '{"at": "noon"}'})
             await redis.hset(keys.inflight, mapping={"shop\na\n1": "c1"})
             reading = await readings.take()
 

@@ -9,6 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from cloudscale.errors import BackendUnavailableError
+from cloudscale.store.counting import StoredEvents, count_by_tenant_and_hour
 from cloudscale.store.events import CreateOutcome, EventFilter, EventStore, compare
 
 if TYPE_CHECKING:
@@ -123,10 +124,16 @@ async def test_events_are_counted_by_tenant_and_hour(store: EventStore) -> None:
             document(receivedAt="2024-05-01T10:59:59.999999Z"),
             document(receivedAt="2024-05-01T11:00:00.000000Z"),
             document(tenantId="t2", partitionKey="t2:2024-05"),
+            document(tenantId="t3", partitionKey="t3:2024-05", acceptedUnnamed=True),
+            document(tenantId="t4", partitionKey="t4:2024-05"),
         ]
     )
     hours = [("t1", "2024-05-01T10"), ("t1", "2024-05-01T11"), ("t2", "2024-05-01T10"), ("t2", "2024-05-01T11")]
-    assert await store.count_by_tenant_and_hour(hours) == dict(zip(hours, [2, 1, 1, 0], strict=True))
+    counted = await count_by_tenant_and_hour(store, hours)
+    assert counted == {hour: StoredEvents(named=number) for hour, number in zip(hours, [2, 1, 1, 0], strict=True)}
+    assert await count_by_tenant_and_hour(store, hours[:2]) == {hour: counted[hour] for hour in hours[:2]}
+    together = await count_by_tenant_and_hour(store, [*hours, ("", "2024-05-01T10")], together="")
+    assert together == {**counted, ("", "2024-05-01T10"): StoredEvents(named=1, unnamed=1)}
 
 
 async def test_stored_events_are_told_from_missing_ones_over_many_queries(store: EventStore) -> None:

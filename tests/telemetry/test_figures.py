@@ -18,7 +18,7 @@ from cloudscale.telemetry.figures import Figures
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-PREFIX = "cloudscale:default/test:"
+KEY = "cloudscale:default/test:figures"
 
 
 @pytest.fixture
@@ -59,17 +59,17 @@ def test_figures_survive_their_way_through_json() -> None:
 async def test_what_was_published_is_read_until_it_expires(redis: Redis) -> None:
     now = time.time()
     for each in (made("alive", at=now), made("gone", at=now - figures.EXPIRY_SECONDS - 1)):
-        await figures.publish(redis, each, prefix=PREFIX)
+        await figures.publish(redis, each, key=KEY)
 
-    assert [each.process for each in await figures.read_all(redis, prefix=PREFIX)] == ["alive"]
+    assert [each.process for each in await figures.read_all(redis, key=KEY)] == ["alive"]
 
 
 async def test_a_process_publishes_until_it_is_cancelled_and_clears_away_the_gone(redis: Redis) -> None:
-    await figures.publish(redis, made("gone", at=1.0), prefix=PREFIX)
-    publishing = asyncio.create_task(figures.publish_every_second(redis, "worker", prefix=PREFIX))
+    await figures.publish(redis, made("gone", at=1.0), key=KEY)
+    publishing = asyncio.create_task(figures.publish_every_second(redis, "worker", key=KEY))
 
     async def has_published_alone() -> bool:
-        return len(await figures.read_all(redis, prefix=PREFIX)) == 1 and await redis.hlen(PREFIX + "figures") == 1
+        return len(await figures.read_all(redis, key=KEY)) == 1 and await redis.hlen(KEY) == 1
 
     await wait_until(has_published_alone, within=timedelta(seconds=10))
     publishing.cancel()
@@ -80,13 +80,13 @@ async def test_a_process_publishes_until_it_is_cancelled_and_clears_away_the_gon
 async def test_publishing_goes_on_after_redis_was_away(tmp_path_factory: pytest.TempPathFactory) -> None:
     with redis_server(tmp_path_factory.mktemp("mortal")) as server:
         async with Redis.from_url(server.url, socket_timeout=1) as redis:
-            publishing = asyncio.create_task(figures.publish_every_second(redis, "worker", prefix=PREFIX))
+            publishing = asyncio.create_task(figures.publish_every_second(redis, "worker", key=KEY))
             server.kill()
             await asyncio.sleep(0)
             server.start()
 
             async def has_published() -> bool:
-                return bool(await figures.read_all(redis, prefix=PREFIX))
+                return bool(await figures.read_all(redis, key=KEY))
 
             await wait_until(has_published, within=timedelta(seconds=15))
             publishing.cancel()

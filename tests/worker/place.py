@@ -18,6 +18,7 @@ from azure.servicebus import ServiceBusMessage
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
+from tests.ledger.counting import counted
 from tests.waiting import wait_until
 
 from cloudscale import pipeline
@@ -213,9 +214,8 @@ class Place:
         return await self.in_flight() == 0
 
     async def counter(self, name: str) -> int:
-        """Sum of one of the ledger's counters: ``duplicates`` or ``deadletters``."""
-        values = await self.cache.hvals(keys_of(self.resource).prefix + name)
-        return sum(map(int, values))
+        """One of the ledger's totals: ``duplicates`` or ``dead``."""
+        return await counted(self.cache, keys_of(self.resource), name)
 
     async def until(self, condition: Callable[[], Awaitable[bool]], *, within: timedelta = PATIENCE) -> None:
         """Wait until a condition holds."""

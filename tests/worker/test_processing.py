@@ -103,7 +103,7 @@ async def test_each_reason_for_poison_is_dead_lettered_alone_and_the_neighbours_
     assert sorted(letter.reason for letter in letters) == sorted(DeadLetterReason)
     assert all(letter.attempts >= 1 and letter.description for letter in letters)
     assert await place.in_flight() == 1, "only the acceptance whose id was tampered with cannot be settled"
-    assert await place.counter("deadletters") == 1
+    assert await place.counter("dead") == 1
 
 
 @pytest.mark.parametrize("body", [b"{broken", b""])
@@ -197,16 +197,16 @@ async def test_a_replayed_dead_letter_is_stored_and_the_balance_stays(place: Pla
     await place.send([broken])
     async with place.worker():
         (letter,) = await place.dead(1)
-    assert await place.counter("deadletters") == 1
+    assert await place.counter("dead") == 1
     async with place.dead_letters() as letters:
         assert await letters.show(letter.sequence_number) == letter
         assert await letters.replay([letter.sequence_number]) == 1
         assert await letters.list() == []
-    assert (await place.in_flight(), await place.counter("deadletters")) == (1, 0)
+    assert (await place.in_flight(), await place.counter("dead")) == (1, 0)
     async with place.worker():
         await place.dead(1)
         await place.settled()
-    assert await place.counter("deadletters") == 1
+    assert await place.counter("dead") == 1
 
 
 async def test_a_discarded_dead_letter_stays_counted(place: Place) -> None:
@@ -218,4 +218,4 @@ async def test_a_discarded_dead_letter_stays_counted(place: Place) -> None:
         assert await dead.discard([letters[0].sequence_number]) == 1
         assert [letter.sequence_number for letter in await dead.list()] == [letters[1].sequence_number]
         assert await dead.discard() == 1
-    assert await place.counter("deadletters") == 2
+    assert await place.counter("dead") == 2

@@ -8,21 +8,15 @@ if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline
 
 
-UNNAMED = "unnamed"
-"""Third part of the fields in ``accepted`` that count what was accepted while Redis was away, which ``inflight`` never
-named."""
-
-
 class Keys:
-    """The Redis keys of one pipeline."""
+    """The Redis keys of one pipeline. A name that ends in a colon is a prefix."""
 
     def __init__(self, *, namespace: str, name: str) -> None:
         self.prefix = f"cloudscale:{namespace}/{name}:"
         self.inflight = self.prefix + "inflight"
-        self.accepted = self.prefix + "accepted"
+        self.ledger = self.prefix + "ledger:"
+        self.totals = self.ledger + "totals"
         self.applied = self.prefix + "applied:"
-        self.duplicates = self.prefix + "duplicates"
-        self.dead_letters = self.prefix + "deadletters"
         self.dead = self.prefix + "dead"
         self.unnamed_ended = self.prefix + "unnamed:"
         self.velocity = self.prefix + "velocity:"
@@ -30,6 +24,22 @@ class Keys:
         self.client = self.prefix + "client:"
         self.global_window = self.prefix + "global:"
         self.sessions = self.prefix + "dashboard:session:"
+        self.figures = self.prefix + "figures"
+        self.history = self.prefix + "dashboard:history"
+        self.history_writer = self.prefix + "dashboard:writer"
+        self.audit = self.prefix + "audit"
+        # Counters of versions that kept them without a bound; see cloudscale.ledger.migration.
+        self.former_accepted = self.prefix + "accepted"
+        self.former_duplicates = self.prefix + "duplicates"
+        self.former_dead_letters = self.prefix + "deadletters"
+
+    def hour(self, hour: str) -> str:
+        """The hash that counts an hour, given as ``yyyy-MM-ddTHH``."""
+        return self.ledger + hour
+
+    def velocity_of(self, address: str) -> str:
+        """The sightings of a client address."""
+        return self.velocity + address
 
 
 def keys_of(pipeline: EventPipeline) -> Keys:

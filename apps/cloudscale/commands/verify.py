@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from cloudscale.cache.records import TENANTS_AN_HOUR
 from cloudscale.commands.options import AsJson, DataDirectory
-from cloudscale.errors import BackendUnavailableError
+from cloudscale.errors import BackendError, BackendUnavailableError
 from cloudscale.local.directory import DEFAULT_DATA_DIRECTORY
 from cloudscale.local.instance import Instance, find_instance
 from cloudscale.units import parse_duration
@@ -22,10 +23,16 @@ if TYPE_CHECKING:
     from cloudscale.cache.keys import Keys
     from cloudscale.ledger.verification import Balance
 
+EXIT_LOST = 1
+EXIT_UNPROVEN = 3
+EXIT_UNKNOWN = 4
+
 _INTERVAL_SECONDS = 0.25
 _STILL_SECONDS = 5.0
+_AWAY_SECONDS = 1.0
 _NAMED_IDS = 100
 _PLAIN_WIDTH = 160
+_OTHERS = "(others)"
 _COLUMNS = ("accepted", "persisted", "duplicates", "dead_letters", "in_flight", "difference")
 
 
@@ -42,14 +49,18 @@ def verify(
     For each tenant and hour: accepted = persisted + duplicates + dead letters + in flight. Persisted is what the store
     says when asked, the rest is the ledger's. Exit code 1, and the ids, when an event was answered 202 and is nowhere;
     exit code 3 when nothing is proven yet: events were still moving, or some that were accepted while Redis was away,
-    and that the ledger cannot name, are not stored.
+    and that the ledger cannot name, are not stored; exit code 4 when the store, the queue or Redis cannot be asked.
     """
-    balance = asyncio.run(_verify(find_instance(data_dir), parse_duration(wait).total_seconds()))
+    try:
+        balance = asyncio.run(_verify(find_instance(data_dir), parse_duration(wait).total_seconds()))
+    except BackendError as error:
+        typer.echo(f"nothing is proven, and nothing is known to be lost: {error}", err=True)
+        raise typer.Exit(EXIT_UNKNOWN) from None
     typer.echo(_as_json(balance) if as_json else render(balance))
     if balance.lost:
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_LOST)
     if not balance.is_proven:
-        raise typer.Exit(3)
+        raise typer.Exit(EXIT_UNPROVEN)
 
 
 async def _verify(instance: Instance, wait_seconds: float) -> Balance:
@@ -69,7 +80,12 @@ async def _verify(instance: Instance, wait_seconds: float) -> Balance:
                 await _stand_still(redis, keys_of(pipeline), until=deadline)
                 started = time.monotonic()
                 balance = await verification.verify(pipeline, settings, redis=redis, store=store)
-            except RedisError as error:
+            except (RedisError, BackendUnavailableError) as error:
+                if time.monotonic() < deadline:
+                    await asyncio.sleep(_AWAY_SECONDS)
+                    continue
+                if isinstance(error, BackendUnavailableError):
+                    raise
                 raise BackendUnavailableError(f"the ledger in Redis cannot be read: {error}") from None
             settled = balance.is_proven and not balance.total("in_flight")
             # Only a named event is lost for sure: what was accepted while Redis was away never is in flight for the
@@ -100,13 +116,27 @@ def render(balance: Balance) -> str:
     table = Table("tenant", "hour", box=None)
     for column in _COLUMNS:
         table.add_column(column.replace("_", " "), justify="right")
+    table.add_column("")
     for hour in balance.hours:
-        table.add_row(hour.tenant_id, hour.hour, *(f"{getattr(hour, column):,}" for column in _COLUMNS))
+        numbers = [f"{getattr(hour, column):,}" for column in _COLUMNS]
+        table.add_row(hour.tenant_id or _OTHERS, hour.hour, *numbers, "moving" if hour.moving else "")
     table.add_row("total", "", *(f"{balance.total(column):,}" for column in _COLUMNS), style="bold")
     console = Console() if sys.stdout.isatty() else Console(width=_PLAIN_WIDTH)
     with console.capture() as captured:
         console.print(table)
-    return captured.get() + "\n".join(_verdict(balance))
+    return captured.get() + "\n".join([*_remarks(balance), *_verdict(balance)])
+
+
+def _remarks(balance: Balance) -> list[str]:
+    remarks = []
+    if surplus := balance.total("surplus"):
+        remarks.append(f"{surplus:,} more events are stored than the ledger has as accepted: their clients got no 202")
+    if balance.shared_hours:
+        remarks.append(
+            f"(others): in {balance.shared_hours:,} hours the tenants after the first {TENANTS_AN_HOUR} "
+            "are counted together"
+        )
+    return remarks
 
 
 def _verdict(balance: Balance) -> list[str]:
@@ -128,7 +158,7 @@ def _verdict(balance: Balance) -> list[str]:
     if balance.unaccounted:
         return [
             f"{balance.unaccounted:,} events that were accepted while Redis was away are not stored and have no names:",
-            "they wait in the queue, were dead-lettered by the broker itself, or are lost (`cloudscale depth`)",
+            "they are not among the dead letters: they are being processed, or they are lost",
         ]
     if unnamed := balance.total("unnamed"):
         return [
@@ -141,6 +171,7 @@ def _as_json(balance: Balance) -> str:
     totals = {column: balance.total(column) for column in _COLUMNS}
     document = msgspec.to_builtins(balance) | {
         "totals": totals,
+        "surplus": balance.total("surplus"),
         "lost": balance.lost,
         "unaccounted": balance.unaccounted,
         "proven": balance.is_proven,

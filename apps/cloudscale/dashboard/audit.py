@@ -40,7 +40,7 @@ class Audit:
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
-        self._key = keys.prefix + "audit"
+        self._key = keys.audit
 
     async def record(self, *, who: str, act: Act, what: str, outcome: str) -> None:
         """Add an entry.

@@ -59,10 +59,10 @@ class Collector:
         self.latest = Point(at=time.time())
         self.processes: list[Figures] = []
         self._redis = redis
-        self._figures_key = keys.prefix + "figures"
+        self._figures_key = keys.figures
         self._inflight_key = keys.inflight
-        self._history_key = keys.prefix + "dashboard:history"
-        self._writer_key = keys.prefix + "dashboard:writer"
+        self._history_key = keys.history
+        self._writer_key = keys.history_writer
         self._name = name
         self._read_backlog = backlog
         self._gauges = Gauges()

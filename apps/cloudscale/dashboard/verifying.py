@@ -62,6 +62,8 @@ def as_page(balance: Balance) -> dict[str, Any]:
     keys = ("accepted", "persisted", "duplicates", "deadLetters", "inFlight", "difference")
     return content | {
         "totals": {key: balance.total(name) for key, name in zip(keys, names, strict=True)},
+        "surplus": balance.total("surplus"),
+        "sharedHours": balance.shared_hours,
         "lost": balance.lost,
         "unaccounted": balance.unaccounted,
         "proven": balance.is_proven,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cloudscale.cache.records import acceptance_field
 from cloudscale.events.checking import Document, as_utc
 from cloudscale.events.cloudevents import derive_id
 
@@ -117,7 +118,7 @@ def enrich(event: Document, common: Common, origin: Origin, *, buckets: int = 1)
         correlation_id,
         key,
         digest,
-        f"{tenant_id}\n{event_id}\n{acceptance}",
+        acceptance_field(tenant_id, event_id, acceptance),
     )
 
 

@@ -116,7 +116,7 @@ class IngestionService:
             start_task(self._depth.watch(), name="queue-depth"),
             start_task(self._watch_cache(), name="cache"),
             start_task(self.request_rate.sample_every_second(), name="request-rate"),
-            start_task(figures.publish_every_second(self._redis, "ingestion", prefix=keys.prefix), name="figures"),
+            start_task(figures.publish_every_second(self._redis, "ingestion", key=keys.figures), name="figures"),
         ]
 
     def _intake_of(self, groups: GroupCommit) -> Intake:

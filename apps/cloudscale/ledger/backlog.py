@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 import msgspec
 from redis.exceptions import RedisError
 
-from cloudscale.ledger.reading import parse_acceptance
+from cloudscale.cache.records import parse_acceptance
 from cloudscale.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -108,8 +108,7 @@ class BacklogReader:
             return None
         sample = cast("list[bytes]", found)
         received = [
-            parse_acceptance(field.decode(), value.decode()).received_at
-            for field, value in zip(sample[::2], sample[1::2], strict=True)
+            parse_acceptance(field, value).received_at for field, value in zip(sample[::2], sample[1::2], strict=True)
         ]
         return max(0.0, time.time() - min(received)) if received else None
 

@@ -2,101 +2,95 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloudscale.cache.keys import UNNAMED
+from cloudscale.cache.records import (
+    OTHERS,
+    PERIOD,
+    TENANTS_AN_HOUR,
+    Acceptance,
+    Hour,
+    HourCounts,
+    hour_at,
+    parse_acceptance,
+    parse_hour,
+)
+from cloudscale.ledger.migration import migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from redis.asyncio import Redis
 
     from cloudscale.cache.keys import Keys
 
 _SCAN_AT_ONCE = 5000
+_HOURS_AT_ONCE = 24
+_HOUR_SECONDS = 3600
 
-Hour = tuple[str, str]
-"""A tenant id and an hour of ``receivedAt`` as ``yyyy-MM-ddTHH``."""
-
-
-class Acceptance(msgspec.Struct, frozen=True, rename="camel"):
-    """One entry of the ledger's ``inflight`` hash."""
-
-    tenant_id: str
-    event_id: str
-    token: str
-    received_at: float
-    """Epoch seconds."""
-    acknowledged: bool
-
-    @property
-    def hour(self) -> Hour:
-        """The tenant and hour that it counts for."""
-        return self.tenant_id, datetime.fromtimestamp(self.received_at, UTC).strftime("%Y-%m-%dT%H")
+HOURS_AHEAD = 48
+"""Hours after the present one that are read as well: another machine's clock may be ahead."""
 
 
 class LedgerReading(msgspec.Struct, frozen=True):
     """The ledger at one moment."""
 
-    accepted: dict[Hour, int]
-    duplicates: dict[Hour, int]
-    dead_letters: dict[Hour, int]
+    counts: dict[Hour, HourCounts]
     in_flight: list[Acceptance]
-    unnamed: dict[Hour, int] = {}
-    """Those among the accepted that were accepted while Redis was away."""
+    full_hours: frozenset[str] = frozenset()
+    """Hours that have no room for another tenant, so that the others are counted together."""
+
+    def hour_of(self, acceptance: Acceptance) -> Hour:
+        """The tenant and hour under which an acceptance is counted."""
+        own = acceptance.hour
+        return (OTHERS, own[1]) if own not in self.counts and own[1] in self.full_hours else own
 
 
 async def read_ledger(redis: Redis, keys: Keys) -> LedgerReading:
-    """Read the whole ledger: the counters at one moment, then what is in flight."""
-    async with redis.pipeline(transaction=True) as together:
-        for name in (keys.accepted, keys.duplicates, keys.dead_letters):
-            together.hgetall(name)
-        accepted, duplicates, dead_letters = await together.execute()
+    """Read the whole ledger: each hour's counters at one moment, then what is in flight.
+
+    Raises:
+        redis.exceptions.RedisError: Redis did not answer.
+    """
+    await migrate(redis, keys)
+    counts: dict[Hour, HourCounts] = {}
+    tenants: Counter[str] = Counter()
+    hours = _hours_kept()
+    for start in range(0, len(hours), _HOURS_AT_ONCE):
+        some = hours[start : start + _HOURS_AT_ONCE]
+        async with redis.pipeline(transaction=False) as together:
+            for hour in some:
+                together.hgetall(keys.hour(hour))
+            found = await together.execute()
+        for hour, raw in zip(some, found, strict=True):
+            of_hour = parse_hour(raw.items())
+            counts |= {(tenant_id, hour): each for tenant_id, each in of_hour.items()}
+            tenants[hour] = len(of_hour.keys() - {OTHERS})
     in_flight = [
-        parse_acceptance(_text(field), _text(value))
-        async for field, value in redis.hscan_iter(keys.inflight, count=_SCAN_AT_ONCE)
+        parse_acceptance(field, value) async for field, value in redis.hscan_iter(keys.inflight, count=_SCAN_AT_ONCE)
     ]
     return LedgerReading(
-        accepted=parse_counts(accepted),
-        duplicates=parse_counts(duplicates),
-        dead_letters=parse_counts(dead_letters),
-        in_flight=in_flight,
-        unnamed=parse_counts(
-            {field: count for field, count in accepted.items() if _text(field).endswith(f"\n{UNNAMED}")}
-        ),
+        counts, in_flight, frozenset(hour for hour, number in tenants.items() if number >= TENANTS_AN_HOUR)
     )
 
 
 def restricted(ledger: LedgerReading, tenants: frozenset[str] | None) -> LedgerReading:
-    """The part of the ledger that concerns ``tenants``; all of it for None."""
+    """The part of the ledger that concerns ``tenants``; all of it for None.
+
+    Where a tenant is counted together with others, that hour is left out for it.
+    """
     if tenants is None:
         return ledger
-    return LedgerReading(
-        accepted={hour: count for hour, count in ledger.accepted.items() if hour[0] in tenants},
-        duplicates={hour: count for hour, count in ledger.duplicates.items() if hour[0] in tenants},
-        dead_letters={hour: count for hour, count in ledger.dead_letters.items() if hour[0] in tenants},
+    return msgspec.structs.replace(
+        ledger,
+        counts={hour: count for hour, count in ledger.counts.items() if hour[0] in tenants},
         in_flight=[each for each in ledger.in_flight if each.tenant_id in tenants],
-        unnamed={hour: count for hour, count in ledger.unnamed.items() if hour[0] in tenants},
     )
 
 
-def parse_counts(raw: Mapping[bytes | str, bytes | str]) -> dict[Hour, int]:
-    """Counters by tenant and hour; a third part of a field's name, such as a dead letter's reason, is summed over."""
-    counts: dict[Hour, int] = {}
-    for field, count in raw.items():
-        tenant_id, hour, *_ = _text(field).split("\n")
-        counts[tenant_id, hour] = counts.get((tenant_id, hour), 0) + int(count)
-    return counts
-
-
-def parse_acceptance(field: str, value: str) -> Acceptance:
-    """An entry of the ``inflight`` hash: ``p`` or ``c`` and the time of receipt in epoch milliseconds."""
-    tenant_id, event_id, token = field.split("\n")
-    return Acceptance(tenant_id, event_id, token, int(value[1:]) / 1000, value.startswith("c"))
-
-
-def _text(raw: bytes | str) -> str:
-    return raw.decode() if isinstance(raw, bytes) else raw
+def _hours_kept() -> list[str]:
+    now = time.time()
+    hours = int(PERIOD.total_seconds() // _HOUR_SECONDS)
+    return [hour_at(now + ahead * _HOUR_SECONDS) for ahead in range(-hours, HOURS_AHEAD + 1)]

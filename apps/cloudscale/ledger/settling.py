@@ -2,8 +2,8 @@
 
 Ingestion enters an acceptance in the ``inflight`` hash; here it is taken out, and only the call that really took it out
 counts it, so a message that is delivered again changes nothing. What stays in the hash is neither stored nor
-dead-lettered: that is what ``verify`` looks for. What was accepted while Redis was away may not be in the hash: that
-it ended as a duplicate or a dead letter is remembered for a day, and counted by the call that notes it first.
+dead-lettered: that is what ``verify`` looks for. What was accepted while Redis was away is entered once that is back,
+perhaps after it has ended: so its end is remembered for a day, which keeps it from being entered or counted afterwards.
 
 A dead letter is remembered until it is replayed or discarded (see :mod:`cloudscale.ledger.dead_letters`), so that
 a replay is entered again exactly once.
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 from redis.exceptions import RedisError
 
+from cloudscale.cache.records import COUNT_LUA, acceptance_field
 from cloudscale.circuit_breaker import CircuitOpenError
+from cloudscale.ledger.migration import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,42 +35,47 @@ WAITING_SETTLEMENTS = 200_000
 CHUNK = 1000
 """Waiting settlements that are sent at once when Redis is back."""
 
-# KEYS: inflight, duplicates, deadletters, dead, prefix of sets of unnamed ones that ended. ARGV, as JSON (one argument
-# is cheaper to send than thousands): fields of acceptances that are stored, and for each other one its field, its kind,
-# a counter's field, and its hour if the ledger may not name it, otherwise "". Returns 1 for each of the others that
-# ended just now.
-_SETTLE = """
+# KEYS: inflight, prefix of the ledger's keys, dead, prefix of sets of unnamed ones that ended. ARGV, as JSON (one
+# argument is cheaper to send than thousands): fields of acceptances that are stored, and for each other one its field,
+# its kind, its tenant, its hour, and whether it is named. Returns 1 for each of the others that ended just now. Of
+# those that are not named the end is noted whatever it is, since the acceptance may be entered only afterwards.
+SETTLE_LUA = (
+    COUNT_LUA
+    + """
 local stored = cjson.decode(ARGV[1])
 for start = 1, #stored, 4000 do
   redis.call('HDEL', KEYS[1], unpack(stored, start, math.min(start + 3999, #stored)))
 end
+local counters = {duplicate = 'duplicates', dead = 'dead'}
 local settled = {}
 for _, other in ipairs(cjson.decode(ARGV[2])) do
-  local field, kind, counter, unnamed_hour = other[1], other[2], other[3], other[4]
+  local field, kind, tenant, hour, is_named = unpack(other)
   local removed = redis.call('HDEL', KEYS[1], field)
-  if unnamed_hour ~= '' and kind ~= 'redelivered' then
-    local ended = KEYS[5] .. unnamed_hour
+  if not is_named then
+    local ended = KEYS[4] .. hour
     local is_first = redis.call('SADD', ended, field)
     redis.call('PEXPIRE', ended, 86400000)
-    if removed == 0 then removed = is_first end
+    if removed == 0 and kind ~= 'redelivered' then removed = is_first end
   end
   settled[#settled + 1] = removed
-  if removed == 1 and kind == 'duplicate' then redis.call('HINCRBY', KEYS[2], counter, 1) end
-  if removed == 1 and kind == 'dead' then
-    redis.call('HINCRBY', KEYS[3], counter, 1)
-    redis.call('HSET', KEYS[4], field, counter)
+  local counter = counters[kind]
+  if removed == 1 and counter then
+    if not is_named then counter = counter .. '-unnamed' end
+    count(KEYS[2], hour, tenant, counter, 1)
+    if kind == 'dead' then redis.call('HSET', KEYS[3], field, tenant .. '\\n' .. hour .. '\\n' .. counter) end
   end
 end
 return settled
 """
+)
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
     """How one acceptance ended.
 
-    ``hour`` is ``yyyy-MM-ddTHH`` of its receipt, ``reason`` that of a dead letter. ``stored`` is what this process just
-    created; ``redelivered`` was stored before and may or may not be settled already. ``is_named`` is false for what was
-    accepted while Redis was away.
+    ``hour`` is ``yyyy-MM-ddTHH`` of its receipt. ``stored`` is what this process just created; ``redelivered`` was
+    stored before and may or may not be settled already. ``is_named`` is false for what was accepted while Redis was
+    away.
     """
 
     tenant_id: str
@@ -76,18 +83,12 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     acceptance: str
     hour: str
     kind: Literal["stored", "redelivered", "duplicate", "dead"] = "stored"
-    reason: str = ""
     is_named: bool = True
 
     @property
     def field(self) -> str:
         """The acceptance's field in the ``inflight`` hash."""
-        return f"{self.tenant_id}\n{self.event_id}\n{self.acceptance}"
-
-    @property
-    def counter(self) -> str:
-        """The field of the hash that counts settlements of this kind."""
-        return f"{self.tenant_id}\n{self.hour}" + (f"\n{self.reason}" if self.kind == "dead" else "")
+        return acceptance_field(self.tenant_id, self.event_id, self.acceptance)
 
 
 class Ledger:
@@ -97,8 +98,9 @@ class Ledger:
         self._redis = redis
         self._keys = keys
         self._breaker = breaker
-        self._settle = redis.register_script(_SETTLE)
+        self._settle = redis.register_script(SETTLE_LUA)
         self._waiting: deque[Settlement] = deque(maxlen=WAITING_SETTLEMENTS)
+        self._is_migrated = False
 
     @property
     def waiting(self) -> int:
@@ -124,8 +126,16 @@ class Ledger:
         return settled
 
     async def flush(self) -> None:
-        """Settle what waits for Redis, if that is back; to be called every now and then."""
+        """Settle what waits for Redis, if that is back; to be called every now and then.
+
+        The first time it moves the counters of an earlier version as well.
+        """
         try:
+            if not self._is_migrated:
+                self._breaker.before_call()
+                await migrate(self._redis, self._keys)
+                self._is_migrated = True
+                self._breaker.record_success()
             while self._waiting:
                 self._breaker.before_call()
                 batch = [self._waiting[place] for place in range(min(CHUNK, len(self._waiting)))]
@@ -142,17 +152,20 @@ class Ledger:
         """Settle in one call; settling the same twice is harmless, so a lost answer is."""
         if not settlements:
             return []
-        stored = [settlement.field for settlement in settlements if settlement.kind == "stored"]
+        plain = [each.kind == "stored" and each.is_named for each in settlements]
+        stored = [each.field for each, is_plain in zip(settlements, plain, strict=True) if is_plain]
         others = [
-            (settlement.field, settlement.kind, settlement.counter, "" if settlement.is_named else settlement.hour)
-            for settlement in settlements
-            if settlement.kind != "stored"
+            (each.field, each.kind, each.tenant_id, each.hour, each.is_named)
+            for each, is_plain in zip(settlements, plain, strict=True)
+            if not is_plain
         ]
         keys = self._keys
         removed = iter(
             await self._settle(
-                keys=[keys.inflight, keys.duplicates, keys.dead_letters, keys.dead, keys.unnamed_ended],
+                keys=[keys.inflight, keys.ledger, keys.dead, keys.unnamed_ended],
                 args=[msgspec.json.encode(stored), msgspec.json.encode(others)],
             )
         )
-        return [settlement.kind == "stored" or bool(next(removed)) for settlement in settlements]
+        ended = [is_plain or bool(next(removed)) for is_plain in plain]
+        # What is stored was created by this process just now, whatever the ledger knew of it.
+        return [each.kind == "stored" or has_ended for each, has_ended in zip(settlements, ended, strict=True)]

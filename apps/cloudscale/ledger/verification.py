@@ -3,12 +3,14 @@
 For each tenant and hour of ``receivedAt``, accepted = persisted + duplicates + dead letters + in flight. Persisted
 comes from queries on the store, the others from the ledger in Redis. An acceptance that stays in flight for long is
 looked up in the store, then in the queue, and once more in the store, where it may have gone meanwhile; one that is in
-neither is missing, and is named. An event that was reserved but never acknowledged got no 202, so it is not lost,
-whatever became of it.
+neither is missing, and is named. One that is among the dead letters was put there by the broker itself, and counts as
+one. An event that was reserved but never acknowledged got no 202, so it is not lost, whatever became of it.
 
-What was accepted while Redis was away is in the ledger by number only. The store's count proves it stored like the
-rest, and the worker counts those that ended as duplicates or dead letters. Where that leaves some over, they cannot be
-named, and nobody can say whether they wait in the queue or are lost.
+What was accepted while Redis was away is weighed apart, against what the store has with ``acceptedUnnamed``. Most of it
+is entered by name once Redis is back. Of the rest the ledger has the number: what is neither stored nor found in the
+queue or its dead letters cannot be named, and nobody can say whether it is lost.
+
+An acceptance whose event the store has is settled here, if the worker did not come to it.
 """
 
 from __future__ import annotations
@@ -21,15 +23,19 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cloudscale.cache.keys import keys_of
-from cloudscale.ledger.reading import Acceptance, Hour, LedgerReading, read_ledger, restricted
-from cloudscale.queue.search import look_through_queues
+from cloudscale.cache.records import OTHERS, PERIOD, Acceptance, Hour
+from cloudscale.ledger.balance import HourBalance, Whereabouts, balances, explained
+from cloudscale.ledger.reading import LedgerReading, read_ledger, restricted
+from cloudscale.queue.search import Search, look_through_queues
+from cloudscale.store.counting import StoredEvents, count_by_tenant_and_hour
 from cloudscale.units import parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Set as AbstractSet
 
     from redis.asyncio import Redis
 
+    from cloudscale.cache.keys import Keys
     from cloudscale.pipeline import EventPipeline
     from cloudscale.settings import Settings
     from cloudscale.store.events import EventStore
@@ -40,26 +46,7 @@ STALE_AFTER = timedelta(seconds=30)
 LOOKED_UP = 20_000
 """Stale acceptances looked up in one verification, the oldest ones."""
 
-
-class HourBalance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """The balance of one tenant and hour, in events."""
-
-    tenant_id: str
-    hour: str
-    accepted: int = 0
-    persisted: int = 0
-    duplicates: int = 0
-    dead_letters: int = 0
-    in_flight: int = 0
-    difference: int = 0
-    """Zero when every accepted event is accounted for; positive when some are not.
-
-    While events move, the ledger before and after the store's answer gives a range; this is its value next to zero.
-    """
-    unnamed: int = 0
-    """Accepted while Redis was away, so that the ledger has their number and not their names."""
-    unaccounted: int = 0
-    """The part of the difference that those without a name explain; whether it is a loss, nobody can say."""
+_SETTLED_AT_ONCE = 1000
 
 
 class Balance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
@@ -85,7 +72,7 @@ class Balance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     @property
     def lost(self) -> int:
         """Events that were answered 202 and are nowhere."""
-        return max(len(self.missing), sum(max(0, hour.difference) - hour.unaccounted for hour in self.hours))
+        return max(len(self.missing), self.total("lost"))
 
     @property
     def unaccounted(self) -> int:
@@ -96,6 +83,11 @@ class Balance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     def is_proven(self) -> bool:
         """Whether nothing is lost and nothing is open."""
         return not self.lost and not self.unaccounted and not self.unsearched and not self.moving
+
+    @property
+    def shared_hours(self) -> int:
+        """Hours with more tenants than the ledger counts one by one: the others are counted together."""
+        return sum(hour.tenant_id == OTHERS for hour in self.hours)
 
 
 class Scope(msgspec.Struct, frozen=True, kw_only=True):
@@ -121,82 +113,108 @@ async def verify(
         redis.exceptions.RedisError: the ledger cannot be read.
         BackendError: the store or the queue cannot be read.
     """
-    now = time.time()
-    before = restricted(await read_ledger(redis, keys_of(resource)), scope.tenants)
+    now, keys = time.time(), keys_of(resource)
+    before = restricted(await read_ledger(redis, keys), scope.tenants)
     first_hour = _first_hour(resource, now=now, since=scope.since)
     hours = sorted(hour for hour in _all_hours(before) if hour[1] >= first_hour)
     stale = _stale(before, received_before=now - scope.stale_after.total_seconds())
     looked_up = [each for each in stale if each.acknowledged][:LOOKED_UP]
     # Asked before the store counts: what is here must be in the count, too.
     known = await store.acceptances(map(_event_of, looked_up))
-    persisted = await store.count_by_tenant_and_hour(hours)
-    after = restricted(await read_ledger(redis, keys_of(resource)), scope.tenants)
+    persisted = await count_by_tenant_and_hour(store, hours, together=OTHERS)
+    after = restricted(await read_ledger(redis, keys), scope.tenants)
     remaining = set(map(_identity, after.in_flight))
     # Of an event that is stored, another acceptance is a copy: it waits for the worker that will find it out.
     absent = [each for each in looked_up if _event_of(each) not in known and _identity(each) in remaining]
-    nowhere, complete = await _missed_by_all(absent, resource, settings, store=store)
-    return _conclude(
-        _Evidence(
-            at=now,
-            before=before,
-            stale=stale,
-            stored_yet_unsettled={each for each in looked_up if each.token in known.get(_event_of(each), ())},
-            persisted={hour: persisted.get(hour, 0) for hour in hours},
-            after=after,
-            nowhere=nowhere,
-            complete=complete,
-        )
+    search, nowhere = await _look_for(absent, resource, settings, store=store)
+    dead_names = {_name_of(each) for each in search.dead}
+    evidence = _Evidence(
+        at=now,
+        before=before,
+        stale=stale,
+        persisted=persisted,
+        after=after,
+        nowhere=nowhere,
+        complete=search.complete,
+        whereabouts=Whereabouts(
+            stored={each for each in looked_up if each.token in known.get(_event_of(each), ())},
+            missing=set(nowhere if search.complete else ()),
+            dead={each for each in absent if _name_of(each) in dead_names},
+        ),
     )
+    balance = _conclude(evidence)
+    await _settle_stored(redis, keys, evidence.whereabouts.stored)
+    if balance.unaccounted and not balance.missing:
+        return await _explain(balance, evidence, resource, settings, redis=redis)
+    return balance
 
 
 class _Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What a verification has read, in the order in which it did."""
+    """What a verification has read."""
 
     at: float
     before: LedgerReading
     stale: list[Acceptance]
-    stored_yet_unsettled: set[Acceptance]
-    persisted: dict[Hour, int]
+    persisted: dict[Hour, StoredEvents]
     after: LedgerReading
     nowhere: list[Acceptance]
     complete: bool
     """All of the queues was looked through, so that what is nowhere is missing."""
+    whereabouts: Whereabouts
 
 
-async def _missed_by_all(
+async def _look_for(
     absent: list[Acceptance], resource: EventPipeline, settings: Settings, *, store: EventStore
-) -> tuple[list[Acceptance], bool]:
-    """Those of the acceptances that were absent from the store which no queue has, nor the store by now.
-
-    The second value says whether all of the queues was looked through.
-    """
-    wanted = {(each.event_id, each.token) for each in absent}
-    search = await look_through_queues(resource.spec.queue, settings, wanted=wanted)
-    nowhere = [each for each in absent if (each.event_id, each.token) not in search.found]
+) -> tuple[Search, list[Acceptance]]:
+    """What the queues have of the acceptances that were absent from the store, and those that are nowhere."""
+    search = await look_through_queues(resource.spec.queue, settings, wanted=set(map(_name_of, absent)))
+    nowhere = [each for each in absent if _name_of(each) not in search.found]
     # Events go from the queue to the store: one that left the queue before it was looked through is there by now.
     stored_since = await store.acceptances(map(_event_of, nowhere))
-    return [each for each in nowhere if _event_of(each) not in stored_since], search.complete
+    return search, [each for each in nowhere if _event_of(each) not in stored_since]
+
+
+async def _explain(
+    balance: Balance, evidence: _Evidence, resource: EventPipeline, settings: Settings, *, redis: Redis
+) -> Balance:
+    """Look for events without a name in the queue, and among its dead letters for those that no worker has counted."""
+    search = await look_through_queues(resource.spec.queue, settings, wanted=frozenset(), unnamed=True)
+    entered = set(map(_identity, evidence.after.in_flight))
+    queued = [each for each in search.queued if _identity(each) not in entered]
+    letters = [each for each in search.dead if _identity(each) not in entered]
+    if letters:
+        counted = await redis.hmget(keys_of(resource).dead, [each.field for each in letters])
+        letters = [each for each, counter in zip(letters, counted, strict=True) if counter is None]
+    in_queue, among_dead = (Counter(map(evidence.after.hour_of, acceptances)) for acceptances in (queued, letters))
+    hours = [
+        explained(row, queued=in_queue[row.tenant_id, row.hour], dead=among_dead[row.tenant_id, row.hour])
+        for row in balance.hours
+    ]
+    return msgspec.structs.replace(balance, hours=hours)
+
+
+async def _settle_stored(redis: Redis, keys: Keys, stored: AbstractSet[Acceptance]) -> None:
+    """Take acceptances out of flight that the store proves stored; their worker ended before it could."""
+    fields = [each.field for each in stored]
+    for start in range(0, len(fields), _SETTLED_AT_ONCE):
+        await redis.hdel(keys.inflight, *fields[start : start + _SETTLED_AT_ONCE])
 
 
 def _conclude(evidence: _Evidence) -> Balance:
-    before, after, stale = evidence.before, evidence.after, evidence.stale
-    missing = evidence.nowhere if evidence.complete else []
-    # What the store has is counted there; what nobody has is the difference.
-    counted_elsewhere = evidence.stored_yet_unsettled | set(missing)
+    before, after, stale, whereabouts = evidence.before, evidence.after, evidence.stale, evidence.whereabouts
     remaining = set(map(_identity, after.in_flight))
-    unpersisted = [each for each in before.in_flight if each.acknowledged and each not in evidence.stored_yet_unsettled]
+    unpersisted = [
+        each
+        for each in before.in_flight
+        if each.acknowledged and each not in whereabouts.stored and each not in whereabouts.dead
+    ]
     not_looked_up = max(0, sum(each.acknowledged for each in stale) - LOOKED_UP)
     young = len(before.in_flight) > len(stale)
     return Balance(
         at=datetime.fromtimestamp(evidence.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        hours=_balances(
-            _without(before, counted_elsewhere),
-            _without(after, counted_elsewhere),
-            persisted=evidence.persisted,
-            missing=Counter(each.hour for each in missing),
-        ),
-        moving=young or before.accepted != after.accepted or _settlements(before) != _settlements(after),
-        missing=missing,
+        hours=balances(before, after, persisted=evidence.persisted, whereabouts=whereabouts),
+        moving=young or before.counts != after.counts or len(before.in_flight) != len(after.in_flight),
+        missing=[each for each in evidence.nowhere if evidence.complete],
         reserved=[each for each in stale if not each.acknowledged and _identity(each) in remaining],
         oldest_unpersisted=min(unpersisted, key=lambda each: each.received_at, default=None),
         unsearched=(0 if evidence.complete else len(evidence.nowhere)) + not_looked_up,
@@ -213,68 +231,21 @@ def _event_of(acceptance: Acceptance) -> tuple[str, str]:
     return acceptance.tenant_id, acceptance.event_id
 
 
+def _name_of(acceptance: Acceptance) -> tuple[str, str]:
+    return acceptance.event_id, acceptance.token
+
+
 def _identity(acceptance: Acceptance) -> tuple[str, str, str]:
     return acceptance.tenant_id, acceptance.event_id, acceptance.token
 
 
 def _first_hour(resource: EventPipeline, *, now: float, since: timedelta | None) -> str:
-    """The earliest hour whose events must all be in the store still."""
-    bounds = [since] if since is not None else []
+    """The earliest hour whose counters are all there, and whose events must all be in the store still."""
+    bounds = [PERIOD - timedelta(hours=1), *([since] if since is not None else [])]
     if kept := parse_duration(resource.spec.store.time_to_live):
         bounds.append(kept - timedelta(hours=1))
-    return (datetime.fromtimestamp(now, UTC) - min(bounds)).strftime("%Y-%m-%dT%H") if bounds else ""
+    return (datetime.fromtimestamp(now, UTC) - min(bounds)).strftime("%Y-%m-%dT%H")
 
 
 def _all_hours(ledger: LedgerReading) -> set[Hour]:
-    acknowledged = {each.hour for each in ledger.in_flight if each.acknowledged}
-    return {*ledger.accepted, *ledger.duplicates, *ledger.dead_letters, *acknowledged}
-
-
-def _settlements(ledger: LedgerReading) -> tuple[dict[Hour, int], dict[Hour, int], int]:
-    return ledger.duplicates, ledger.dead_letters, len(ledger.in_flight)
-
-
-def _without(ledger: LedgerReading, entries: set[Acceptance]) -> LedgerReading:
-    """The ledger without some entries in flight, and without those that nobody acknowledged."""
-    in_flight = [each for each in ledger.in_flight if each.acknowledged and each not in entries]
-    return msgspec.structs.replace(ledger, in_flight=in_flight)
-
-
-def _balances(
-    before: LedgerReading,
-    after: LedgerReading,
-    *,
-    persisted: Mapping[Hour, int],
-    missing: Mapping[Hour, int],
-) -> list[HourBalance]:
-    """The balance of each hour that ``persisted`` has, from the ledger before and after the store was asked.
-
-    Whatever the first reading has as accepted and not in flight was settled before the store was asked, so what the
-    store, the duplicates and the dead letters do not account for by then is lost: that is the least difference. The
-    most is what the second reading says.
-    """
-    in_flight_before = Counter(each.hour for each in before.in_flight)
-    in_flight_after = Counter(each.hour for each in after.in_flight)
-    balances = []
-    for hour, stored in persisted.items():
-        settled = [
-            ledger.duplicates.get(hour, 0) + ledger.dead_letters.get(hour, 0) + stored for ledger in (before, after)
-        ]
-        least = before.accepted.get(hour, 0) - in_flight_before[hour] - max(settled)
-        most = after.accepted.get(hour, 0) - in_flight_after[hour] - min(settled)
-        difference, unnamed = max(least, min(0, most)), after.unnamed.get(hour, 0)
-        balances.append(
-            HourBalance(
-                tenant_id=hour[0],
-                hour=hour[1],
-                accepted=before.accepted.get(hour, 0),
-                persisted=stored,
-                duplicates=before.duplicates.get(hour, 0),
-                dead_letters=before.dead_letters.get(hour, 0),
-                in_flight=in_flight_before[hour],
-                difference=difference,
-                unnamed=unnamed,
-                unaccounted=max(0, min(unnamed, difference - missing.get(hour, 0))),
-            )
-        )
-    return balances
+    return {*ledger.counts, *(ledger.hour_of(each) for each in ledger.in_flight if each.acknowledged)}

@@ -1,17 +1,20 @@
 -- Admission of one group: settle what earlier groups left to do, then limit, then reserve.
--- KEYS: 1 inflight hash, 2 accepted hash, 3 prefix of idempotency hashes, 4 prefix of client buckets, 5 prefix of
---   windows, 6 number of the caller's last applied entry
+-- After COUNT_LUA, which has the function `count`.
+-- KEYS: 1 inflight hash, 2 prefix of the ledger's keys, 3 prefix of idempotency hashes, 4 prefix of client buckets,
+--   5 prefix of windows, 6 number of the caller's last applied entry, 7 prefix of the sets of unnamed events that ended
 -- ARGV is one MessagePack array: {now, burst, per_millisecond, window_limit, window_milliseconds, ttl_milliseconds,
---   events_burst, events_per_millisecond, global_events_burst, global_events_per_millisecond, number of this entry (0 for none), commits {field, ...}, accepted {counter, count, ...}, client of each request
---   {...}, number of events of each request {...}, then for all events in order: keys {key, ...}, records {key, record,
---   ...}, entries {field, mark, ...}}. A record is the time (13 digits), the hash (32), and the field.
+--   events_burst, events_per_millisecond, global_events_burst, global_events_per_millisecond, number of this entry (0
+--   for none), commits {field, ...}, unnamed {hour, field, value, ...}, accepted {hour, tenant, kind, number, ...},
+--   client of each request {...}, number of events of each request {...}, then for all events in order: keys {key,
+--   ...}, records {key, record, ...}, entries {field, mark, ...}}. A record is the time (13 digits), the hash (32), and
+--   the field.
 -- Answers MessagePack: for each request {0 admitted | 1 client | 2 global | 3 client's events | 4 all events, remaining
 --   requests of the client, wait in ms}, and unless all of its
 --   events are new {for each event 0 new, 1 copy, 2 other payload}, {first ids of copies}.
 -- Commands take many events at once, and no string is made for an event that is new: a command of its own for each
 -- event costs three times as much.
 local now, burst, per_millisecond, window_limit, window, ttl,
-  events_burst, events_per_millisecond, all_events_burst, all_events_per_millisecond, number, commits, accepted,
+  events_burst, events_per_millisecond, all_events_burst, all_events_per_millisecond, number, commits, unnamed, accepted,
   clients, counts, keys, records, entries = unpack(cmsgpack.unpack(ARGV[1]))
 local call = redis.call
 
@@ -48,8 +51,17 @@ if number > 0 and tonumber(call('GET', KEYS[6]) or 0) < number then
     end
   end
   enter(KEYS[1], committed)
-  for place = 1, #accepted, 2 do
-    call('HINCRBY', KEYS[2], accepted[place], accepted[place + 1])
+  -- What was accepted while Redis was away is entered now, unless a worker has settled it already.
+  local entered = {}
+  for place = 1, #unnamed, 3 do
+    if call('SISMEMBER', KEYS[7] .. unnamed[place], unnamed[place + 1]) == 0 then
+      entered[#entered + 1] = unnamed[place + 1]
+      entered[#entered + 1] = unnamed[place + 2]
+    end
+  end
+  enter(KEYS[1], entered)
+  for place = 1, #accepted, 4 do
+    count(KEYS[2], accepted[place], accepted[place + 1], accepted[place + 2], accepted[place + 3])
   end
 end
 

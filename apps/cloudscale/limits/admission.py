@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
 from collections.abc import Sequence
 from importlib.resources import files
 from secrets import token_hex
@@ -20,8 +19,9 @@ import msgspec
 import structlog
 from redis.exceptions import NoScriptError, RedisError
 
-from cloudscale.cache.keys import UNNAMED
+from cloudscale.cache.records import COUNT_LUA
 from cloudscale.circuit_breaker import CircuitOpenError
+from cloudscale.limits.acknowledgements import Acknowledgements
 from cloudscale.limits.rates import Allowance, LocalRates
 from cloudscale.telemetry import metrics
 
@@ -34,11 +34,6 @@ if TYPE_CHECKING:
     from cloudscale.limits.rates import Limit, Rates
 
 log = structlog.get_logger(__name__)
-
-WAITING_ENTRIES = 500_000
-"""Ledger entries kept while Redis is away; beyond this the oldest are given up and counted."""
-
-COMMITS_A_CALL = 5_000
 
 RELEASE_SECONDS = 0.5
 """Requests wait for the release of their reservations before they are refused, so it must not take long."""
@@ -68,17 +63,6 @@ class _Answer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     wait_milliseconds: float
     states: list[int] = []
     first_ids: list[str] = []
-
-
-class _LedgerEntry(msgspec.Struct, frozen=True):
-    """What earlier groups left to write down; sent again under the same number until its arrival is confirmed."""
-
-    number: int
-    commits: Sequence[str] = ()
-    accepted: Sequence[str | int] = ()
-
-
-_NOTHING = _LedgerEntry(0)
 
 
 class _Requests(msgspec.Struct, frozen=True, gc=False):
@@ -122,27 +106,24 @@ class Admission:
         self._redis = redis
         # Restarts and replicas number their entries on their own.
         applied = keys.applied + token_hex(8)
-        self._keys = [keys.inflight, keys.accepted, keys.idempotency, keys.client, keys.global_window, applied]
+        self._keys = [keys.inflight, keys.ledger, keys.idempotency, keys.client, keys.global_window, applied]
+        self._keys.append(keys.unnamed_ended)
         self._inflight, self._idempotency = keys.inflight, keys.idempotency
         self._rates = rates
         self._local = LocalRates(rates)
         self._ttl = idempotency_ms
         self._breaker = breaker
-        self._script = files("cloudscale.limits").joinpath("admission.lua").read_text()
+        self._script = COUNT_LUA + files("cloudscale.limits").joinpath("admission.lua").read_text()
         self._release = redis.register_script(_RELEASE)
         self._digest = ""
         self._is_away = False
-        self._commits: deque[str] = deque()
-        self._accepted: Counter[str] = Counter()
-        self._entry = _NOTHING
-        self._entries = 0
-        self._given_up = 0
+        self._acknowledgements = Acknowledgements()
         self._turn = asyncio.Lock()
 
     @property
     def has_commits(self) -> bool:
         """Whether acknowledged events wait to be entered in the ledger."""
-        return bool(self._commits or self._accepted or self._entry.number)
+        return bool(self._acknowledgements)
 
     async def admit(self, requests: Sequence[tuple[str, Sequence[Enriched]]]) -> list[Verdict]:
         """Judge requests, each a client address and the events that it brings (none if it is refused anyway).
@@ -157,20 +138,7 @@ class Admission:
 
     def commit(self, events: Sequence[Enriched]) -> None:
         """Note that the broker has acknowledged ``events``; the next call writes it down."""
-        for event in events:
-            counter = f"{event.tenant_id}\n{event.received_hour}"
-            if not event.is_named:
-                counter += f"\n{UNNAMED}"
-            self._commits.append(event.field)
-            self._accepted[counter] += 1
-        surplus = len(self._commits) - WAITING_ENTRIES
-        if surplus > 0:
-            for _ in range(surplus):
-                self._commits.popleft()
-            if not self._given_up:
-                # Said once an outage: from here on every group gives some up.
-                log.error("ledger entries are given up: Redis has been away for too long", kept=WAITING_ENTRIES)
-            self._given_up += surplus
+        self._acknowledgements.note(events)
 
     async def release(self, events: Sequence[Enriched]) -> None:
         """Take back the reservations of events that were not sent, so that a retry is not mistaken for a copy.
@@ -208,14 +176,14 @@ class Admission:
         except CircuitOpenError:
             metrics.CACHE_AVAILABLE.set(0)
             return None
-        entry = self._next_entry()
+        entry = self._acknowledgements.next_entry()
         rates = self._rates
         argument = _encode(
             (
                 *(now, rates.burst, rates.per_second / 1000, rates.window_limit, rates.window_milliseconds, self._ttl),
                 *(rates.events_burst, rates.events_per_second / 1000),
                 *(rates.global_events_burst, rates.global_events_per_second / 1000),
-                *(entry.number, entry.commits, entry.accepted),
+                *(entry.number, entry.commits, entry.unnamed, entry.accepted),
                 *(wire.clients, wire.counts, wire.keys, wire.records, wire.entries),
             )
         )
@@ -228,26 +196,13 @@ class Admission:
             tell("requests are limited by this process alone: Redis cannot be reached", reason=str(error))
             self._is_away = True
             return None
+        given_up = self._acknowledgements.confirm()
         if self._is_away:
             self._is_away = False
-            log.info("Redis is reached again", ledger_entries_given_up=self._given_up)
-            self._given_up = 0
-        self._entry = _NOTHING
+            log.info("Redis is reached again", ledger_entries_given_up=given_up)
         self._breaker.record_success()
         metrics.CACHE_AVAILABLE.set(1)
         return answers
-
-    def _next_entry(self) -> _LedgerEntry:
-        """The entry whose arrival is not confirmed, or a new one of what waits."""
-        if self._entry is _NOTHING and (self._commits or self._accepted):
-            commits = [self._commits.popleft() for _ in range(min(len(self._commits), COMMITS_A_CALL))]
-            accepted: list[str | int] = []
-            for counter, count in self._accepted.items():
-                accepted += (counter, count)
-            self._accepted.clear()
-            self._entries += 1
-            self._entry = _LedgerEntry(self._entries, commits, accepted)
-        return self._entry
 
     async def _evaluate(self, argument: bytes) -> bytes:
         if not self._digest:

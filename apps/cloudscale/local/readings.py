@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from redis.exceptions import RedisError
 
 from cloudscale.cache.connection import open_redis
 from cloudscale.cache.keys import keys_of
+from cloudscale.cache.records import UNNAMED
+from cloudscale.ledger.migration import migrate
 from cloudscale.telemetry import activity, figures
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 _READ_SECONDS = 2.0
 """For a whole reading."""
+
+_TOTALS = [kind + ending for kind in ("accepted", "duplicates", "dead") for ending in ("", UNNAMED)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,7 @@ class Readings:
         self._keys = keys_of(pipeline)
         self._redis = open_redis(redis_url, connections=2)
         self._before: list[figures.Figures] | None = None
+        self._is_migrated = False
 
     async def __aenter__(self) -> Readings:
         return self
@@ -61,13 +66,15 @@ class Readings:
         """A new reading, or None while Redis does not answer."""
         keys = self._keys
         pipe = self._redis.pipeline(transaction=False)
-        pipe.hgetall(keys.prefix + "figures")
+        pipe.hgetall(keys.figures)
         pipe.hlen(keys.inflight)
-        for counts in (keys.accepted, keys.duplicates, keys.dead_letters):
-            pipe.hvals(counts)
+        pipe.hmget(keys.totals, _TOTALS)
         try:
             async with asyncio.timeout(_READ_SECONDS):
-                raw, in_flight, *counters = await pipe.execute()
+                if not self._is_migrated:
+                    await migrate(self._redis, keys)
+                    self._is_migrated = True
+                raw, in_flight, totals = await pipe.execute()
         except (RedisError, OSError, TimeoutError):
             return None
         try:
@@ -77,7 +84,9 @@ class Readings:
             now = []
         span = activity.between(self._before if self._before is not None else now, now)
         self._before = now
-        accepted, duplicates, dead_letters = map(_total, counters)
+        accepted, duplicates, dead_letters = (
+            sum(int(count or 0) for count in totals[start : start + 2]) for start in range(0, len(_TOTALS), 2)
+        )
         seconds = span.seconds or 1.0
         return Reading(
             accepted_per_second=span.accepted / seconds,
@@ -90,10 +99,6 @@ class Readings:
             refused_per_second=(sum(span.rejections.values()) + sum(span.rate_limited.values())) / seconds,
             concurrency_limit=span.concurrency_limit,
         )
-
-
-def _total(counts: list[Any]) -> int:
-    return sum(int(count) for count in counts)
 
 
 def describe(reading: Reading) -> dict[str, str]:

@@ -14,6 +14,7 @@ from cloudscale.queue.connection import NO_KEEP_ALIVE, open_client
 from cloudscale.queue.outbox import Outbox
 from cloudscale.queue.poison import DeadLetterReason, attempts_of
 from cloudscale.queue.receiver import MessageReceiver, body_of
+from cloudscale.queue.search import acceptance_of
 from cloudscale.untrusted_json import UnreadableJsonError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from azure.servicebus import ServiceBusReceivedMessage
 
+    from cloudscale.cache.records import Acceptance
     from cloudscale.pipeline import Queue
     from cloudscale.settings import Settings
 
@@ -32,10 +34,6 @@ PEEKED_AT_ONCE = 250
 
 HELD_MESSAGES = 2000
 """Messages passed over in the search for a few others; their locks end it all sooner or later."""
-
-
-Acceptance = tuple[str, str, str]
-"""Tenant id, event id and acceptance token of an accepted event."""
 
 
 class ReplayLedger(Protocol):
@@ -193,8 +191,7 @@ def described(message: ServiceBusReceivedMessage) -> DeadLetter:
 
 def acceptances_of(letter: DeadLetter) -> list[Acceptance]:
     """What the ledger knows the events of a dead letter by."""
-    known = [(event.get("tenantId"), event.get("id"), event.get("acceptance")) for event in letter.events]
-    return [(str(tenant), str(event), str(acceptance)) for tenant, event, acceptance in known if acceptance]
+    return [known for event in letter.events if (known := acceptance_of(event)) is not None]
 
 
 async def _newest(receiver: MessageReceiver) -> int:

@@ -169,20 +169,19 @@ class EventStore:
         rows = await self._query(f"SELECT VALUE COUNT(1) FROM c{condition}", parameters)  # noqa: S608 - names only
         return sum(rows)
 
-    async def count_by_tenant_and_hour(self, hours: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
-        """How many events of each ``(tenant id, yyyy-MM-ddTHH of receivedAt)`` are stored.
+    async def query_ranges(self, query: str, parameters: Mapping[str, object]) -> list[Document]:
+        """The answers of all physical partitions, each to the query as it stands; the caller merges them.
 
-        The caller names the pairs, since the SDK cannot group over partitions; each pair is one aggregate query.
+        So a query may group: the SDK does not merge groups of several partitions.
         """
-        pairs = list(hours)
+        with translated("list the ranges of the events"):
+            ranges = [each async for each in self._container.read_feed_ranges()]
 
-        async def one(pair: tuple[str, str]) -> int:
-            tenant_id, hour = pair
+        async def one(feed_range: dict[str, Any]) -> list[Document]:
             async with self._in_flight:
-                return await self.count(EventFilter(tenant_id=tenant_id, since=f"{hour}:00:00", until=f"{hour}:59:60"))
+                return await self._query(query, parameters, feed_range=feed_range)
 
-        counts = await gather_all(map(one, pairs))
-        return dict(zip(pairs, counts, strict=True))
+        return [row for rows in await gather_all(map(one, ranges)) for row in rows]
 
     async def acceptances(self, events: Iterable[tuple[str, str]]) -> dict[tuple[str, str], set[str]]:
         """The acceptance tokens that the ``(tenant id, event id)`` pairs are stored with; those stored only."""
@@ -218,10 +217,16 @@ class EventStore:
         return True
 
     async def _query(
-        self, query: str, parameters: Mapping[str, object], *, partition_key: str | None = None
+        self,
+        query: str,
+        parameters: Mapping[str, object],
+        *,
+        partition_key: str | None = None,
+        feed_range: dict[str, Any] | None = None,
     ) -> list[Any]:
-        # The SDK fans out over all partitions when no key is given.
-        scope: dict[str, Any] = {} if partition_key is None else {"partition_key": partition_key}
+        # The SDK fans out over all partitions when neither a key nor a range is given.
+        given = {"partition_key": partition_key, "feed_range": feed_range}
+        scope: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         with translated("query events"):
             return [
                 row async for row in self._container.query_items(query, parameters=as_parameters(parameters), **scope)

@@ -5,7 +5,7 @@ publishes its own Prometheus metrics (:mod:`cloudscale.telemetry.metrics`), so t
 counted.
 Counts only ever grow within one process; :mod:`cloudscale.telemetry.activity` turns two readings into rates.
 
-All processes share one Redis hash, ``{prefix}figures``, with a field for each. A key for each with an expiry would have
+All processes share one Redis hash, ``figures``, with a field for each. A key for each with an expiry would have
 to be found by SCAN, among millions of idempotency keys.
 """
 
@@ -125,16 +125,16 @@ def take(
     )
 
 
-async def publish(redis: Redis, figures: Figures, *, prefix: str) -> None:
-    """Write one process's figures. ``prefix`` is that of the pipeline's keys, with its closing colon.
+async def publish(redis: Redis, figures: Figures, *, key: str) -> None:
+    """Write one process's figures. ``key`` is that of the hash.
 
     Raises:
         redis.exceptions.RedisError: Redis did not take them.
     """
-    await redis.hset(prefix + "figures", figures.process, msgspec.json.encode(figures))
+    await redis.hset(key, figures.process, msgspec.json.encode(figures))
 
 
-async def publish_every_second(redis: Redis, role: Role, *, prefix: str) -> None:
+async def publish_every_second(redis: Redis, role: Role, *, key: str) -> None:
     """Publish this process's figures until cancelled; its last ones stay until they expire.
 
     While Redis is away nothing is published and nothing else suffers.
@@ -146,9 +146,9 @@ async def publish_every_second(redis: Redis, role: Role, *, prefix: str) -> None
         figures = take(role, process=process, started_at=started_at)
         try:
             async with asyncio.timeout(EXPIRY_SECONDS):
-                await publish(redis, figures, prefix=prefix)
+                await publish(redis, figures, key=key)
                 if not cleaned:
-                    await _remove_the_gone(redis, prefix=prefix)
+                    await _remove_the_gone(redis, key=key)
         except (RedisError, OSError, TimeoutError) as error:
             if reachable:
                 log.warning("live figures are not published: Redis cannot be reached", reason=str(error))
@@ -158,13 +158,13 @@ async def publish_every_second(redis: Redis, role: Role, *, prefix: str) -> None
         await asyncio.sleep(INTERVAL_SECONDS)
 
 
-async def read_all(redis: Redis, *, prefix: str) -> list[Figures]:
+async def read_all(redis: Redis, *, key: str) -> list[Figures]:
     """The newest figures of every process that is alive, ordered by process.
 
     Raises:
         redis.exceptions.RedisError: Redis did not answer.
     """
-    raw = await redis.hgetall(prefix + "figures")
+    raw = await redis.hgetall(key)
     return decode_all(raw.values())
 
 
@@ -177,12 +177,12 @@ def decode_all(raw: Iterable[bytes | str], *, now: float | None = None) -> list[
 _decode = msgspec.json.Decoder(Figures).decode
 
 
-async def _remove_the_gone(redis: Redis, *, prefix: str) -> None:
+async def _remove_the_gone(redis: Redis, *, key: str) -> None:
     """Every start adds a field, so every start clears those that are over."""
-    raw = await redis.hgetall(prefix + "figures")
+    raw = await redis.hgetall(key)
     alive = {figures.process for figures in decode_all(raw.values())}
     if gone := [name for name, figures in raw.items() if _decode(figures).process not in alive]:
-        await redis.hdel(prefix + "figures", *gone)
+        await redis.hdel(key, *gone)
 
 
 def _by_label(samples: Iterable[Sample], label: str) -> Counts:

@@ -79,9 +79,7 @@ def settlement_of(poison: Poison) -> Settlement | None:
     except msgspec.ValidationError:
         return None
     hour = known.received_at[:13]
-    return Settlement(
-        known.tenant_id, known.id, known.acceptance, hour, "dead", poison.reason, is_named=not known.accepted_unnamed
-    )
+    return Settlement(known.tenant_id, known.id, known.acceptance, hour, "dead", is_named=not known.accepted_unnamed)
 
 
 def _as_received(document: Document) -> Document:

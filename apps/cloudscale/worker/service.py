@@ -204,7 +204,7 @@ class Worker:
         return [
             limiter.watch(),
             self._look_after_outages(ledger),
-            figures.publish_every_second(redis, "worker", prefix=keys.prefix),
+            figures.publish_every_second(redis, "worker", key=keys.figures),
         ]
 
     def _messages_wait(self, limiter: ConcurrencyLimiter) -> bool:
@@ -228,9 +228,7 @@ class Worker:
     def _velocity_rule(self, redis: Redis, *, keys: Keys) -> VelocityRule:
         velocity = self._spec.processing.fraud.velocity
         window = parse_duration(velocity.window)
-        windows = VelocityWindows(
-            redis, key=lambda address: keys.velocity + address, window=window, breaker=self._cache_breaker
-        )
+        windows = VelocityWindows(redis, key=keys.velocity_of, window=window, breaker=self._cache_breaker)
         return VelocityRule(windows, limit=velocity.limit, window=window)
 
     async def _ensure_queue(self, administration: QueueAdministration) -> None:

@@ -10,9 +10,9 @@ const number = (title, value) => ({ title, value, class: "number" });
 function verdict(balance) {
   if (balance.lost) return ["bad", `${count(balance.lost)} accepted events are missing.`];
   if (balance.unsearched) return ["warn", `${count(balance.unsearched)} events are in a queue too deep to look through. Nothing is known to be missing.`];
-  if (balance.unaccounted && !balance.moving) return ["warn", `${count(balance.unaccounted)} events that were accepted while Redis was away are not stored and cannot be named: they are queued, were dead-lettered by the broker itself, or are lost.`];
+  if (balance.unaccounted && !balance.moving) return ["warn", `${count(balance.unaccounted)} events that were accepted while Redis was away are not stored and cannot be named: they are being processed, or they are lost.`];
   if (balance.moving) return ["good", "Nothing is missing. Events are on their way, so the running hour is still moving."];
-  if (balance.totals.difference < 0) return ["warn", "Nothing is missing, but the store has more than the ledger knows: the ledger was lost or is younger than the store."];
+  if (balance.surplus) return ["warn", `Nothing is missing, but the store has ${count(balance.surplus)} events more than the ledger knows: their clients got no 202, or the ledger was lost or is younger than the store.`];
   return ["good", "Nothing is missing: every accepted event is accounted for."];
 }
 
@@ -61,13 +61,13 @@ export default {
       const age = oldest && Date.parse(balance.at) / 1000 - oldest.receivedAt;
       const columns = [
         { title: "Hour (UTC)", value: (row) => row.hour.replace("T", " ") + ":00" },
-        { title: "Tenant", value: (row) => row.tenantId },
+        { title: "Tenant", value: (row) => row.tenantId || "(others)" },
         number("Accepted", (row) => count(row.accepted)),
         number("Persisted", (row) => count(row.persisted)),
         number("Duplicates", (row) => count(row.duplicates)),
         number("Dead letters", (row) => count(row.deadLetters)),
         number("In flight", (row) => count(row.inFlight)),
-        number("Difference", (row) => h("b", { class: row.difference > 0 ? "bad" : "" }, count(row.difference))),
+        number("Difference", (row) => h("b", { class: row.difference > 0 && !row.moving ? "bad" : "" }, `${count(row.difference)}${row.moving ? " (moving)" : ""}`)),
       ];
       fill(
         root,
