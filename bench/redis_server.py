@@ -75,9 +75,7 @@ async def run(redis: Redis, bodies: Sequence[bytes], *, events: int, group: int)
     """Admit ``events`` events in groups and settle them in a worker's turns."""
     keys, types = Keys(namespace="bench", name=f"groups-of-{group}"), EventTypes()
     admission = Admission(redis, keys=keys, rates=GENEROUS, idempotency_ms=600_000, breaker=breaker())
-    velocity = VelocityWindows(
-        redis, key=keys.velocity_of, window=timedelta(seconds=60), breaker=breaker()
-    )
+    velocity = VelocityWindows(redis, key=keys.velocity_of, window=timedelta(seconds=60), breaker=breaker())
     ledger = Ledger(redis, keys=keys, breaker=breaker())
     turn: list[Enriched] = []
     for start in range(0, events, group):

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+import typer
 from redis.asyncio import Redis
 
 from cloudscale.cache.keys import Keys
 from cloudscale.commands import verify
+from cloudscale.pipeline import load
+from cloudscale.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from tests.servers.redis import RedisServer
 
@@ -56,3 +61,22 @@ async def test_without_a_wait_it_does_not_look(redis: Redis, keys: Keys) -> None
     await redis.hset(keys.inflight, "waiting", "c1")
     async with asyncio.timeout(verify._STILL_SECONDS / 2):
         await verify._stand_still(redis, keys, until=time.monotonic())
+
+
+def test_a_backend_that_is_away_is_no_loss_and_has_an_exit_code_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    document = {"apiVersion": "cloudscale.io/v1alpha1", "kind": "EventPipeline", "metadata": {"name": "away"}}
+    nowhere = Settings(
+        pipeline_file="",
+        redis_url="redis://127.0.0.1:1/0",
+        cosmos_connection_string="AccountEndpoint=http://127.0.0.1:1/;AccountKey=a2V5",
+    )
+    instance = SimpleNamespace(pipeline=load(document), settings=nowhere)
+    monkeypatch.setattr(verify, "find_instance", lambda _: instance)
+
+    with pytest.raises(typer.Exit) as ended:
+        verify.verify(data_dir=tmp_path)
+
+    assert ended.value.exit_code == verify.EXIT_UNKNOWN
+    assert "nothing is proven, and nothing is known to be lost" in capsys.readouterr().err

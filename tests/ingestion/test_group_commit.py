@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
-from tests.ledger.counting import counted
 from tests.ingestion.client import page_view
 from tests.ingestion.queue_contents import queue_contents
+from tests.ledger.counting import counted
 from tests.servers.servicebus import servicebus_server
 from tests.waiting import wait_until
 

@@ -342,9 +342,7 @@ async def test_what_waits_for_redis_is_bounded(redis: Redis, monkeypatch: pytest
 async def test_what_a_worker_ended_before_its_acceptance_was_entered_stays_ended(redis: Redis) -> None:
     admission, stored = admission_of(redis), event().unnamed()
     worker = Ledger(redis, keys=KEYS, breaker=breaker())
-    await worker.settle(
-        [Settlement("acme", "e1", stored.document["acceptance"], stored.received_hour, is_named=False)]
-    )
+    await worker.settle([Settlement("acme", "e1", stored.document["acceptance"], stored.received_hour, is_named=False)])
 
     admission.commit([stored])
     await admission.flush()

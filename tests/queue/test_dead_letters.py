@@ -11,6 +11,7 @@ from azure.servicebus.amqp import AmqpAnnotatedMessage
 from tests.servers.servicebus import ServiceBusServer, servicebus_server
 from tests.waiting import wait_until
 
+from cloudscale.cache.records import Acceptance
 from cloudscale.errors import BackendUnavailableError
 from cloudscale.pipeline import Queue
 from cloudscale.queue.connection import NO_KEEP_ALIVE
@@ -47,14 +48,14 @@ class Notes:
     """A ledger that writes down what it is asked."""
 
     def __init__(self) -> None:
-        self.entered: list[tuple[str, str, str]] = []
-        self.forgotten: list[tuple[str, str, str]] = []
+        self.entered: list[Acceptance] = []
+        self.forgotten: list[Acceptance] = []
 
-    async def reenter(self, acceptances: Sequence[tuple[str, str, str]]) -> int:
+    async def reenter(self, acceptances: Sequence[Acceptance]) -> int:
         self.entered += acceptances
         return len(acceptances)
 
-    async def forget_dead(self, acceptances: Sequence[tuple[str, str, str]]) -> None:
+    async def forget_dead(self, acceptances: Sequence[Acceptance]) -> None:
         self.forgotten += acceptances
 
 
@@ -100,7 +101,7 @@ async def receive_all(receiver: MessageReceiver, count: int) -> list[ServiceBusR
 
 
 def poison(number: int) -> ServiceBusMessage:
-    event = {"id": f"e{number}", "tenantId": "t1", "acceptance": f"a{number}"}
+    event = {"id": f"e{number}", "tenantId": "t1", "acceptance": f"a{number}", "receivedAt": "1970-01-01T00:00:01Z"}
     return poison_message(event, reason=REASON, description="amount: is negative", attempts=3)
 
 
@@ -110,8 +111,8 @@ async def test_a_dead_letter_shows_its_event_reason_and_attempts(
     await bury(client, poison(1))
     (letter,) = await letters.list()
     assert (letter.reason, letter.description, letter.attempts) == (REASON, "amount: is negative", 3)
-    assert letter.events == [{"id": "e1", "tenantId": "t1", "acceptance": "a1"}]
-    assert acceptances_of(letter) == [("t1", "e1", "a1")]
+    assert letter.events == [{"id": "e1", "tenantId": "t1", "acceptance": "a1", "receivedAt": "1970-01-01T00:00:01Z"}]
+    assert acceptances_of(letter) == [Acceptance("t1", "e1", "a1", 1.0, acknowledged=True)]
     assert await letters.show(letter.sequence_number) == letter
     assert await letters.show(letter.sequence_number + 1) is None
     assert msgspec.json.decode(msgspec.json.encode(letter), type=DeadLetter) == letter
@@ -174,7 +175,9 @@ async def test_all_are_replayed_without_numbers_and_entered_in_the_ledger(
         await bury(client, *map(poison, range(3)))
         assert await letters.replay() == 3
         assert await letters.list() == []
-        assert notes.entered == [("t1", f"e{number}", f"a{number}") for number in range(3)]
+        assert notes.entered == [
+            Acceptance("t1", f"e{number}", f"a{number}", 1.0, acknowledged=True) for number in range(3)
+        ]
         assert notes.forgotten == []
 
 
@@ -189,7 +192,7 @@ async def test_letters_that_could_not_be_discarded_can_be_discarded_at_once(
 ) -> None:
     await bury(client, poison(1), poison(2))
 
-    async def is_away(_self: Notes, acceptances: Sequence[tuple[str, str, str]]) -> None:
+    async def is_away(_self: Notes, acceptances: Sequence[Acceptance]) -> None:
         raise BackendUnavailableError(f"cannot forget {len(acceptances)} dead letters")
 
     with monkeypatch.context() as broken:
