@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from redis.exceptions import RedisError
 
-from cloudscale.ledger.reading import parse_acceptance
+from cloudscale.cache.records import parse_acceptance
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
