@@ -88,7 +88,7 @@ async def test_dead_letters_are_listed_shown_replayed_and_discarded(place: Place
         (stored,) = await place.stored(1)
         await place.settled()
     assert (stored["id"], stored["orderId"]) == (event["id"], event["orderId"])
-    assert await place.counter("deadletters") == 2
+    assert await place.counter("dead") == 2
 
     assert (await dlq(place, "replay", str(numbers[1]))).stdout == "0 replayed\n"
     assert (await dlq(place, "discard", str(numbers[0]))).stdout == "1 discarded\n"

@@ -5,7 +5,7 @@ from azure.core.exceptions import ServiceRequestError
 from azure.cosmos.exceptions import CosmosHttpResponseError
 
 from cloudscale.errors import BackendError, BackendUnavailableError, CredentialError, ThrottledError
-from cloudscale.store.errors import MissingContainerError, RequestRefusedError, translated
+from cloudscale.store.errors import MissingContainerError, RequestRefusedError, StoreFailureError, translated
 
 
 @pytest.mark.parametrize(
@@ -19,7 +19,7 @@ from cloudscale.store.errors import MissingContainerError, RequestRefusedError, 
         (413, RequestRefusedError),
         (429, ThrottledError),
         (449, BackendUnavailableError),
-        (500, BackendUnavailableError),
+        (500, StoreFailureError),
         (503, BackendUnavailableError),
     ],
 )
