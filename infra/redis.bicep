@@ -15,7 +15,7 @@ resource redis 'Microsoft.Cache/redis@2023-08-01' = {
     enableNonSslPort: false
     minimumTlsVersion: '1.2'
     publicNetworkAccess: publicNetworkAccess
-    // The ledger must not be evicted to make room.
+    // What is in flight has no expiry, and the hours of the ledger have the longest: they must not go to make room.
     redisConfiguration: { 'maxmemory-policy': 'volatile-ttl' }
   }
 }

@@ -63,13 +63,19 @@ async def test_without_a_wait_it_does_not_look(redis: Redis, keys: Keys) -> None
         await verify._stand_still(redis, keys, until=time.monotonic())
 
 
+@pytest.mark.parametrize("away", ["store", "redis"])
 def test_a_backend_that_is_away_is_no_loss_and_has_an_exit_code_of_its_own(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    cache_server: RedisServer,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    *,
+    away: str,
 ) -> None:
     document = {"apiVersion": "cloudscale.io/v1alpha1", "kind": "EventPipeline", "metadata": {"name": "away"}}
     nowhere = Settings(
         pipeline_file="",
-        redis_url="redis://127.0.0.1:1/0",
+        redis_url=cache_server.url if away == "store" else "redis://127.0.0.1:1/0",
         cosmos_connection_string="AccountEndpoint=http://127.0.0.1:1/;AccountKey=a2V5",
     )
     instance = SimpleNamespace(pipeline=load(document), settings=nowhere)
