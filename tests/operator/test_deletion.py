@@ -109,7 +109,7 @@ async def test_a_queue_that_does_not_empty_ends_the_drain_at_its_deadline(
     bench.server.add_pipeline(spec={"queue": {"name": "full"}})
     await bench.visit_with_depth()
     await send(broker, "full")
-    deleted(bench.server, {"queue": {"name": "full"}, "drainDeadline": "3s"})
+    deleted(bench.server, {"queue": {"name": "full"}, "drainDeadline": "8s"})
     await bench.visit()
     bench.make_available("ingestion", replicas=0)
     reasons = set()

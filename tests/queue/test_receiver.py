@@ -142,6 +142,19 @@ async def test_a_released_message_comes_again_as_often_as_it_takes(line: Line) -
     assert (depth.active, depth.dead_letters) == (1, 0)
 
 
+async def test_messages_of_a_connection_that_is_gone_are_left_to_their_locks(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await line.send("good")
+    async with line.receiver() as receiver:
+        messages = await receiver.receive(1)
+        await receiver._receiver._close_handler()  # type: ignore[no-untyped-call]
+        await receiver.release(messages)
+    said = capsys.readouterr().out
+    assert "messages not released: their locks will expire" in said
+    assert "NoneType" not in said
+
+
 async def test_no_more_messages_are_received_than_have_the_bytes_asked_for(line: Line) -> None:
     await line.send(*["x" * 1000] * 12)
     async with line.receiver(prefetch=20) as receiver:

@@ -131,12 +131,15 @@ class MessageReceiver:
     async def release(self, messages: Sequence[ServiceBusReceivedMessage]) -> None:
         """Give messages back that nothing was wrong with: their delivery count does not rise."""
         # The SDK uses this outcome when it closes a receiver; it only lacks a public name for it.
-        settle = self._receiver._handler.settle_messages_async  # noqa: SLF001
         for message in messages:
             try:
+                settle = self._receiver._handler.settle_messages_async  # noqa: SLF001
                 await settle(message._delivery_id, message._delivery_tag, "released")  # noqa: SLF001
             except Exception as error:  # the SDK raises whatever its socket does
-                log.warning("messages not released: their locks will expire", error=readable(str(error)))
+                # It takes the parts of a connection away when that breaks, and then stumbles over their absence.
+                is_closed = isinstance(error, AttributeError)
+                reason = "the connection to the broker is closed" if is_closed else readable(str(error))
+                log.warning("messages not released: their locks will expire", error=reason)
                 return
 
     async def dead_letter(self, message: ServiceBusReceivedMessage, *, reason: str, description: str) -> None:
