@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cloudscale.events.checking import InvalidEventError, check_limits
-from cloudscale.events.cloudevents import derive_id, from_binary, from_structured
+from cloudscale.events.cloudevents import derive_id, from_binary, from_structured, source_id
 
 ENVELOPE: dict[str, Any] = {
     "specversion": "1.0",
@@ -49,6 +49,26 @@ def test_source_and_id_together_make_the_event_id() -> None:
     }
 
     assert len(ids) == 3
+
+
+def test_a_source_that_is_named_like_the_tenant_meets_no_idempotency_key_of_it() -> None:
+    event = from_structured({**ENVELOPE, "source": "acme", "id": "k"})
+
+    assert event["eventId"] != derive_id("acme", "k")
+    assert event["eventId"] == from_structured({**ENVELOPE, "source": "acme", "id": "k"})["eventId"]
+
+
+def test_the_name_at_the_source_does_not_depend_on_an_event_id() -> None:
+    plain = from_structured(ENVELOPE)
+    named = from_structured({**ENVELOPE, "data": {**ENVELOPE["data"], "eventId": "mine"}})
+
+    assert source_id(plain) == source_id(named) == derive_id("/shop", "1")
+
+
+@pytest.mark.parametrize("name", ["id", "source"])
+@pytest.mark.parametrize("character", ["\0", "\n", "\x7f", "\x85"])
+def test_control_characters_in_what_names_an_event_are_refused(name: str, character: str) -> None:
+    assert pointers({**ENVELOPE, name: f"a{character}b"}) == [f"/{name}"]
 
 
 def test_an_event_id_in_the_data_stands() -> None:

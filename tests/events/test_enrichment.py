@@ -18,9 +18,17 @@ RECEIVED = datetime(2026, 3, 1, 10, 0, 0, 17, tzinfo=UTC)
 EVENT = {"eventType": "page_view", "tenantId": "acme", "url": "u"}
 
 
-def enriched(event: dict[str, Any], *, key: str | None = None, traceparent: str | None = None) -> Enriched:
-    origin = Origin("192.0.2.1", "c-1", RECEIVED, key, traceparent)
-    return enrich(event, EventTypes().check(event), origin)
+def enriched(
+    event: dict[str, Any],
+    *,
+    key: str | None = None,
+    traceparent: str | None = None,
+    source_id: str | None = None,
+    received: datetime = RECEIVED,
+    buckets: int = 1,
+) -> Enriched:
+    origin = Origin("192.0.2.1", "c-1", received, key, traceparent, source_id)
+    return enrich(event, EventTypes().check(event), origin, buckets=buckets)
 
 
 JSON_OBJECTS = st.dictionaries(
@@ -107,13 +115,83 @@ def test_without_key_and_id_every_event_is_a_new_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event_id", "key", "expected"),
-    [("e", None, "acme:e:e"), ("e", "k", "acme:k"), (None, "k", "acme:k")],
+    ("key", "source_id", "expected"),
+    [
+        (None, None, ("acme:e:e",)),
+        ("k", None, ("acme:e:e", "acme:k:k")),
+        (None, "s", ("acme:e:e", "acme:s:s")),
+        ("k", "s", ("acme:e:e", "acme:k:k", "acme:s:s")),
+    ],
 )
-def test_the_idempotency_key_goes_before_the_event_id(event_id: str | None, key: str | None, expected: str) -> None:
-    event = EVENT if event_id is None else {**EVENT, "eventId": event_id}
+def test_an_event_has_a_name_for_all_that_a_client_may_call_it(
+    key: str | None, source_id: str | None, expected: tuple[str, ...]
+) -> None:
+    assert enriched({**EVENT, "eventId": "e"}, key=key, source_id=source_id).names == expected
 
-    assert enriched(event, key=key).key_in_tenant == expected
+
+def test_an_event_without_an_id_is_also_named_by_the_id_that_its_client_is_told() -> None:
+    event = enriched(EVENT, key="k")
+
+    assert event.names == (f"acme:e:{event.event_id}", "acme:k:k")
+
+
+TENANTS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", fullmatch=True)
+VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=12)
+NAMES = st.tuples(TENANTS, VISIBLE.filter(lambda text: not set(text) & set("/\\?#")), VISIBLE, VISIBLE)
+
+
+@given(NAMES, NAMES)
+def test_names_of_different_tenants_and_kinds_never_meet(
+    one: tuple[str, str, str, str], other: tuple[str, str, str, str]
+) -> None:
+    (first, *of_first), (second, *of_second) = one, other
+    names = [
+        enriched({**EVENT, "tenantId": tenant, "eventId": event_id}, key=key, source_id=source_id).names
+        for tenant, event_id, key, source_id in (one, other)
+    ]
+
+    for kind, name in enumerate(names[0]):
+        for other_kind, other_name in enumerate(names[1]):
+            is_same = kind == other_kind and (first, of_first[kind]) == (second, of_second[kind])
+            assert (name == other_name) == is_same
+
+
+@pytest.mark.parametrize(
+    ("received", "neighbour"),
+    [
+        ("2026-03-31T23:59:59.999999+00:00", "acme:2026-04"),
+        ("2026-03-31T00:00:00.000001+00:00", "acme:2026-04"),
+        ("2026-03-30T23:59:59+00:00", None),
+        ("2026-04-01T00:00:00+00:00", "acme:2026-03"),
+        ("2026-04-01T23:59:59+00:00", "acme:2026-03"),
+        ("2026-04-02T00:00:00+00:00", None),
+        ("2026-12-31T12:00:00+00:00", "acme:2027-01"),
+        ("2028-02-28T12:00:00+00:00", None),
+        ("2027-02-28T12:00:00+00:00", "acme:2027-03"),
+        ("2026-04-01T01:00:00+02:00", "acme:2026-04"),
+    ],
+)
+def test_on_the_days_beside_a_months_end_an_event_carries_the_partition_of_the_month_beside(
+    received: str, neighbour: str | None
+) -> None:
+    event = enriched({**EVENT, "eventId": "e"}, received=datetime.fromisoformat(received))
+
+    assert event.document.get("neighbourPartition") == neighbour
+
+
+def test_the_partition_beside_has_the_bucket_of_the_event() -> None:
+    event = enriched({**EVENT, "eventId": "e"}, buckets=5)
+
+    assert event.document["neighbourPartition"] == partition_key(
+        "acme", "2026-02-28T10:00:00Z", event_id="e", buckets=5
+    )
+
+
+@pytest.mark.parametrize("own", [{"createdAt": "2026-03-01T00:00:00Z", "eventId": "e"}, {}])
+def test_an_event_with_a_time_of_its_own_or_without_a_name_has_no_other_attempt_to_look_for(
+    own: dict[str, str],
+) -> None:
+    assert "neighbourPartition" not in enriched({**EVENT, **own}).document
 
 
 def test_a_trace_is_carried_on() -> None:

@@ -108,6 +108,60 @@ def test_the_same_key_with_another_payload_is_a_conflict(client: Client) -> None
     assert client.post({**event, "url": "https://example.com/other"}).status == 422
 
 
+def test_an_event_under_another_key_and_with_a_time_in_another_month_is_a_conflict(
+    client: Client, queue: QueueContents
+) -> None:
+    event = page_view(createdAt="2026-01-31T23:59:59Z")
+    client.post(event, {"Idempotency-Key": uuid.uuid4().hex})
+
+    other = client.post({**event, "createdAt": "2026-02-01T00:00:00Z"}, {"Idempotency-Key": uuid.uuid4().hex})
+
+    assert other.status == 422
+    assert [each["id"] for each in queue.drain()].count(event["eventId"]) == 1
+
+
+def test_the_same_event_under_another_key_is_a_copy(client: Client) -> None:
+    event = page_view()
+    statuses = [client.post(event, {"Idempotency-Key": uuid.uuid4().hex}).status for _ in range(2)]
+
+    assert [*statuses, client.post(event).status] == [202, 409, 409]
+
+
+def test_a_key_that_looks_like_the_name_of_an_event_id_is_not_taken_for_one(client: Client) -> None:
+    event = page_view()
+    key = f"e:{event['eventId']}"
+    other = page_view()
+
+    assert client.post(other, {"Idempotency-Key": key}).status == 202
+    assert client.post(event).status == 202
+
+
+def test_a_source_is_not_taken_for_a_tenant_nor_its_id_for_a_key(client: Client) -> None:
+    tenant, key = f"t{uuid.uuid4().hex}", uuid.uuid4().hex
+    event = {"eventType": "page_view", "tenantId": tenant, "url": "https://shop.example/"}
+    envelope = {
+        "specversion": "1.0",
+        "type": "com.cloudscale.page_view",
+        "id": key,
+        "source": tenant,
+        "data": {"tenantId": tenant, "url": "https://shop.example/"},
+    }
+
+    by_key = client.post(event, {"Idempotency-Key": key})
+    by_source = client.post(envelope, {"Content-Type": "application/cloudevents+json"})
+
+    assert (by_key.status, by_source.status) == (202, 202)
+    assert by_key.json()["id"] != by_source.json()["id"]
+
+
+def test_an_id_that_a_client_was_told_names_its_event(client: Client) -> None:
+    event = page_view()
+    del event["eventId"]
+    told = client.post(event, {"Idempotency-Key": uuid.uuid4().hex}).json()["id"]
+
+    assert client.post({**event, "eventId": told}).status == 422
+
+
 def test_the_same_key_of_another_tenant_is_something_else(client: Client) -> None:
     event = page_view()
     client.post(event)
@@ -213,6 +267,16 @@ def test_an_event_that_stands_twice_in_a_batch_is_sent_once(client: Client, queu
 
     assert [result["status"] for result in response.json()["results"]] == [202, 409, 422]
     assert [each["id"] for each in queue.drain()] == [event["eventId"]]
+
+
+def test_an_event_id_that_stands_twice_in_a_batch_with_a_key_is_sent_once(client: Client, queue: QueueContents) -> None:
+    event = page_view()
+    batch = [event, event, {**event, "url": "https://example.com/other"}]
+
+    response = client.post(batch, {"Idempotency-Key": uuid.uuid4().hex}, path="/api/events/batch")
+
+    assert [item["status"] for item in response.json()["results"]] == [202, 409, 422]
+    assert [each["id"] for each in queue.drain()].count(event["eventId"]) == 1
 
 
 def test_a_repeated_batch_is_answered_event_by_event(client: Client) -> None:

@@ -57,7 +57,7 @@ def breaker() -> CircuitBreaker:
     )
 
 
-def event(event_id: str = "e1", **fields: Any) -> Enriched:
+def event(event_id: str = "e1", *, key: str | None = None, source_id: str | None = None, **fields: Any) -> Enriched:
     document = {
         "eventType": "page_view",
         "tenantId": "acme",
@@ -65,7 +65,8 @@ def event(event_id: str = "e1", **fields: Any) -> Enriched:
         "url": "https://x.example/",
         **fields,
     }
-    return enrich(document, EventTypes().check(document), Origin(CLIENT, "c", datetime.now(UTC)))
+    origin = Origin(CLIENT, "c", datetime.now(UTC), key, None, source_id)
+    return enrich(document, EventTypes().check(document), origin)
 
 
 async def states(admission: Admission, *events: Enriched) -> list[str]:
@@ -114,6 +115,52 @@ async def test_the_same_key_with_another_payload_is_a_conflict(redis: Redis, *, 
     if is_acknowledged:
         admission.commit([first])
     assert await states(admission, event(url="https://y.example/")) == ["conflict"]
+
+
+@pytest.mark.parametrize("again", [{"key": "k2"}, {"source_id": "s1"}, {}, {"event_id": "e2", "key": "k1"}])
+async def test_an_acknowledged_event_is_known_by_each_of_its_names(redis: Redis, again: dict[str, Any]) -> None:
+    admission, first = admission_of(redis), event(key="k1", source_id="s1")
+    await states(admission, first)
+    admission.commit([first])
+    # A payload that names the event otherwise is another one.
+    expected = "conflict" if "event_id" in again else "copy"
+
+    (verdict,) = await admission.admit([(CLIENT, [event(**again)])])
+
+    assert list(verdict.states) == [expected]
+    assert list(verdict.first_ids) == ["e1" if expected == "copy" else ""]
+
+
+async def test_another_key_and_payload_for_one_event_id_is_a_conflict(redis: Redis) -> None:
+    admission, first = admission_of(redis), event(key="k1")
+    await states(admission, first)
+    admission.commit([first])
+    assert await states(admission, event(key="k2", createdAt="2020-01-31T00:00:00Z")) == ["conflict"]
+
+
+async def test_a_refused_event_reserves_none_of_its_names(redis: Redis) -> None:
+    admission, first = admission_of(redis), event("e1", key="k1")
+    await states(admission, first)
+    admission.commit([first])
+    other = event("e1", key="k2", url="https://y.example/")
+    assert await states(admission, other, event("e3", key="k3")) == ["conflict", "new"]
+    assert await states(admission, event("e2", key="k2")) == ["new"]
+
+
+async def test_a_release_frees_every_name(redis: Redis) -> None:
+    admission, first = admission_of(redis), event(key="k1", source_id="s1")
+    await states(admission, first)
+    await admission.release([first])
+    others = [event("e2", key="k1"), event("e3", source_id="s1"), event("e1", url="https://y.example/")]
+    assert await states(admission, *others) == ["new", "new", "new"]
+
+
+@pytest.mark.parametrize("name", [{"key": "e:abc"}, {"key": "abc"}, {"source_id": "abc"}])
+async def test_kinds_of_names_do_not_meet(redis: Redis, name: dict[str, Any]) -> None:
+    admission, first = admission_of(redis), event("other", **name)
+    await states(admission, first)
+    admission.commit([first])
+    assert await states(admission, event("abc")) == ["new"]
 
 
 async def test_a_request_with_new_and_known_events_is_answered_event_by_event(redis: Redis) -> None:

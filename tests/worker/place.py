@@ -160,7 +160,7 @@ class Place:
             )
 
     async def accept(
-        self, events: Sequence[Document], *, address: str = "", at: datetime | None = None
+        self, events: Sequence[Document], *, address: str = "", at: datetime | None = None, key: str | None = None
     ) -> list[Document]:
         """Do what ingestion does before it sends: enrich events and enter them in the ledger."""
         types = EventTypes(self.resource.spec.event_types)
@@ -172,6 +172,7 @@ class Place:
                     client_address=address or f"10.0.{index % 250}.{uuid.uuid4().int % 250}",
                     correlation_id=uuid.uuid4().hex,
                     received_at=at or datetime.now(UTC),
+                    idempotency_key=key,
                 ),
             )
             for index, event in enumerate(events)

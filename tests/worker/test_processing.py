@@ -67,6 +67,55 @@ async def test_a_retry_that_was_accepted_again_is_dropped_and_counted(place: Pla
     assert await place.store.count() == 1
 
 
+BEFORE = datetime(2026, 5, 31, 23, 59, 58, tzinfo=UTC)
+AFTER = datetime(2026, 6, 1, 0, 0, 2, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("order", [(BEFORE, AFTER), (AFTER, BEFORE)])
+@pytest.mark.parametrize("is_one_message", [True, False])
+@pytest.mark.parametrize("is_by_key", [True, False])
+async def test_a_retry_over_the_end_of_a_month_is_dropped_and_counted(
+    place: Place, order: tuple[datetime, datetime], *, is_one_message: bool, is_by_key: bool
+) -> None:
+    event, key = (page_view(), "k") if is_by_key else (page_view(eventId="same"), None)
+    first, second = [await place.accept([event], at=moment, key=key) for moment in order]
+    assert first[0]["partitionKey"] != second[0]["partitionKey"]
+    if is_one_message:
+        await place.send([*first, *second])
+    else:
+        await place.send(first)
+    async with place.worker():
+        (stored,) = await place.stored(1)
+        if not is_one_message:
+            await place.send(second)
+        await place.settled()
+    assert await place.counter("duplicates") == 1
+    assert await place.store.count() == 1
+    assert "neighbourPartition" not in stored
+
+
+async def test_an_attempt_long_before_the_end_of_a_month_is_found_from_the_next(place: Place) -> None:
+    event = page_view(eventId="same")
+    (early,) = await place.accept([event], at=datetime(2026, 5, 30, 9, tzinfo=UTC))
+    (late,) = await place.accept([event], at=AFTER)
+    # The later one stands first, and both are written in one go.
+    await place.send([late, early])
+    async with place.worker():
+        (stored,) = await place.stored(1)
+        await place.settled()
+    assert stored["partitionKey"] == early["partitionKey"]
+
+
+async def test_another_payload_under_an_id_of_the_month_before_is_a_conflict(place: Place) -> None:
+    await place.send(await place.accept([page_view(eventId="same")], at=BEFORE))
+    async with place.worker():
+        await place.stored(1)
+        await place.send(await place.accept([page_view(eventId="same", color="red")], at=AFTER))
+        (letter,) = await place.dead(1)
+    assert letter.reason == DeadLetterReason.IDEMPOTENCY_CONFLICT
+    assert await place.store.count() == 1
+
+
 async def test_a_copy_that_was_accepted_while_redis_was_away_is_counted_once(place: Place) -> None:
     event = page_view(eventId="same")
     await place.send(await place.accept([event]))

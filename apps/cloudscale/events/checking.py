@@ -41,6 +41,7 @@ RESERVED = {
     "payloadHash": "the server sets it",
     "acceptance": "the server sets it",
     "acceptedUnnamed": "the server sets it",
+    "neighbourPartition": "the server sets it",
     "suspicious": "the fraud check sets it",
     "fraud": "the fraud check sets it",
     "processedAt": "the worker sets it",

@@ -10,6 +10,7 @@ has a use of its own for, such as ``traceparent``.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -30,11 +31,18 @@ _EXTENSIONS = {
 }
 _CONTEXT = {"specversion", "type", "id", "source", "time", "subject", "datacontenttype", "dataschema", "data"}
 _KEPT = {"id", "source", "subject", "dataschema"}
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def derive_id(*parts: str) -> str:
     """An event id made from what identifies an event elsewhere: the same parts always give the same 32 hex digits."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+def source_id(event: Document) -> str:
+    """What the attributes ``source`` and ``id`` say of an event that was a CloudEvent: its name at the source."""
+    attributes = event["cloudEvent"]
+    return derive_id(attributes["source"], attributes["id"])
 
 
 def from_structured(envelope: object) -> Document:
@@ -68,6 +76,11 @@ def _event_of(attributes: Mapping[str, object], data: object, *, where: str) -> 
         for name in ("specversion", "type", "id", "source")
         if not isinstance(attributes.get(name), str) or not attributes[name]
     ]
+    errors += [
+        FieldError(where + name, "must not contain control characters (CloudEvents 1.0, section 2.4)")
+        for name in ("id", "source")
+        if not errors and _CONTROL.search(str(attributes[name]))
+    ]
     if not errors and attributes["specversion"] != "1.0":
         errors.append(FieldError(where + "specversion", "must be 1.0"))
     kind = str(attributes.get("type", ""))
@@ -87,10 +100,17 @@ def _event_of(attributes: Mapping[str, object], data: object, *, where: str) -> 
             event.setdefault(name, value)
     if attributes.get("time") is not None:
         event.setdefault("createdAt", attributes["time"])
-    event.setdefault("eventId", derive_id(str(attributes["source"]), str(attributes["id"])))
+    event.setdefault("eventId", _event_id(attributes, tenant_id=event.get("tenantId")))
     kept = (name for name in attributes if name in _KEPT or name in RESERVED)
     event["cloudEvent"] = {name: attributes[name] for name in sorted(kept)}
     return event
+
+
+def _event_id(attributes: Mapping[str, object], *, tenant_id: object) -> str:
+    source, name = str(attributes["source"]), str(attributes["id"])
+    # Ids are also derived from a tenant and its Idempotency-Key, two parts as well: a source that is named like the
+    # tenant must not meet them.
+    return derive_id("source", source, name) if source == tenant_id else derive_id(source, name)
 
 
 def _number(value: object) -> object:

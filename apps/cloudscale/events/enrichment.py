@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
@@ -18,21 +18,30 @@ if TYPE_CHECKING:
     from cloudscale.events.checking import Common
 
 
+MONTH_EDGE = timedelta(days=1)
+"""How far from a month's end an event may be received for its other attempt to be looked for in the month beside."""
+
+
 class Origin(msgspec.Struct, frozen=True, gc=False):
-    """Where an event came from: the request around it."""
+    """Where an event came from: the request around it.
+
+    ``source_id`` is :func:`cloudscale.events.cloudevents.source_id` of a CloudEvent.
+    """
 
     client_address: str
     correlation_id: str
     received_at: datetime
     idempotency_key: str | None = None
     traceparent: str | None = None
+    source_id: str | None = None
 
 
 class Enriched(msgspec.Struct, frozen=True, gc=False):
     """An event as it will be queued and stored, with what idempotency needs to know of it.
 
-    ``key`` names the event among its tenant's, ``field`` is its acceptance in the ledger. ``is_named`` is false when
-    the ledger may have no such field, since Redis was away.
+    ``names`` is every name that a client may use for the event, each in a name space of its own in its tenant.
+    ``field`` is its acceptance in the ledger. ``is_named`` is false when the ledger may have no such field, since Redis
+    was away.
     """
 
     document: Document
@@ -41,7 +50,7 @@ class Enriched(msgspec.Struct, frozen=True, gc=False):
     tenant_id: str
     event_id: str
     correlation_id: str
-    key: str
+    names: tuple[str, ...]
     payload_hash: str
     field: str
     is_named: bool = True
@@ -51,11 +60,6 @@ class Enriched(msgspec.Struct, frozen=True, gc=False):
         """The hour of receipt as ``yyyy-MM-ddTHH``, by which the ledger counts."""
         received_at: str = self.document["receivedAt"]
         return received_at[:13]
-
-    @property
-    def key_in_tenant(self) -> str:
-        """The idempotency key among those of all tenants."""
-        return f"{self.tenant_id}:{self.key}"
 
     def unnamed(self) -> Enriched:
         """The same event, marked for the worker as one whose end it must count although the ledger does not name it."""
@@ -81,14 +85,14 @@ def enrich(event: Document, common: Common, origin: Origin, *, buckets: int = 1)
     """Add to a checked event what the pipeline knows of it.
 
     The event's id is the client's own, or derived from its idempotency key, so that a retry has the same id and the
-    store can drop it; otherwise it is random.
+    store can drop it; otherwise it is random. An event that the client may send again without saying when it happened
+    carries ``neighbourPartition`` on the days beside a month's end: the partition that its other attempt may be in.
     """
     digest = payload_hash(event)
     tenant_id = common.tenant_id
     event_id = common.event_id
     if event_id is None:
         event_id = derive_id(tenant_id, origin.idempotency_key) if origin.idempotency_key else token_hex(16)
-    key = origin.idempotency_key or f"e:{event_id}"
     received = as_utc(origin.received_at)
     created_at = received if common.created_at is None else as_utc(common.created_at)
     acceptance = token_hex(8)
@@ -109,6 +113,11 @@ def enrich(event: Document, common: Common, origin: Origin, *, buckets: int = 1)
     }
     if origin.traceparent is not None:
         document["traceparent"] = origin.traceparent
+    if common.created_at is None and (common.event_id is not None or origin.idempotency_key is not None):
+        other_month = _neighbouring_month(origin.received_at)
+        if other_month is not None:
+            neighbour = partition_key(tenant_id, as_utc(other_month), event_id=event_id, buckets=buckets)
+            document["neighbourPartition"] = neighbour
     return Enriched(
         document,
         _encode(document),
@@ -116,10 +125,31 @@ def enrich(event: Document, common: Common, origin: Origin, *, buckets: int = 1)
         tenant_id,
         event_id,
         correlation_id,
-        key,
+        _names(tenant_id, event_id, origin),
         digest,
         acceptance_field(tenant_id, event_id, acceptance),
     )
+
+
+def _names(tenant_id: str, event_id: str, origin: Origin) -> tuple[str, ...]:
+    # A tenant id has no colon, so a name can be taken for no other tenant's and no other kind's.
+    names = [f"{tenant_id}:e:{event_id}"]
+    if origin.idempotency_key is not None:
+        names.append(f"{tenant_id}:k:{origin.idempotency_key}")
+    if origin.source_id is not None:
+        names.append(f"{tenant_id}:s:{origin.source_id}")
+    return tuple(names)
+
+
+def _neighbouring_month(received_at: datetime) -> datetime | None:
+    """A moment in the month that is less than :data:`MONTH_EDGE` away; None if there is none."""
+    moment = received_at.astimezone(UTC)
+    if 1 < moment.day < 28:
+        return None
+    for other in (moment - MONTH_EDGE, moment + MONTH_EDGE):
+        if other.month != moment.month:
+            return other
+    return None
 
 
 _encode = msgspec.json.Encoder().encode

@@ -185,22 +185,22 @@ class GroupCommit:
                 await self._full.wait()
 
     def _take_group(self) -> list[_Entry]:
-        """Up to a group's worth of waiting entries; an entry whose key is in the group already waits for the next."""
+        """Up to a group's worth of waiting entries; one with a name that is in the group already waits for the next."""
         group: list[_Entry] = []
         deferred: list[_Entry] = []
-        keys: set[str] = set()
+        names: set[str] = set()
         size = 0
         while self._waiting and len(group) < GROUP_REQUESTS and size < GROUP_EVENTS:
             entry = self._waiting.popleft()
             if entry.future.done():
                 continue
-            own = [event.key_in_tenant for event in entry.events]
-            if not keys.isdisjoint(own):
+            own = [name for event in entry.events for name in event.names]
+            if not names.isdisjoint(own):
                 deferred.append(entry)
                 continue
-            keys.update(own)
+            names.update(own)
             group.append(entry)
-            size += len(own)
+            size += len(entry.events)
         self._waiting.extendleft(reversed(deferred))
         if len(self._waiting) < FULL_GROUP_REQUESTS and not self._closing:
             self._full.clear()

@@ -223,23 +223,22 @@ class Intake:
     ) -> list[BatchItem]:
         first_ids = outcome.first_ids or [""] * len(unique)
         results = {
-            event.key_in_tenant: (event, state, first_id)
+            name: (event, state, first_id)
             for event, state, first_id in zip(unique, outcome.states, first_ids, strict=True)
+            for name in event.names
         }
-        answered: set[str] = set()
         items, reasons = [], Counter[str]()
         for index, event in enumerate(parsed):
             if isinstance(event, Problem):
                 item = BatchItem(index, event.status, problem=event.as_object(correlation_id))
                 reasons[event.reason] += 1
             else:
-                first, state, first_id = results[event.key_in_tenant]
-                repeated = event.key_in_tenant in answered
-                if repeated and event.payload_hash != first.payload_hash:
+                others = [results[name] for name in event.names if name in results]
+                first, state, first_id = others[0]
+                if any(event.payload_hash != other.payload_hash for other, _, _ in others):
                     state = "conflict"
-                elif repeated and state == "new" and outcome.failure is None:
+                elif event is not first and state == "new" and outcome.failure is None:
                     state, first_id = "copy", first.event_id
-                answered.add(event.key_in_tenant)
                 problem = answers.problem_of(state, first_id, outcome)
                 item = self._item(index, event, problem)
                 if problem is not None and problem.status != 409:
@@ -272,9 +271,11 @@ def _note(problem: Problem, *, correlation_id: str, event_id: str = "") -> None:
 
 
 def _unique(parsed: Sequence[Enriched | Problem]) -> list[Enriched]:
-    """The good events, each key once: a batch may name the same event twice, and only the first is sent."""
-    first: dict[str, Enriched] = {}
+    """The good events, each name once: a batch may name the same event twice, and only the first is sent."""
+    unique: list[Enriched] = []
+    taken: set[str] = set()
     for event in parsed:
-        if not isinstance(event, Problem):
-            first.setdefault(event.key_in_tenant, event)
-    return list(first.values())
+        if not isinstance(event, Problem) and taken.isdisjoint(event.names):
+            taken.update(event.names)
+            unique.append(event)
+    return unique

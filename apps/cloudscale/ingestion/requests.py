@@ -173,8 +173,10 @@ def parse_event(request: Request, content: bytes, *, origin: Origin, types: Even
             event = decode(content)
             if request.header("ce-specversion") is not None:
                 event = cloudevents.from_binary(request.headers(), event)
+                origin = msgspec.structs.replace(origin, source_id=cloudevents.source_id(event))
         elif media_type == cloudevents.STRUCTURED:
             event = cloudevents.from_structured(decode(content))
+            origin = msgspec.structs.replace(origin, source_id=cloudevents.source_id(event))
         else:
             raise refuse(
                 415,
@@ -230,6 +232,7 @@ def _parse_part(
         event = decode(part)
         if structured:
             event = cloudevents.from_structured(event)
+            origin = msgspec.structs.replace(origin, source_id=cloudevents.source_id(event))
         if origin.idempotency_key is not None:
             origin = msgspec.structs.replace(origin, idempotency_key=derive_id(origin.idempotency_key, str(index)))
         return _check(event, origin=origin, types=types, buckets=buckets)

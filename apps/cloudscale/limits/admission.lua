@@ -5,9 +5,10 @@
 -- ARGV is one MessagePack array: {now, burst, per_millisecond, window_limit, window_milliseconds, ttl_milliseconds,
 --   events_burst, events_per_millisecond, global_events_burst, global_events_per_millisecond, number of this entry (0
 --   for none), commits {field, ...}, unnamed {hour, field, value, ...}, accepted {hour, tenant, kind, number, ...},
---   client of each request {...}, number of events of each request {...}, then for all events in order: keys {key,
---   ...}, records {key, record, ...}, entries {field, mark, ...}}. A record is the time (13 digits), the hash (32), and
---   the field.
+--   client of each request {...}, number of events of each request {...}, number of names of each event {...} (none if
+--   each has one), then for all events in order: names {name, ...}, records {name, record, ...}, entries {field, mark,
+--   ...}}. A record is the time (13 digits), the hash (32), and the field. An event is reserved under all of its names
+--   or none.
 -- Answers MessagePack: for each request {0 admitted | 1 client | 2 global | 3 client's events | 4 all events, remaining
 --   requests of the client, wait in ms}, and unless all of its
 --   events are new {for each event 0 new, 1 copy, 2 other payload}, {first ids of copies}.
@@ -15,7 +16,7 @@
 -- event costs three times as much.
 local now, burst, per_millisecond, window_limit, window, ttl,
   events_burst, events_per_millisecond, all_events_burst, all_events_per_millisecond, number, commits, unnamed, accepted,
-  clients, counts, keys, records, entries = unpack(cmsgpack.unpack(ARGV[1]))
+  clients, counts, names_of_events, names, records, entries = unpack(cmsgpack.unpack(ARGV[1]))
 local call = redis.call
 
 -- What one command takes; Lua's stack holds 8,000.
@@ -119,43 +120,61 @@ local clock = call('TIME')
 local span = math.floor((clock[1] * 1000 + clock[2] / 1000) / (ttl / 2))
 local function records_of(age) return KEYS[3] .. string.format('%d', span - age) end
 
-local found = fetch(records_of(0), keys)
-local earlier, oldest = fetch(records_of(1), keys), fetch(records_of(2), keys)
+local found = fetch(records_of(0), names)
+local earlier, oldest = fetch(records_of(1), names), fetch(records_of(2), names)
 local is_plain = taken == #clients
-for place = 1, #keys do
+for place = 1, #names do
   local record = found[place] or earlier[place] or oldest[place]
   if record and now - tonumber(string.sub(record, 1, 13)) >= ttl then record = false end
   found[place] = record
   is_plain = is_plain and not record
 end
 
--- The state of an event whose key has a record: 0 new after all, 1 copy, 2 other payload; and a copy's first id.
+-- What a name's record says of its event: 0 new after all, 1 copy, 2 other payload; and a copy's first id.
 local function state_of(place)
   local record = found[place]
   if string.sub(record, 14, 45) ~= string.sub(records[2 * place], 14, 45) then return 2, '' end
   local entry = call('HGET', KEYS[1], string.sub(record, 46))
-  -- Only reserved: nobody has been told that it was accepted, so this one is sent as well and takes the key.
+  -- Only reserved: nobody has been told that it was accepted, so this one is sent as well and takes the name.
   if entry and string.sub(entry, 1, 1) == 'p' then return 0, '' end
   return 1, string.match(record, '\n(.-)\n')
 end
 
+-- The strongest that any of an event's names says.
+local function state_of_event(first, last)
+  local state, id = 0, ''
+  for place = first, last do
+    if found[place] then
+      local said, first_id = state_of(place)
+      if said > state then state, id = said, first_id end
+    end
+  end
+  return state, id
+end
+
 if not is_plain then
   local new_records, new_entries = {}, {}
-  local event = 0
+  local event, last = 0, 0
   for place, count in ipairs(counts) do
     local answer, states, firsts, are_new = answers[place], {}, {}, true
     for _ = 1, answer[1] == 0 and count or 0 do
       event = event + 1
-      local state, first = 0, ''
-      if found[event] then state, first = state_of(event) end
+      local name = last + 1
+      last = last + (names_of_events[event] or 1)
+      local state, first = state_of_event(name, last)
       states[#states + 1], firsts[#firsts + 1] = state, first
       are_new = are_new and state == 0
       if state == 0 then
-        new_records[#new_records + 1], new_records[#new_records + 2] = records[2 * event - 1], records[2 * event]
+        for place = 2 * name - 1, 2 * last do new_records[#new_records + 1] = records[place] end
         new_entries[#new_entries + 1], new_entries[#new_entries + 2] = entries[2 * event - 1], entries[2 * event]
       end
     end
-    if answer[1] ~= 0 then event = event + count end
+    if answer[1] ~= 0 then
+      for _ = 1, count do
+        event = event + 1
+        last = last + (names_of_events[event] or 1)
+      end
+    end
     if not are_new then answer[4], answer[5] = states, firsts end
   end
   records, entries = new_records, new_entries

@@ -66,19 +66,23 @@ class _Answer(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class _Requests(msgspec.Struct, frozen=True, gc=False):
-    """Requests as the script wants them: flat lists, over all requests and over all their events."""
+    """Requests as the script wants them: flat lists, over all requests, all their events, and all names of those.
+
+    ``names_of_events`` says how many names each event has; it is empty when each has one.
+    """
 
     clients: list[str]
     counts: list[int]
-    keys: list[str]
+    names_of_events: list[int]
+    names: list[str]
     records: list[str]
     entries: list[str]
 
 
-_NO_REQUESTS = _Requests([], [], [], [], [])
+_NO_REQUESTS = _Requests([], [], [], [], [], [])
 
-# KEYS: inflight, prefix of idempotency hashes. ARGV is one MessagePack array: {milliseconds of a hash, key, its record
-# without the time, field, ...}. A key that a retry has taken over meanwhile is the retry's.
+# KEYS: inflight, prefix of idempotency hashes. ARGV is one MessagePack array: {milliseconds of a hash, name, its record
+# without the time, field, ...}. A name that a retry has taken over meanwhile is the retry's.
 _RELEASE = """
 local reservations = cmsgpack.unpack(ARGV[1])
 local clock = redis.call('TIME')
@@ -149,7 +153,8 @@ class Admission:
             return
         reservations: list[str | float] = [self._ttl / 2]
         for event in events:
-            reservations += (event.key_in_tenant, event.payload_hash + event.field, event.field)
+            for name in event.names:
+                reservations += (name, event.payload_hash + event.field, event.field)
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._release(keys=[self._inflight, self._idempotency], args=[_encode(reservations)])
@@ -184,7 +189,7 @@ class Admission:
                 *(rates.events_burst, rates.events_per_second / 1000),
                 *(rates.global_events_burst, rates.global_events_per_second / 1000),
                 *(entry.number, entry.commits, entry.unnamed, entry.accepted),
-                *(wire.clients, wire.counts, wire.keys, wire.records, wire.entries),
+                *(wire.clients, wire.counts, wire.names_of_events, wire.names, wire.records, wire.entries),
             )
         )
         try:
@@ -223,18 +228,26 @@ class Admission:
 
 
 def _wire(requests: Sequence[tuple[str, Sequence[Enriched]]], now: int) -> _Requests:
-    keys: list[str] = []
+    names: list[str] = []
     records: list[str] = []
     entries: list[str] = []
+    names_of_events: list[int] = []
     time_of_record, mark = f"{now:013d}", f"p{now}"
     for _, events in requests:
         for event in events:
-            key, field = event.key_in_tenant, event.field
-            keys.append(key)
-            records += (key, time_of_record + event.payload_hash + field)
+            field = event.field
+            record = time_of_record + event.payload_hash + field
+            names += event.names
+            names_of_events.append(len(event.names))
+            for name in event.names:
+                records += (name, record)
             entries += (field, mark)
+    if len(names) == len(names_of_events):
+        names_of_events = []
     return _Requests(
-        [client for client, _ in requests], [len(events) for _, events in requests], keys, records, entries
+        [client for client, _ in requests],
+        [len(events) for _, events in requests],
+        *(names_of_events, names, records, entries),
     )
 
 

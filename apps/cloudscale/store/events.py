@@ -157,6 +157,23 @@ class EventStore:
                 found[row["id"]] = row
         return found
 
+    async def already_in(self, partition_key: str, documents: Sequence[Document]) -> dict[str, CreateOutcome]:
+        """What became of those documents whose ids are in another partition than theirs, by acceptance.
+
+        Raises:
+            BackendError: it cannot be read; the same call again is safe.
+        """
+        try:
+            stored = await self._stored(partition_key, [document["id"] for document in documents])
+        except MissingContainerError:
+            await self.ensure()
+            raise
+        return {
+            document["acceptance"]: compare(document, stored[document["id"]])
+            for document in documents
+            if document["id"] in stored
+        }
+
     async def find_events(self, which: EventFilter, *, limit: int = 100) -> list[Document]:
         """At most ``limit`` events that match, the last received first."""
         condition, parameters = where(which)

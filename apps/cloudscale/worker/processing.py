@@ -19,6 +19,7 @@ from cloudscale.worker.decoding import Decoded, UndecodableMessageError, decode
 from cloudscale.worker.ending import Ending, count, dead, ending
 from cloudscale.worker.notices import tell_alerts, tell_dead_letters
 from cloudscale.worker.traces import record_endings
+from cloudscale.worker.writing import NEIGHBOUR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -117,8 +118,11 @@ class Processor:
         """Create each document; of several with one id the first goes first and the others find it in the store."""
         first: dict[tuple[str, str], int] = {}
         repeated: list[int] = []
-        for place, document in enumerate(documents):
-            if first.setdefault((document["partitionKey"], document["id"]), place) != place:
+        # Those that look into the month beside come after those that do not, so that they find them there.
+        for place in sorted(range(len(documents)), key=lambda place: NEIGHBOUR in documents[place]):
+            document = documents[place]
+            is_beside = (document.get(NEIGHBOUR), document["id"]) in first
+            if is_beside or first.setdefault((document["partitionKey"], document["id"]), place) != place:
                 repeated.append(place)
         if not repeated:
             return await self.writer.write(documents, size=size)

@@ -1,7 +1,13 @@
-"""Writes events to the store until each is there or has failed by itself."""
+"""Writes events to the store until each is there or has failed by itself.
+
+The store tells copies of an event by its id within a month. Where the server gave an event its time, the other attempt
+to send it can lie in the month beside. Ingestion names that partition, and it is looked into before the event is
+written.
+"""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -23,6 +29,13 @@ ROUNDS_TO_BLAME_AN_EVENT = 10
 """An event is given up for answers of 500 only when it alone got them, in so many rounds of tries one after the other,
 and the store took another write after each round. A store that cannot be reached, or says that it is busy, proves
 nothing about an event."""
+
+
+NEIGHBOUR = "neighbourPartition"
+"""The field of a queued event that names the other partition which may have it; it is not stored."""
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""How far clocks may be apart. A month that has not begun for any of them has no events to look for."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -48,11 +61,35 @@ class EventWriter:
             StoreAwayError: no call to the store has succeeded for some seconds.
             InterruptedByStopError: the worker is to stop while the store is away.
         """
-        batches = cut(documents, size=size)
-        results: dict[int, CreateOutcome | Failure] = {}
+        results = await self._already_beside(documents)
+        places = [place for place in range(len(documents)) if place not in results]
+        batches = cut([_as_stored(documents[place]) for place in places], size=size)
         for batch, written in zip(batches, await gather_all(map(self._write, batches)), strict=True):
-            results.update(zip(batch.indices, written, strict=True))
+            results.update(zip((places[index] for index in batch.indices), written, strict=True))
         return [results[index] for index in range(len(documents))]
+
+    async def _already_beside(self, documents: Sequence[Document]) -> dict[int, CreateOutcome | Failure]:
+        """The outcomes of those documents whose event is in the month beside already, by their places."""
+        latest_month = f"{datetime.now(UTC) + CLOCK_TOLERANCE:%Y-%m}"
+        beside: dict[str, list[int]] = {}
+        for place, document in enumerate(documents):
+            neighbour = document.get(NEIGHBOUR)
+            if isinstance(neighbour, str) and neighbour.partition(":")[2][:7] <= latest_month:
+                beside.setdefault(neighbour, []).append(place)
+        found: dict[int, CreateOutcome | Failure] = {}
+        for places, outcomes in zip(
+            beside.values(),
+            await gather_all(self._look(key, [documents[place] for place in places]) for key, places in beside.items()),
+            strict=True,
+        ):
+            for place in places:
+                outcome = outcomes.get(documents[place]["acceptance"])
+                if outcome is not None:
+                    found[place] = outcome
+        return found
+
+    async def _look(self, partition_key: str, documents: Sequence[Document]) -> dict[str, CreateOutcome]:
+        return await self._persistence.insist(lambda: self._store.already_in(partition_key, documents))
 
     async def accepts_writes(self) -> bool:
         """Whether the store takes writes."""
@@ -81,3 +118,9 @@ class EventWriter:
             middle = len(batch.documents) // 2
             first = await self._write(batch.part(range(middle)))
             return first + await self._write(batch.part(range(middle, len(batch.documents))))
+
+
+def _as_stored(document: Document) -> Document:
+    if NEIGHBOUR not in document:
+        return document
+    return {name: value for name, value in document.items() if name != NEIGHBOUR}
