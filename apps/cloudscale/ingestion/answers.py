@@ -110,7 +110,9 @@ def problem_of(state: str, first_id: str, outcome: Outcome) -> Problem | None:
         return Problem(409, "this event was accepted before: nothing has to be done", "duplicate", event_id=first_id)
     if state == "conflict":
         return Problem(
-            422, "the same key came with another payload: use a new key or event id for a new event", "conflict"
+            422,
+            "the same key, event id, or source and id came with another payload: use new ones for a new event",
+            "conflict",
         )
     if outcome.failure is not None:
         return unavailable(f"the event was not accepted: send it again with the same key: {outcome.failure}", "broker")

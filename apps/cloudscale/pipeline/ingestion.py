@@ -91,7 +91,7 @@ class RateLimits(Model, frozen=True):
 class Idempotency(Model, frozen=True):
     """How a repeated event is recognised and answered."""
 
-    time_to_live: Annotated[PositiveDuration, Meta(description="How long a key is remembered.")] = "10m"
+    time_to_live: Annotated[PositiveDuration, Meta(description="How long an event is known by its names.")] = "10m"
     on_duplicate: Annotated[
         Literal["Conflict", "Skip"], Meta(description="Answer to a copy: Conflict is 409, Skip is 200.")
     ] = "Conflict"
