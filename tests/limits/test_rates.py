@@ -105,7 +105,16 @@ def test_events_are_counted_beside_requests() -> None:
     )  # fmt: skip
     limits = LocalRates(rates)
     assert limits.admit("a", 10, now_milliseconds=0).refused_by is None
-    assert limits.admit("a", 1, now_milliseconds=0) == Allowance("client-events", 99, 0.2)
+    assert limits.admit("a", 1, now_milliseconds=0) == Allowance("client-events", 98, 0.2)
     assert limits.admit("a", 0, now_milliseconds=0).refused_by is None
-    assert limits.admit("b", 6, now_milliseconds=0) == Allowance("global-events", 100, 1.0)
+    assert limits.admit("b", 6, now_milliseconds=0) == Allowance("global-events", 99, 1.0)
     assert limits.admit("b", 5, now_milliseconds=0).refused_by is None
+
+
+def test_a_request_that_is_refused_for_its_events_costs_a_request() -> None:
+    rates = Rates(
+        burst=3, per_second=1, window_limit=100, window_milliseconds=1000, events_burst=10, events_per_second=1,
+    )  # fmt: skip
+    limits = LocalRates(rates)
+    refused_by = [limits.admit("a", 10, now_milliseconds=0).refused_by for _ in range(4)]
+    assert refused_by == [None, "client-events", "client-events", "client"]

@@ -9,6 +9,7 @@ import pytest
 from tests.bad_pipelines import BAD_PIPELINES, BadPipeline
 
 from cloudscale.errors import ConfigurationError, InvalidPipelineError
+from cloudscale.ingestion.requests import MAXIMUM_BATCH_EVENTS
 from cloudscale.pipeline import PipelineSpec, as_document, load, load_file
 
 if TYPE_CHECKING:
@@ -232,3 +233,11 @@ def test_a_date_in_a_file_stays_text(file: Path) -> None:
     file.write_text(json.dumps(document()).replace('"example"', "2024-01-01"))
     with pytest.raises(InvalidPipelineError, match="'2024-01-01' does not match"):
         load_file(file)
+
+
+@pytest.mark.parametrize("limit", ["perClient", "global"])
+def test_a_burst_of_events_lets_the_largest_batch_pass(limit: str) -> None:
+    smallest = {"eventsBurst": MAXIMUM_BATCH_EVENTS}
+    load(document({"ingestion": {"rateLimits": {limit: smallest}}}))
+    refused = problems({"ingestion": {"rateLimits": {limit: {"eventsBurst": MAXIMUM_BATCH_EVENTS - 1}}}})
+    assert f"ingestion.rateLimits.{limit}.eventsBurst" in refused[0]

@@ -101,10 +101,13 @@ for place, client in ipairs(clients) do
   if bucket[1] < 1 then
     answers[place] = {1, 0, math.ceil((1 - bucket[1]) / per_millisecond)}
   elseif bucket[2] < events_of_it then
+    -- It was read before it could be counted, so it costs a request: of many, most are refused unread.
+    bucket[1] = bucket[1] - 1
     answers[place] = {3, math.floor(bucket[1]), math.ceil((events_of_it - bucket[2]) / events_per_millisecond)}
   elseif estimate + taken + 1 > window_limit then
     answers[place] = {2, math.floor(bucket[1]), math.ceil(window - elapsed)}
   elseif all_events < events_of_it then
+    bucket[1] = bucket[1] - 1
     answers[place] = {4, math.floor(bucket[1]), math.ceil((events_of_it - all_events) / all_events_per_millisecond)}
   else
     bucket[1], bucket[2] = bucket[1] - 1, bucket[2] - events_of_it

@@ -95,7 +95,9 @@ class LocalRates:
         if requests.tokens < 1:
             return Allowance("client", 0, (1 - requests.tokens) / rates.per_second)
         if own_events.tokens < events:
-            return Allowance("client-events", remaining, (events - own_events.tokens) / rates.events_per_second)
+            # It was read before it could be counted, so it costs a request: of many, most are refused unread.
+            requests.tokens -= 1
+            return Allowance("client-events", remaining - 1, (events - own_events.tokens) / rates.events_per_second)
 
         self._turn_to(int(now_milliseconds // rates.window_milliseconds))
         elapsed = now_milliseconds % rates.window_milliseconds
@@ -106,7 +108,8 @@ class LocalRates:
         all_events.refill(now_milliseconds, burst=rates.global_events_burst, per_second=rates.global_events_per_second)
         if all_events.tokens < events:
             wait = (events - all_events.tokens) / rates.global_events_per_second
-            return Allowance("global-events", remaining, wait)
+            requests.tokens -= 1
+            return Allowance("global-events", remaining - 1, wait)
         self._current += 1
         requests.tokens -= 1
         own_events.tokens -= events
