@@ -129,7 +129,8 @@ async def test_a_length_that_is_only_announced_holds_nothing(monkeypatch: pytest
 async def test_large_bodies_leave_room_for_single_events(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HELD_BYTES", 1000)
     monkeypatch.setattr(module, "HELD_BYTES_PER_CLIENT", 1000)
-    monkeypatch.setattr(module, "SMALL_BODY_BYTES", 100)
+    monkeypatch.setattr(module, "SMALL_BODY_BYTES", 50)
+    monkeypatch.setattr(module, "LARGE_BODY_BYTES", 100)
     bodies = Bodies()
     large, another, small = (Upload(b"x" * size) for size in (750, 101, 100))
 
@@ -214,3 +215,81 @@ async def test_a_body_that_was_not_read_to_its_end_is_known() -> None:
         await bodies.read(upload, request_with(str(module.DISCARDED_BYTES + 1)), huge, limit=10)
     await bodies.read(upload, request_of(), small, limit=10)
     assert (huge.has_arrived, small.has_arrived) == (False, True)
+
+
+async def test_a_body_that_ends_early_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SMALL_BODY_BYTES", 2)
+    bodies = Bodies()
+    hold = bodies.hold("192.0.2.1")
+    upload: Any = Upload(b"abc")
+    with pytest.raises(Refused) as refused:
+        await bodies.read(upload, request_with("4"), hold, limit=10)
+    assert (refused.value.problem.status, hold.has_arrived) == (400, False)
+
+
+async def test_a_body_that_was_read_in_part_is_not_read_again() -> None:
+    bodies = Bodies()
+    hold = bodies.hold("192.0.2.1")
+    unreadable: Any = None
+    with pytest.raises(Refused):
+        await bodies.read(Upload(b"x" * 11), request_of(), hold, limit=10)  # type: ignore[arg-type]
+    await bodies.discard(unreadable, request_of(), hold)
+
+
+async def test_what_arrives_of_a_middling_body_is_held_before_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HELD_BYTES_PER_CLIENT", 100_000)
+    bodies = Bodies()
+    never = asyncio.Event()
+
+    class Unfinished(Upload):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"x" * 60_000
+            await never.wait()
+
+    upload: Any = Unfinished()
+    first, second = (
+        asyncio.create_task(bodies.read(upload, request_with("65536"), bodies.hold("192.0.2.1"), limit=100_000))
+        for _ in range(2)
+    )
+    with pytest.raises(Refused) as refused:
+        await asyncio.wait_for(second, 5)
+    assert_refused_for_memory(refused)
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+
+
+async def statuses_of_slow_bodies(*clients: str) -> list[int | None]:
+    """The status that each client is given up with, None for one that is still waited for."""
+    bodies = Bodies()
+    silent: Any = Upload()
+    reading = [
+        asyncio.create_task(bodies.read(silent, request_with("5"), bodies.hold(client), limit=10)) for client in clients
+    ]
+    watch = asyncio.create_task(bodies.watch())
+    await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED, timeout=5)
+    # Those that are given up are so in one turn of the watch.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    answers: list[int | None] = []
+    for task in reading:
+        error = task.exception() if task.done() else None
+        answers.append(error.problem.status if isinstance(error, Refused) else None)
+        task.cancel()
+    watch.cancel()
+    await asyncio.gather(*reading, watch, return_exceptions=True)
+    return answers
+
+
+async def test_of_one_clients_slow_bodies_the_oldest_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SLOW_SECONDS", 0.02)
+    monkeypatch.setattr(module, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(module, "SLOW_BODIES_PER_CLIENT", 2)
+    statuses = await statuses_of_slow_bodies("192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.1")
+    assert statuses == [408, 408, None, None, None]
+
+
+async def test_of_all_slow_bodies_the_oldest_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SLOW_SECONDS", 0.02)
+    monkeypatch.setattr(module, "SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr(module, "SLOW_BODIES", 2)
+    assert await statuses_of_slow_bodies("192.0.2.1", "192.0.2.2", "192.0.2.3") == [408, None, None]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import socket
 import statistics
@@ -21,7 +22,8 @@ from tests.servers.ingestion import UNLIMITED, ingestion_server
 from tests.servers.servicebus import servicebus_server
 from tests.waiting import wait_until_sync
 
-from cloudscale.ingestion.requests import MAXIMUM_BATCH_BYTES
+from cloudscale.ingestion.requests import MAXIMUM_BATCH_BYTES, MAXIMUM_BATCH_EVENTS
+from cloudscale.replay.client import EventClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +38,7 @@ QUEUE_DEPTH = 3
 SAMPLES = 40
 AT_ONCE_SECONDS = 0.05
 PATIENCE = timedelta(seconds=60)
+NDJSON = "application/x-ndjson"
 
 
 @pytest.fixture(scope="module")
@@ -181,12 +184,10 @@ def test_connections_that_announce_much_and_send_nothing_keep_nobody_out(
     assert statuses == {202}
 
 
-def announce(port: int, *, source: str, length: int) -> socket.socket:
+def announce(port: int, *, source: str, length: int, content_type: str = "application/json") -> socket.socket:
     """A connection whose request says that a body follows, and that sends none."""
     connection = socket.create_connection(("127.0.0.1", port), PATIENCE.total_seconds(), source_address=(source, 0))
-    head = (
-        f"POST /api/events/batch HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: {length}"
-    )
+    head = f"POST /api/events/batch HTTP/1.1\r\nHost: test\r\nContent-Type: {content_type}\r\nContent-Length: {length}"
     connection.sendall(f"{head}\r\n\r\n".encode())
     return connection
 
@@ -203,3 +204,62 @@ def test_a_client_without_a_token_is_refused_before_its_body_is_read(
         assert 1 <= int(refused.headers["retry-after"]) <= 50
         # Its body was longer than what the server would hold of it, and the connection is still good.
         assert refused.headers.get("connection") != "close"
+
+
+def test_a_client_over_its_limit_is_told_so_after_a_body_that_was_read_in_part(
+    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+) -> None:
+    spec = {"ingestion": {"rateLimits": {"perClient": {"burst": 1, "perSecond": 0.001}}}}
+    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="read-in-part") as server:
+        assert Client(server.port).post(page_view()).status == 202
+        with socket.create_connection(("127.0.0.1", server.port), PATIENCE.total_seconds()) as connection:
+            connection.sendall(
+                b"POST /api/events/batch HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n"
+                b"Transfer-Encoding: chunked\r\n\r\n"
+            )
+            for _ in range(16):
+                connection.sendall(b"100000\r\n" + bytes(0x100000) + b"\r\n")
+            connection.sendall(b"1\r\n \r\n")
+            answer = http.client.HTTPResponse(connection, method="POST")
+            answer.begin()
+            assert answer.status == 429
+
+
+def test_a_batch_whose_connection_breaks_is_not_taken_in_part(
+    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+) -> None:
+    with ingestion_server(tmp_path, broker=broker, cache=cache, name="broken-off") as server:
+        events = [page_view() for _ in range(900)]
+        body = b"".join(msgspec.json.encode(event) + b"\n" for event in events)
+        with announce(server.port, source="127.0.0.1", length=len(body) + 1000, content_type=NDJSON) as connection:
+            connection.sendall(body)
+            connection.shutdown(socket.SHUT_WR)
+            connection.recv(1000)
+        assert Client(server.port).post_batch(body, {"Content-Type": NDJSON}).status == 202
+
+
+def test_a_client_over_its_limit_of_events_cannot_have_batch_after_batch_read(
+    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+) -> None:
+    limits = {"perClient": {"burst": 3, "perSecond": 0.001, "eventsBurst": 1000, "eventsPerSecond": 0.001}}
+    spec = {"ingestion": {"rateLimits": limits}}
+    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="many-events") as server:
+        client = Client(server.port)
+        answers = [client.post_batch([page_view() for _ in range(900)]) for _ in range(4)]
+    assert [answer.status for answer in answers] == [202, 429, 429, 429]
+    assert "events at once" in answers[2].json()["detail"]
+    assert "requests at once" in answers[3].json()["detail"]
+
+
+async def test_a_replay_under_a_limit_of_events_waits_until_all_are_taken(
+    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+) -> None:
+    limits = {"perClient": {"eventsBurst": MAXIMUM_BATCH_EVENTS, "eventsPerSecond": 1000}}
+    spec = {"ingestion": {"rateLimits": limits}}
+    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="replayed") as server:
+        batches = [[msgspec.json.encode(page_view()) for _ in range(500)] for _ in range(6)]
+        async with EventClient(server.url, connections=3) as client:
+            results = await asyncio.gather(*(client.send_batch(batch) for batch in batches))
+        metrics = Client(server.port).request("GET", "/metrics").body.decode()
+    assert {result.status for batch in results for result in batch} == {202}
+    assert 'cloudscale_rate_limit_rejections_total{limit="client-events"}' in metrics

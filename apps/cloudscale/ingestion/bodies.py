@@ -8,6 +8,7 @@ nothing, or a few idle connections could keep everybody else out.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, TypeVar
 
 from cloudscale.ingestion.answers import unavailable
@@ -30,31 +31,44 @@ HELD_BYTES = 24 * 1024 * 1024
 """Bodies that one process holds at once. Decoded and enriched they take some eight times as much."""
 
 SHARE_OF_LARGE_BODIES = 0.75
-"""Of ``HELD_BYTES``, for bodies that arrive in parts; the rest is always there for single events."""
+"""Of ``HELD_BYTES``, for large bodies; the rest is always there for single events."""
 
-SMALL_BODY_BYTES = 64 * 1024
-"""A body that announces no more is read at once and counted when it is there: until then the server holds less of it
-than of a connection's other buffers."""
+LARGE_BODY_BYTES = 64 * 1024
+"""A body that announces more is a large one; so is one that does not say how long it is."""
+
+SMALL_BODY_BYTES = 8 * 1024
+"""A body that announces no more is read at once and counted when it is there: until then the server holds no more of it
+than it has for reading a connection anyway."""
 
 HELD_BYTES_PER_CLIENT = HELD_BYTES // 2
 """Of these at the most for one address, so that a client whose bodies never end leaves room for the others'."""
 
 ARRIVAL_SECONDS = 30.0
+
+SLOW_SECONDS = 2.0
+"""A body that takes longer is slow; what one sender's machine or network does to a request takes less."""
+
+SLOW_BODIES_PER_CLIENT = 64
+SLOW_BODIES = 1024
+"""Slow bodies that one process waits for at once. Beyond this those that began first are given up."""
+
 SWEEP_SECONDS = 1.0
 
 
 class Hold:
     """What one request's body holds of the process's memory, until it is released."""
 
-    __slots__ = ("_bodies", "_client", "_size", "has_arrived", "share")
+    __slots__ = ("_bodies", "_size", "client", "has_arrived", "has_begun", "share")
 
     def __init__(self, bodies: Bodies, client: str) -> None:
+        self.client = client
+        self.has_begun = False
+        """Whether reading has begun: it can begin only once."""
         self.has_arrived = False
         """Whether the body was read to its end."""
         self.share = 1.0
         """How much of the process's memory for bodies may be taken when this one grows."""
         self._bodies = bodies
-        self._client = client
         self._size = 0
 
     def grow(self, size: int) -> None:
@@ -63,12 +77,12 @@ class Hold:
         Raises:
             Refused: this client, or all together, hold as much as they may.
         """
-        self._bodies.take(self._client, size, share=self.share)
+        self._bodies.take(self.client, size, share=self.share)
         self._size += size
 
     def release(self) -> None:
         """Give everything back."""
-        self._bodies.give_back(self._client, self._size)
+        self._bodies.give_back(self.client, self._size)
         self._size = 0
 
 
@@ -78,8 +92,10 @@ class Bodies:
     def __init__(self) -> None:
         self._held = 0
         self._held_by: dict[str, int] = {}
-        self._arriving: dict[asyncio.Task[object], float] = {}
-        self._late: set[asyncio.Task[object]] = set()
+        self._arriving: dict[asyncio.Task[object], tuple[float, str]] = {}
+        """The time at which each began and its client, in the order of beginning."""
+        self._given_up: dict[asyncio.Task[object], str] = {}
+        """What their clients are told."""
 
     def hold(self, client: str) -> Hold:
         """Memory for the body of a request from ``client``, an address: none yet."""
@@ -110,10 +126,10 @@ class Bodies:
         """The content of a request's body, without its encoding. ``hold`` grows as it arrives.
 
         Raises:
-            Refused: it has more than ``limit`` bytes, does not arrive in time, is not encoded as it says, or there is
-                no memory for it now.
+            Refused: it has more than ``limit`` bytes or fewer than it says, does not arrive in time, is not encoded as
+                it says, or there is no memory for it now.
         """
-        body = await self._in_time(_receive(protocol, request.header("content-length"), hold, limit=limit))
+        body = await self._in_time(_receive(protocol, request.header("content-length"), hold, limit=limit), hold)
         content = content_of(request, body, limit=limit)
         if content is not body:
             hold.grow(len(content))
@@ -122,14 +138,16 @@ class Bodies:
     async def discard(self, protocol: HTTPProtocol, request: Request, hold: Hold) -> None:
         """Read a body that nobody wants, and keep nothing: many clients look at the answer only after their request.
 
-        One that is too long for that, or does not arrive in time, is left where it is.
+        One that is too long for that, does not arrive in time, or was read in part before, is left where it is.
         """
+        if hold.has_begun:
+            return
         try:
-            await self._in_time(_skip(protocol, request.header("content-length"), hold))
+            await self._in_time(_skip(protocol, request.header("content-length"), hold), hold)
         except Refused:
             return
 
-    async def _in_time(self, receiving: Coroutine[None, None, T]) -> T:
+    async def _in_time(self, receiving: Coroutine[None, None, T], hold: Hold) -> T:
         """Wait for what arrives from the client.
 
         Raises:
@@ -137,15 +155,15 @@ class Bodies:
         """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - only tasks await
-        self._arriving[task] = asyncio.get_running_loop().time()
+        self._arriving[task] = (asyncio.get_running_loop().time(), hold.client)
+        hold.has_begun = True
         try:
             return await receiving
         except asyncio.CancelledError:
-            if task not in self._late:
+            detail = self._given_up.pop(task, None)
+            if detail is None:
                 raise
-            self._late.discard(task)
             task.uncancel()
-            detail = f"the body did not arrive within {ARRIVAL_SECONDS:g} s: send the request again"
             raise Refused(Problem(408, detail, "timeout")) from None
         finally:
             del self._arriving[task]
@@ -154,21 +172,44 @@ class Bodies:
         """Give up bodies that take too long, until cancelled. (A timer for each would cost each request more.)"""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            oldest = asyncio.get_running_loop().time() - ARRIVAL_SECONDS
-            late = [task for task, since in self._arriving.items() if since < oldest and task not in self._late]
-            for task in late:
-                self._late.add(task)
+            for task, detail in self._find_overdue(asyncio.get_running_loop().time()):
+                self._given_up[task] = detail
                 task.cancel()
+
+    def _find_overdue(self, now: float) -> list[tuple[asyncio.Task[object], str]]:
+        """The bodies to give up at the loop's time ``now``, and why."""
+        slow = [
+            (task, began, client)
+            for task, (began, client) in self._arriving.items()
+            if began < now - SLOW_SECONDS and task not in self._given_up
+        ]
+        left, left_of = len(slow), Counter(client for _, _, client in slow)
+        overdue = []
+        for task, began, client in slow:
+            if began < now - ARRIVAL_SECONDS:
+                detail = f"the body did not arrive within {ARRIVAL_SECONDS:g} s: send the request again"
+            elif left_of[client] > SLOW_BODIES_PER_CLIENT:
+                detail = f"more than {SLOW_BODIES_PER_CLIENT} bodies of this client arrive slowly: send fewer at once"
+            elif left > SLOW_BODIES:
+                detail = f"more than {SLOW_BODIES} bodies arrive slowly: send the request again"
+            else:
+                continue
+            overdue.append((task, detail))
+            left -= 1
+            left_of[client] -= 1
+        return overdue
 
 
 async def _receive(protocol: HTTPProtocol, content_length: str | None, hold: Hold, *, limit: int) -> bytes:
-    if content_length is not None and content_length.isdigit() and int(content_length) <= SMALL_BODY_BYTES:
+    length = int(content_length) if content_length is not None and content_length.isdigit() else None
+    if length is not None and length <= SMALL_BODY_BYTES:
         body: bytes = await protocol()
         hold.has_arrived = True
         hold.grow(len(body))
         return body
-    hold.share = SHARE_OF_LARGE_BODIES
-    return await _read_parts(protocol, content_length, hold, limit=limit)
+    if length is None or length > LARGE_BODY_BYTES:
+        hold.share = SHARE_OF_LARGE_BODIES
+    return await _read_parts(protocol, length, hold, limit=limit)
 
 
 async def _skip(protocol: HTTPProtocol, content_length: str | None, hold: Hold) -> None:
@@ -182,8 +223,8 @@ async def _skip(protocol: HTTPProtocol, content_length: str | None, hold: Hold) 
     hold.has_arrived = True
 
 
-async def _read_parts(protocol: HTTPProtocol, content_length: str | None, hold: Hold, *, limit: int) -> bytes:
-    if content_length is not None and int(content_length) > DISCARDED_BYTES:
+async def _read_parts(protocol: HTTPProtocol, length: int | None, hold: Hold, *, limit: int) -> bytes:
+    if length is not None and length > DISCARDED_BYTES:
         raise too_large(limit)
     parts, size = [], 0
     async for part in protocol:
@@ -196,7 +237,10 @@ async def _read_parts(protocol: HTTPProtocol, content_length: str | None, hold: 
         else:
             parts.clear()
     else:
-        hold.has_arrived = True
+        # A connection that breaks ends the parts as a whole body does.
+        hold.has_arrived = length is None or size >= length
     if size > limit:
         raise too_large(limit)
+    if not hold.has_arrived:
+        raise Refused(Problem(400, f"the body ended after {size} of {length} bytes: send the request again", "body"))
     return b"".join(parts)
