@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from cloudscale.errors import InvalidPipelineError
+from cloudscale.events.checking import InvalidEventError
 from cloudscale.events.types import EventTypes
 from cloudscale.pipeline import EventType, load
 from cloudscale.pipeline import json_schemas as module
@@ -73,6 +74,14 @@ def levels(keyword: str, count: int) -> Schema:
     return {"$defs": {**definitions, f"d{count}": {"type": "string"}}, "$ref": "#/$defs/d0"}
 
 
+def nested(keyword: str, count: int) -> Schema:
+    """So many levels, each of which asks what the next one has evaluated."""
+    schema: Schema = {"type": "object"}
+    for _ in range(count):
+        schema = {"allOf": [schema], keyword: False}
+    return schema
+
+
 @pytest.mark.parametrize(
     "keyword", ["$ref", "$id", "$schema", "$dynamicRef", "$recursiveRef", "$anchor", "$vocabulary"]
 )
@@ -122,6 +131,11 @@ def test_no_file_is_opened_because_a_schema_names_it(tmp_path: Path) -> None:
         ({"patternProperties": {f"^{number}$": True for number in range(250)}}, "for each item or member"),
         ({"properties": {str(number): {"pattern": "a"} for number in range(150)}}, "patterns"),
         ({"description": "x" * module.LARGEST_BYTES}, "bytes"),
+        (nested("unevaluatedProperties", 2), "unevaluatedProperties above another one"),
+        (nested("unevaluatedProperties", 16), "unevaluatedProperties above another one"),
+        (nested("unevaluatedItems", 12), "unevaluatedProperties above another one"),
+        ({"multipleOf": 1e-300}, "multipleOf is 1e-300"),
+        ({"items": {"allOf": [{"multipleOf": 0.01}] * 3}}, "for each item or member"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_validate_and_by_the_services_alike(schema: Schema, complaint: str) -> None:
@@ -131,6 +145,20 @@ def test_what_cannot_be_used_is_refused_by_validate_and_by_the_services_alike(sc
     assert "spec.eventTypes[0].schema" in str(refused.value)
     with pytest.raises(UnusableSchemaError):
         compile_schema(schema)
+
+
+def test_half_of_a_surrogate_pair_is_named() -> None:
+    with pytest.raises(UnusableSchemaError, match="half of a surrogate pair"):
+        compile_schema({"const": "\ud800"})
+
+
+def test_an_event_with_a_mistake_in_every_item_gets_a_bounded_answer() -> None:
+    types = EventTypes(
+        [EventType(name="reading", schema={"properties": {"rows": {"items": {"allOf": [False] * 150}}}})]
+    )
+    with pytest.raises(InvalidEventError) as refused:
+        types.check({"eventType": "reading", "tenantId": "t", "rows": [1] * 500})
+    assert 0 < len(refused.value.errors) <= 100
 
 
 def test_a_deep_schema_is_refused_and_does_not_end_the_process() -> None:
@@ -150,6 +178,9 @@ def test_a_deep_schema_is_refused_and_does_not_end_the_process() -> None:
         {"properties": {f"field{number}": {"type": "number", "minimum": 0} for number in range(300)}},
         {"properties": {"rows": {"items": {"properties": {f"f{number}": {} for number in range(100)}}}}},
         levels("allOf", 6),
+        nested("unevaluatedProperties", 1),
+        {"properties": {"amount": {"multipleOf": 0.01}, "lines": {"items": {"multipleOf": 0.01}}}},
+        {"multipleOf": 5.0},
     ],
 )
 def test_an_ordinary_schema_is_taken(schema: Schema) -> None:

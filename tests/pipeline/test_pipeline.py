@@ -207,6 +207,16 @@ def test_aliases_that_write_out_to_more_than_there_can_be_are_refused(file: Path
         load_file(file)
 
 
+@pytest.mark.parametrize("levels", [1, 7, 30])
+def test_a_key_that_is_no_text_is_refused_and_never_written_out(file: Path, levels: int) -> None:
+    lines = ["- &l0 [x, x, x, x, x, x, x, x, x]"]
+    lines += [f"- &l{level} [{', '.join([f'*l{level - 1}'] * 9)}]" for level in range(1, levels)]
+    file.write_text("metadata:\n" + "\n".join(f"  {line}" for line in lines) + f"\nspec:\n  ? *l{levels - 1}\n  : 1\n")
+    with pytest.raises(ConfigurationError, match="a key is a sequence, not a string") as refused:
+        load_file(file)
+    assert len(str(refused.value)) < 300
+
+
 def test_a_few_aliases_are_taken(file: Path) -> None:
     step = "{depth: 0, limit: 8}"
     file.write_text(
@@ -219,7 +229,7 @@ def test_a_few_aliases_are_taken(file: Path) -> None:
 def test_a_file_that_is_far_too_large_is_not_read_to_its_end(file: Path) -> None:
     with file.open("wb") as sparse:
         sparse.truncate(10**12)
-    with pytest.raises(ConfigurationError, match=r"more than 1,048,576 bytes"):
+    with pytest.raises(ConfigurationError, match=r"more than 262,144 bytes"):
         load_file(file)
 
 

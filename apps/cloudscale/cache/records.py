@@ -122,10 +122,11 @@ def acceptance_value(mark: Mark, received_at: float) -> str:
 def parse_acceptance(field: bytes | str, value: bytes | str) -> Acceptance:
     """An entry of the ``inflight`` hash.
 
-    Raises:
-        ValueError: this is none.
+    Versions that took ids with a line feed at their end have left entries of more than three parts: they are read as
+    well, the surplus as part of the event's id.
     """
-    tenant_id, event_id, token = _text(field).split("\n")
+    tenant_id, *parts, token = _text(field).split("\n")
+    event_id = "\n".join(parts)
     marked = _text(value)
     return Acceptance(
         tenant_id, event_id, token, int(marked[1:]) / 1000, not marked.startswith("p"), not marked.startswith("u")
@@ -136,7 +137,7 @@ def parse_hour(raw: Iterable[tuple[bytes | str, bytes | str]]) -> dict[str, Hour
     """The counts of an hour's hash by tenant id, :data:`OTHERS` for those that are counted together."""
     found: dict[str, dict[str, int]] = {}
     for field, number in raw:
-        tenant_id, kind = _text(field).split("\n")
+        tenant_id, _, kind = _text(field).rpartition("\n")
         found.setdefault(tenant_id, {})[kind] = int(number)
     return {
         tenant_id: HourCounts(_class_of(kinds, ""), _class_of(kinds, UNNAMED), "mixed" in kinds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
     from cloudscale.events.checking import Document
     from cloudscale.pipeline import EventType
+
+
+MOST_ERRORS = 100
+"""Of one event by its schema: a client learns nothing from more, and there could be one for each subschema and item."""
 
 
 class EventTypes:
@@ -94,7 +99,7 @@ class EventTypes:
             raise InvalidEventError(
                 *(
                     FieldError("".join(f"/{escape(str(part))}" for part in error.instance_path), error.message[:300])
-                    for error in validator.iter_errors(event)
+                    for error in islice(validator.iter_errors(event), MOST_ERRORS)
                 )
             )
         return common

@@ -8,7 +8,7 @@ takes linear time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
@@ -26,6 +26,9 @@ DEEPEST_LEVELS = 64
 MOST_SUBSCHEMAS = 1000
 MOST_REPEATED_SUBSCHEMAS = 200
 """Of the subschemas that apply to every item of an array or to every member of an object."""
+FRACTION_SUBSCHEMAS = 100
+"""What a ``multipleOf`` of a fraction counts for: it is computed exactly, with numbers as long as a client likes."""
+SMALLEST_FRACTION = 1e-9
 MOST_PATTERNS = 100
 LARGEST_PATTERN_BYTES = 256 * 1024
 """Of a pattern once it is compiled."""
@@ -39,6 +42,7 @@ _MANY = ("allOf", "anyOf", "oneOf", "prefixItems")
 _NAMED = ("properties", "dependentSchemas")
 _NAMED_FOR_EACH = ("patternProperties",)
 _DEFINITIONS = ("$defs", "definitions")
+_UNEVALUATED = ("unevaluatedItems", "unevaluatedProperties")
 _REFUSED = {
     "$id": "a schema stands for itself, so it needs no address",
     "$anchor": "refer to a definition by #/$defs/NAME",
@@ -61,9 +65,16 @@ class _Weight:
     all: int
     repeated: int
     patterns: int
+    has_unevaluated: bool = False
+    """Whether one of them asks what the others have evaluated."""
 
     def __add__(self, other: _Weight) -> _Weight:
-        return _Weight(self.all + other.all, self.repeated + other.repeated, self.patterns + other.patterns)
+        return _Weight(
+            self.all + other.all,
+            self.repeated + other.repeated,
+            self.patterns + other.patterns,
+            self.has_unevaluated or other.has_unevaluated,
+        )
 
 
 def compile_schema(schema: Any) -> jsonschema_rs.Validator:
@@ -89,6 +100,9 @@ def _check_size(schema: Any) -> None:
         size = len(msgspec.json.encode(schema))
     except RecursionError:
         raise UnusableSchemaError(f"is nested deeper than {DEEPEST_LEVELS} levels: write it flatter") from None
+    except UnicodeEncodeError as error:
+        lone = error.object[error.start : error.end]
+        raise UnusableSchemaError(f"has half of a surrogate pair ({lone!r}), which is no text: write it out") from None
     if size > LARGEST_BYTES:
         raise UnusableSchemaError(f"has {size} bytes: {LARGEST_BYTES} are the most")
     level = [schema]
@@ -142,10 +156,15 @@ class _Walk:
             raise UnusableSchemaError(f"{where or 'it'} refers to itself: write out as many levels as there can be")
         self._entered.add(id(schema))
         self._refuse_what_leads_outside(schema, where)
-        weight = _Weight(1, 0, int("pattern" in schema))
+        weight = _Weight(_own_weight(schema, where), 0, int("pattern" in schema))
         for below, path, is_repeated in self._subschemas(schema, where):
             found = self._weigh(below, path)
-            weight += _Weight(found.all, found.all, found.patterns) if is_repeated else found
+            weight += replace(found, repeated=found.all) if is_repeated else found
+        if any(name in schema for name in _UNEVALUATED):
+            if weight.has_unevaluated:
+                # Each level evaluates everything below it once more.
+                raise UnusableSchemaError(f"{where or 'it'} has {' or '.join(_UNEVALUATED)} above another one: use one")
+            weight = replace(weight, has_unevaluated=True)
         for name in _DEFINITIONS:
             for key, definition in _items(schema.get(name)):
                 self._weigh(definition, f"{where}/{name}/{key}")
@@ -186,6 +205,16 @@ class _Walk:
         draft = schema.get("$schema", DRAFT)
         if draft != DRAFT:
             raise UnusableSchemaError(f"{where}/$schema is {str(draft)[:100]!r}: leave it out, or write {DRAFT}")
+
+
+def _own_weight(schema: dict[str, Any], where: str) -> int:
+    """How many subschemas the keywords of one schema count for."""
+    divisor = schema.get("multipleOf")
+    if isinstance(divisor, bool) or not isinstance(divisor, int | float) or float(divisor).is_integer():
+        return 1
+    if divisor < SMALLEST_FRACTION:
+        raise UnusableSchemaError(f"{where}/multipleOf is {divisor}: it has to be {SMALLEST_FRACTION} at least")
+    return FRACTION_SUBSCHEMAS
 
 
 def _items(value: Any) -> list[tuple[str, Any]]:

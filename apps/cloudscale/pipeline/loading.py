@@ -16,11 +16,13 @@ from cloudscale.pipeline.validation import complete
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping
 
-LARGEST_FILE_BYTES = 1024 * 1024
-"""About what the API server takes of one object."""
+LARGEST_FILE_BYTES = 256 * 1024
+"""A hundred times an ordinary resource. It takes seconds to read that much YAML."""
 
 MOST_VALUES = 200_000
 """Values in all documents of a file."""
+
+SHOWN_CHARACTERS = 60
 
 _UNDER_WAY = -1
 
@@ -122,11 +124,16 @@ class _Loader(yaml.SafeLoader):
         """Refuse a key that is no string or comes twice: JSON has no such objects, and one value would be lost."""
         seen = set()
         for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                # Not built first: written out it may be as long as aliases make it.
+                problem = f"a key is a {key_node.id}, not a string"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key_node.start_mark)
             key = self.construct_object(key_node, deep=True)
+            shown = repr(key)[:SHOWN_CHARACTERS]
             if not isinstance(key, str):
-                raise yaml.MarkedYAMLError(problem=f"key {key!r} is not a string", problem_mark=key_node.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"key {shown} is not a string", problem_mark=key_node.start_mark)
             if key in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {key!r} comes twice", problem_mark=key_node.start_mark)
+                raise yaml.MarkedYAMLError(problem=f"key {shown} comes twice", problem_mark=key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
