@@ -11,7 +11,8 @@ SCENARIO ?=
 RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-strip-extras
 
 # More processes than processors, because many tests wait for something. tests/conftest.py puts long ones first.
-IN_PARALLEL := tests --numprocesses 9 --dist loadfile --no-loadscope-reorder
+IN_PARALLEL := tests -m 'not alone' --numprocesses 9 --dist loadfile --no-loadscope-reorder
+ALONE := tests -m alone
 
 # The tests start hundreds of processes; none should have to compile what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
@@ -43,6 +44,8 @@ run: install  ## run the pipeline of examples/clickstream.yaml on this machine (
 test: install-dev  ## every test that needs no cluster
 	@echo 'Running the tests, nine at a time. On two quiet cores this takes about four minutes.'
 	$(BIN)/pytest $(IN_PARALLEL)
+	@echo 'Running the few tests that need the processors for themselves, one after the other.'
+	$(BIN)/pytest $(ALONE)
 
 test-fast: install-dev  ## the tests without the integration tests
 	$(BIN)/pytest $(IN_PARALLEL) --ignore tests/integration
@@ -50,6 +53,7 @@ test-fast: install-dev  ## the tests without the integration tests
 coverage: install-dev  ## the same tests with their coverage, which must be 90 %; line by line in htmlcov/
 	rm -f .coverage .coverage.*
 	$(BIN)/pytest $(IN_PARALLEL) --numprocesses 6 --cov --cov-report=term --cov-report=html --cov-fail-under=90
+	$(BIN)/pytest $(ALONE)
 
 lint: install-dev  ## style, types, layers, and that generated files are up to date
 	$(BIN)/ruff check .

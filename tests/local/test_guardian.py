@@ -159,6 +159,7 @@ def test_a_guardian_that_is_told_to_end_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault
+@pytest.mark.alone
 def test_no_round_under_load_leaves_a_process(tmp_path: Path) -> None:
     with ExitStack() as load:
         for _ in range(2 * (os.cpu_count() or 1)):

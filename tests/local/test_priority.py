@@ -98,6 +98,7 @@ def two_busy_loops() -> Iterator[None]:
 
 
 @pytest.mark.fault
+@pytest.mark.alone
 @pytest.mark.timeout(240)
 async def test_beside_two_busy_loops_events_do_not_wait_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest

@@ -126,6 +126,7 @@ async def drained_per_second(place: Place, count: int) -> float:
 
 
 @pytest.mark.fault
+@pytest.mark.alone
 async def test_critical_mode_keeps_most_of_the_throughput_for_messages_of_one_event(place: Place) -> None:
     place.backends.cosmos.set_faults(delayMilliseconds=20)
     rates: dict[str, list[float]] = {"normal": [], "critical": []}

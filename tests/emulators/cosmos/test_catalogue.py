@@ -9,7 +9,7 @@ import pytest
 from tests.emulators.cosmos.stores import DEFINITION, break_transaction, emulator_of, open_catalogue
 
 from cloudscale.emulators.cosmos.change_feed import read_changes
-from cloudscale.emulators.cosmos.errors import CosmosError
+from cloudscale.emulators.cosmos.errors import CannotWriteError, CosmosError
 from cloudscale.emulators.cosmos.protocol import Request
 from cloudscale.emulators.cosmos.queries import read_all
 
@@ -126,7 +126,7 @@ async def test_a_write_to_a_deleted_container_in_a_group_that_fails_stops_nobody
             storage.write(lambda: break_transaction(storage)),
             return_exceptions=True,
         )
-        assert [type(each) for each in failed] == [CosmosError, CosmosError]
+        assert [type(each) for each in failed] == [CannotWriteError, CannotWriteError]
         async with asyncio.timeout(5):
             await storage.write(lambda: other.create(b'{"id":"1","pk":"a"}', None))
 
