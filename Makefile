@@ -52,7 +52,7 @@ test-fast: install-dev  ## the tests without the integration tests
 
 coverage: install-dev  ## the same tests with their coverage, which must be 90 %; line by line in htmlcov/
 	rm -f .coverage .coverage.*
-	$(BIN)/pytest $(IN_PARALLEL) --numprocesses 6 --cov --cov-report=term --cov-report=html --cov-fail-under=90
+	$(BIN)/pytest $(IN_PARALLEL) --numprocesses 5 --timeout 300 --cov --cov-report=term --cov-report=html --cov-fail-under=90
 	$(BIN)/pytest $(ALONE)
 
 lint: install-dev  ## style, types, layers, and that generated files are up to date

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from tests.servers.coverage import emulator_environment
 
-START_TIMEOUT = timedelta(seconds=30)
+START_TIMEOUT = timedelta(seconds=90)
 STOP_TIMEOUT = timedelta(seconds=20)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from urllib.request import Request, urlopen
 import msgspec
 from tests.waiting import wait_until_sync
 
+from cloudscale.local.ports import find_free_ports
 from cloudscale.settings import as_environment
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from cloudscale.settings import Settings
 
-START_TIMEOUT = timedelta(seconds=30)
+START_TIMEOUT = timedelta(seconds=90)
 STOP_TIMEOUT = timedelta(seconds=20)
 
 OWN_PAGE = {"X-Requested-With": "cloudscale"}
@@ -86,9 +86,7 @@ def dashboard_server(
     directory.mkdir(parents=True, exist_ok=True)
     token_file = directory / "tokens.json"
     token_file.write_bytes(msgspec.json.encode(tokens))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = find_free_ports("127.0.0.1", 1)
     told = msgspec.structs.replace(settings, port=port, dashboard_token_file=str(token_file) if tokens else "")
     with (directory / "dashboard.log").open("ab") as log:
         command = [sys.executable, "-m", "cloudscale.dashboard"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from urllib.request import urlopen
 import msgspec
 from tests.waiting import wait_until_sync
 
+from cloudscale.local.ports import find_free_ports
 from cloudscale.settings import Settings, as_environment
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.servers.redis import RedisServer
     from tests.servers.servicebus import ServiceBusServer
 
-START_TIMEOUT = timedelta(seconds=30)
+START_TIMEOUT = timedelta(seconds=90)
 MANY_EVENTS = {"eventsBurst": 1_000_000_000, "eventsPerSecond": 1_000_000_000}
 UNLIMITED: dict[str, Any] = {
     "perClient": {"burst": 1_000_000, "perSecond": 1_000_000, **MANY_EVENTS},
@@ -53,9 +53,7 @@ class IngestionServer:
     def start(self, *, ready: bool = True) -> None:
         """Start the process and wait until it is ready, or only alive."""
         if not self.port:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.port = probe.getsockname()[1]
+            (self.port,) = find_free_ports("127.0.0.1", 1)
         self.directory.mkdir(parents=True, exist_ok=True)
         resource = {
             "apiVersion": "cloudscale.io/v1alpha1",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -17,12 +16,13 @@ from tests.servers.ingestion import UNLIMITED
 from tests.waiting import wait_until_sync
 
 from cloudscale.local.instance import Instance, find_instance
+from cloudscale.local.ports import find_free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-START_TIMEOUT = timedelta(seconds=60)
+START_TIMEOUT = timedelta(seconds=90)
 STOP_TIMEOUT = timedelta(seconds=60)
 
 
@@ -52,7 +52,7 @@ def running_pipeline(directory: Path, *, spec: dict[str, Any] | None = None) -> 
         "spec": {"ingestion": {"rateLimits": UNLIMITED}} | (spec or {}),
     }
     (directory / "pipeline.json").write_bytes(msgspec.json.encode(document))
-    port, dashboard_port = _free_ports(2)
+    port, dashboard_port = find_free_ports("127.0.0.1", 2)
     command = [sys.executable, "-m", "cloudscale.commands.cli", "run", str(directory / "pipeline.json")]
     command += ["--data-dir", str(directory / "data"), "--port", str(port), "--dashboard-port", str(dashboard_port)]
     with (directory / "run.log").open("wb") as log:
@@ -76,14 +76,6 @@ def running_pipeline(directory: Path, *, spec: dict[str, Any] | None = None) -> 
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _answers(url: str) -> bool:

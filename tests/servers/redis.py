@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -13,13 +12,14 @@ from redis import Redis
 from redis.exceptions import RedisError
 from tests.waiting import wait_until_sync
 
+from cloudscale.local.ports import find_free_ports
 from cloudscale.local.redis_server import find_program
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-START_TIMEOUT = timedelta(seconds=15)
+START_TIMEOUT = timedelta(seconds=90)
 
 
 @dataclass
@@ -38,9 +38,7 @@ class RedisServer:
     def start(self) -> None:
         """Start the process and wait until it answers."""
         if not self.port:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.port = probe.getsockname()[1]
+            (self.port,) = find_free_ports("127.0.0.1", 1)
         self.data_directory.mkdir(parents=True, exist_ok=True)
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.data_directory)]
         options += ["--appendonly", "yes", "--save", ""]

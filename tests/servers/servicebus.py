@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-START_TIMEOUT = timedelta(seconds=30)
+START_TIMEOUT = timedelta(seconds=90)
 STOP_TIMEOUT = timedelta(seconds=15)
 KEY_NAME = "RootManageSharedAccessKey"
 
