@@ -22,9 +22,13 @@ from cloudscale.local.priority import (
     LATE_SECONDS,
     QUIET_SECONDS,
     Courtesy,
+    Priorities,
     initial_niceness,
     set_niceness,
 )
+from cloudscale.local.process import ProcessPlan
+from cloudscale.local.supervisor import Supervisor
+from cloudscale.tasks import cancel_and_wait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from tests.servers.redis import RedisServer
 
 RATE = 225
+SOON = timedelta(seconds=15)
 LOAD_SECONDS = 45
 BOUND_SECONDS = 15
 """What waits at the end of the load is worth no more than this; giving way all the time, it is more than twice that."""
@@ -78,6 +83,47 @@ def test_a_niceness_is_set_and_taken_back(process: subprocess.Popen[bytes]) -> N
     if initial_niceness(15) == 15:
         set_niceness(process.pid, 0)
         assert os.getpriority(os.PRIO_PROCESS, process.pid) == 0
+
+
+async def test_a_process_gives_way_when_it_is_ready_and_not_while_it_starts(tmp_path: Path) -> None:
+    """Beside programs that keep the processors busy, a start that gives way misses its deadline."""
+    is_ready = asyncio.Event()
+
+    class WhenTold:
+        async def succeeds(self) -> bool:
+            return is_ready.is_set()
+
+    plan = ProcessPlan(
+        name="behind",
+        command=(sys.executable, "-c", "import time; time.sleep(600)"),
+        ready=WhenTold(),
+        alive=WhenTold(),
+        stage=0,
+        niceness=7,
+    )
+    supervisor = Supervisor([plan], log_directory=tmp_path, announce=lambda _: None)
+    priorities = Priorities(supervisor.processes)
+    supervised = supervisor.processes["behind"]
+
+    async def has_started() -> bool:
+        return supervised.child is not None
+
+    def niceness() -> int:
+        assert supervised.child is not None
+        return os.getpriority(os.PRIO_PROCESS, supervised.child.pid)
+
+    entering = asyncio.create_task(supervisor.__aenter__())
+    try:
+        await wait_until(has_started, within=SOON)
+        priorities.apply(gives_way=True)
+        assert niceness() == 0
+        is_ready.set()
+        await entering
+        priorities.apply(gives_way=True)
+        assert niceness() == 7
+    finally:
+        await cancel_and_wait(entering)
+        await supervisor.__aexit__()
 
 
 def test_a_process_that_has_ended_costs_nothing(process: subprocess.Popen[bytes]) -> None:

@@ -36,8 +36,8 @@ class ProcessPlan:
     """How to run one process.
 
     ``stage`` orders the start: a stage begins when every process of the stages before is ready, and ends before they
-    do. A process gets ``stop_seconds`` to finish by itself. ``niceness`` above 0 gives way to the others where they
-    compete for a processor.
+    do. A process gets ``stop_seconds`` to finish by itself. ``niceness`` is how far it may give way where others
+    compete with it for a processor; it starts without, because a start has a deadline.
     """
 
     name: str
@@ -52,16 +52,10 @@ class ProcessPlan:
     """Emptied before every start: files that mean nothing to the next process."""
 
 
-def _before_exec(niceness: int, guard: int) -> None:
+def _before_exec(guard: int) -> None:
     # By the process itself, so that none runs of which the guardian does not know.
     report(guard, os.getpid())
     os.umask(PRIVATE_UMASK)
-    if niceness:
-        os.nice(niceness)
-        # Linux may weigh whole sessions against each other (sched(7), autogroups), and each process leads its own.
-        with contextlib.suppress(OSError):
-            descriptor = os.open("/proc/self/autogroup", os.O_WRONLY)
-            os.write(descriptor, str(niceness).encode())
 
 
 class ChildProcess:
@@ -103,7 +97,7 @@ class ChildProcess:
                 stdout=descriptor,
                 stderr=descriptor,
                 start_new_session=True,
-                preexec_fn=partial(_before_exec, plan.niceness, guardian().descriptor),
+                preexec_fn=partial(_before_exec, guardian().descriptor),
             )
         except OSError as error:
             raise BackendUnavailableError(f"{plan.name}: cannot start {plan.command[0]} ({error.strerror})") from None
