@@ -8,7 +8,11 @@ BIN := $(DEVELOPMENT)/bin
 PIPELINE ?= examples/clickstream.yaml
 PURCHASES ?= $(CLOUDSCALE_PURCHASES)
 SCENARIO ?=
-RESOLVE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-strip-extras
+# Of the next release, for `make version`.
+VERSION ?=
+# Any value makes `make lock` take the newest versions instead of those that it has.
+UPGRADE ?=
+RESOLVE := uv pip compile $(if $(UPGRADE),--upgrade) --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-strip-extras
 
 # More processes than processors, because many tests wait for something. tests/conftest.py puts long ones first.
 IN_PARALLEL := tests -m 'not alone' --numprocesses 9 --dist loadfile --no-loadscope-reorder
@@ -29,7 +33,7 @@ $(DEVELOPMENT)/.installed: requirements/dev.lock requirements/install.sh pyproje
 	requirements/install.sh $(DEVELOPMENT) requirements/dev.lock
 	@touch $@
 
-.PHONY: help install install-dev run test test-fast lint format lock coverage replay-all bench bench-comparison guard screenshots cluster cluster-down bench-kind e2e crds clean
+.PHONY: help install install-dev run test test-fast lint format lock version wheel coverage replay-all bench bench-comparison guard screenshots cluster cluster-down bench-kind e2e crds clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -58,7 +62,7 @@ coverage: install-dev  ## the same tests with their coverage, which must be 90 %
 lint: install-dev  ## style, types, layers, and that generated files are up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy apps operator tests e2e bench
+	$(BIN)/mypy apps operator tests e2e bench release
 	$(BIN)/lint-imports
 	$(BIN)/cloudscale schema | diff - crds/eventpipelines.yaml
 
@@ -70,10 +74,16 @@ crds: install  ## write crds/ and the chart's copy anew from the models
 	$(RUNTIME)/bin/cloudscale schema > crds/eventpipelines.yaml
 	cp crds/eventpipelines.yaml charts/cloudscale/files/
 
-lock:  ## resolve the dependencies of pyproject.toml anew (needs uv)
+lock:  ## resolve the dependencies of pyproject.toml anew (needs uv; UPGRADE=1 takes the newest)
 	$(RESOLVE) --extra dev pyproject.toml -o requirements/dev.lock
 	$(RESOLVE) --extra apps --extra operator --extra tracing pyproject.toml -o requirements/runtime.lock
 	printf 'hatchling>=1.27\neditables>=0.5\n' | $(RESOLVE) --constraints requirements/runtime.lock - -o requirements/build.lock
+
+version:  ## write a version everywhere and date the changelog (VERSION=1.2.3)
+	$(PYTHON) -m release prepare "$(VERSION)"
+
+wheel: install-dev  ## what is published on the package index, into dist/
+	$(BIN)/python -m hatchling build --target wheel --target sdist
 
 replay-all: install-dev  ## replay all 69,659 purchases of PURCHASES, twice, and compare what is stored with the file
 	@test -f "$(PURCHASES)" || { echo "$(PURCHASES) is not there: name a file by PURCHASES=FILE, README says which" >&2; exit 1; }

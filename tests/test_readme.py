@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from cloudscale.examples import Kind, find
 from cloudscale.local.background import BackgroundRun
 from cloudscale.pipeline import load
 
@@ -29,16 +30,16 @@ COMMANDS = [
 ]
 pytestmark = pytest.mark.timeout(240)
 
-RUN = "cloudscale run examples/clickstream.yaml"
+RUN = "cloudscale run --example clickstream"
 TYPED = [command for command in COMMANDS if command != RUN and not command.startswith("make ")]
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BackgroundRun]:
-    """What ``cloudscale run examples/clickstream.yaml`` starts, on free ports."""
+    """What ``cloudscale run --example clickstream`` starts, on free ports."""
     assert RUN in COMMANDS
     data = tmp_path_factory.mktemp("readme") / "data"
-    with BackgroundRun(pipeline_file=ROOT / "examples" / "clickstream.yaml", data_directory=data) as running:
+    with BackgroundRun(pipeline_file=find("clickstream", kind=Kind.PIPELINE), data_directory=data) as running:
         yield running
 
 
@@ -62,7 +63,7 @@ def test_the_commands_work_in_the_order_they_are_told(run: BackgroundRun) -> Non
 
     (first_event,) = (shown for command, shown in outputs.items() if command.startswith("curl"))
     assert first_event[0].startswith("HTTP/1.1 202 Accepted")
-    first, second = outputs["cloudscale events replay examples/purchases-sample.jsonl"]
+    first, second = outputs["cloudscale events replay --example purchases-sample"]
     assert "500 accepted, 0 duplicates" in first
     assert "0 accepted, 500 duplicates" in second
     assert "zero lost" in outputs["cloudscale verify --wait 60s"][0]
@@ -70,9 +71,12 @@ def test_the_commands_work_in_the_order_they_are_told(run: BackgroundRun) -> Non
 
 def test_no_block_starts_a_pipeline_and_something_after_it() -> None:
     """The pipeline runs until it is stopped: who pastes the block would never see the rest."""
-    starts = [block.strip().splitlines() for _language, block in BLOCKS if "make run" in block or RUN in block]
-    assert len(starts) == 2
-    assert all(block[-1] in {"make run", RUN} and "make test" not in block for block in starts)
+    blocks = [block.replace("\\\n", "").strip().splitlines() for _language, block in BLOCKS]
+    starts = [block for block in blocks if any("make run" in line or RUN in line for line in block)]
+    assert len(starts) == 4
+    assert all("make run" not in line and RUN not in line for block in starts for line in block[:-1])
+    assert all(RUN in block[-1] or block[-1] == "make run" for block in starts)
+    assert all("make test" not in block for block in starts)
 
 
 def test_what_runs_a_pipeline_has_no_tools_of_development() -> None:

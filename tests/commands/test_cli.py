@@ -9,6 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from cloudscale import __version__
 from cloudscale.commands.cli import app
 from cloudscale.local.ports import find_free_ports
 
@@ -34,7 +35,9 @@ def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("name", ["run", "schema", "validate", "events", "verify", "dlq", "depth", "version"])
+@pytest.mark.parametrize(
+    "name", ["run", "schema", "validate", "events", "verify", "dlq", "depth", "version", "examples"]
+)
 def test_every_command_explains_itself(name: str) -> None:
     result = invoke(name, "--help")
 
@@ -43,7 +46,7 @@ def test_every_command_explains_itself(name: str) -> None:
 
 
 def test_the_version_is_printed_by_a_command_and_an_option() -> None:
-    assert invoke("version").output == invoke("--version").output == "0.1.0\n"
+    assert invoke("version").output == invoke("--version").output == f"{__version__}\n"
 
 
 def test_the_schema_is_a_custom_resource_definition() -> None:
@@ -135,4 +138,4 @@ def test_the_console_script_is_this_program() -> None:
         (str(Path(sys.executable).with_name("cloudscale")), "version"), capture_output=True, text=True, check=True
     )
 
-    assert result.stdout == "0.1.0\n"
+    assert result.stdout == f"{__version__}\n"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
 
-from cloudscale.commands import dead_letters, depth, events, resource, run, verify
+from cloudscale import __version__
+from cloudscale.commands import dead_letters, depth, events, examples, resource, run, verify
 from cloudscale.errors import CloudScaleError, ConfigurationError
 
 EXIT_FAILED = 1
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command("run")(run.run)
 app.command("schema")(resource.schema)
 app.command("validate")(resource.validate)
+app.command("examples")(examples.show)
 app.add_typer(events.app, name="events")
 app.command("verify")(verify.verify)
 app.add_typer(dead_letters.app, name="dlq")
@@ -34,7 +35,7 @@ app.command("depth")(depth.depth)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(version("cloudscale"))
+        typer.echo(__version__)
         raise typer.Exit
 
 

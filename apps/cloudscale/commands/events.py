@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from cloudscale.commands.options import DataDirectory
+from cloudscale.commands.options import DataDirectory, EventsFile, Example, chosen_file
 from cloudscale.errors import CloudScaleError
+from cloudscale.examples import Kind
 from cloudscale.local.directory import DEFAULT_DATA_DIRECTORY, read_record
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Send events to the ingestion API.", no_args_is_help=True)
 
-File = Annotated[
-    Path, typer.Argument(help="File with one JSON event a line, plain or .gz; - reads the standard input.")
-]
 Url = Annotated[
     str | None,
     typer.Option(
@@ -32,12 +30,19 @@ Url = Annotated[
 
 
 @app.command()
-def send(file: File, *, url: Url = None, data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY) -> None:
+def send(
+    file: EventsFile = None,
+    *,
+    example: Example = None,
+    url: Url = None,
+    data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY,
+) -> None:
     """Send each event in a request of its own and print each answer, one JSON object a line.
 
     For a few events: the limits of the resource count requests. Exit code 1 when one was refused.
     """
-    refused = asyncio.run(_send(file, url or read_record(data_dir).ingestion_url))
+    path = chosen_file(file, example, kind=Kind.EVENTS)
+    refused = asyncio.run(_send(path, url or read_record(data_dir).ingestion_url))
     if refused:
         raise typer.Exit(1)
 
@@ -62,8 +67,9 @@ async def _send(path: Path, url: str) -> int:
 
 @app.command()
 def replay(
-    file: File,
+    file: EventsFile = None,
     *,
+    example: Example = None,
     url: Url = None,
     data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY,
     batch_size: Annotated[int, typer.Option(help="Events in one request.", min=1, max=1000)] = 500,
@@ -78,7 +84,7 @@ def replay(
     from cloudscale.replay.replay import ReplayOptions
 
     options = ReplayOptions(
-        path=file,
+        path=chosen_file(file, example, kind=Kind.EVENTS),
         url=url or read_record(data_dir).ingestion_url,
         state_folder=data_dir / "replays",
         batch_size=batch_size,

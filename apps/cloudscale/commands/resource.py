@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
+from cloudscale.commands.options import Example, PipelineFile, chosen_file
 from cloudscale.errors import InvalidPipelineError
+from cloudscale.examples import Kind
 
 
 def schema() -> None:
@@ -17,14 +16,15 @@ def schema() -> None:
     typer.echo(render(), nl=False)
 
 
-def validate(file: Annotated[Path, typer.Argument(help="YAML or JSON file with one EventPipeline.")]) -> None:
+def validate(file: PipelineFile = None, *, example: Example = None) -> None:
     """Check a resource; every broken field is named, one a line, and the exit code is 1."""
     from cloudscale.pipeline import load_file
 
+    path = chosen_file(file, example, kind=Kind.PIPELINE)
     try:
-        pipeline = load_file(file)
+        pipeline = load_file(path)
     except InvalidPipelineError as error:
         for problem in error.problems:
-            typer.echo(f"{file}: {problem}", err=True)
+            typer.echo(f"{path}: {problem}", err=True)
         raise typer.Exit(1) from None
-    typer.echo(f"{file}: {pipeline.metadata.name} is valid")
+    typer.echo(f"{path}: {pipeline.metadata.name} is valid")

@@ -8,12 +8,15 @@ from typing import Annotated
 
 import typer
 
+from cloudscale.commands.options import Example, PipelineFile, chosen_file
+from cloudscale.examples import Kind
 from cloudscale.local.directory import DEFAULT_DATA_DIRECTORY
 
 
 def run(  # noqa: PLR0913 (one parameter for each option)
-    file: Annotated[Path, typer.Argument(help="YAML or JSON file with one EventPipeline.")],
+    file: PipelineFile = None,
     *,
+    example: Example = None,
     data_dir: Annotated[
         Path, typer.Option(help="Everything that is kept: events, queue, keys, logs.", envvar="CLOUDSCALE_DATA_DIR")
     ] = DEFAULT_DATA_DIRECTORY,
@@ -49,7 +52,7 @@ def run(  # noqa: PLR0913 (one parameter for each option)
     from cloudscale.local.run import run as run_pipeline
 
     options = RunOptions(
-        pipeline_file=file,
+        pipeline_file=chosen_file(file, example, kind=Kind.PIPELINE),
         data_directory=data_dir,
         host=host,
         port=port,
