@@ -33,7 +33,7 @@ $(DEVELOPMENT)/.installed: requirements/dev.lock requirements/install.sh pyproje
 	requirements/install.sh $(DEVELOPMENT) requirements/dev.lock
 	@touch $@
 
-.PHONY: help install install-dev run test test-fast lint format lock version wheel coverage replay-all bench bench-comparison guard screenshots cluster cluster-down bench-kind e2e crds clean
+.PHONY: help install install-dev run test test-fast lint lint-workflows format lock version wheel coverage replay-all bench bench-comparison guard screenshots cluster cluster-down bench-kind e2e crds clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -59,12 +59,16 @@ coverage: install-dev  ## the same tests with their coverage, which must be 90 %
 	$(BIN)/pytest $(IN_PARALLEL) --numprocesses 5 --timeout 300 --cov --cov-report=term --cov-report=html --cov-fail-under=90
 	$(BIN)/pytest $(ALONE)
 
-lint: install-dev  ## style, types, layers, and that generated files are up to date
+lint: install-dev lint-workflows  ## style, types, layers, workflows, and that generated files are up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy apps operator tests e2e bench release
 	$(BIN)/lint-imports
 	$(BIN)/cloudscale schema | diff - crds/eventpipelines.yaml
+
+lint-workflows: install-dev  ## the workflows alone: are they well-formed and safe?
+	requirements/actionlint/check.sh $(BIN)
+	$(BIN)/zizmor --offline --quiet --no-progress .github
 
 format: install-dev  ## bring the source into its form
 	$(BIN)/ruff check --fix .

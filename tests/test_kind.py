@@ -89,12 +89,12 @@ def stub(checkout: Path, tool: str, failing: str = "") -> None:
     path.chmod(0o755)
 
 
-def execute(checkout: Path, script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def execute(checkout: Path, script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a script of the clone with these tools."""
     path = f"{checkout / 'tools'}:{os.environ['PATH']}"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CLOUDSCALE_")}
     return subprocess.run(
-        [checkout / script],
+        [checkout / script, *arguments],
         env=clean | {"PATH": path} | environment,
         capture_output=True,
         text=True,
@@ -136,6 +136,31 @@ def test_ci_has_a_clusters_tools_before_the_tests_that_use_one_of_them(checkout:
 def test_ci_makes_its_environments_with_the_oldest_pip_that_is_supported(checkout: Path) -> None:
     assert execute(checkout, ".ci/run").returncode == 0
     assert "make install install-dev WITH_PIP=23.0.1\n" in calls(checkout)
+
+
+def test_ci_runs_one_part_alone(checkout: Path) -> None:
+    assert execute(checkout, ".ci/run", "lint", "speed").returncode == 0
+    assert calls(checkout).splitlines() == ["make lint", "make guard"]
+    assert execute(checkout, ".ci/run", "cluster").returncode == 0
+    assert calls(checkout).splitlines()[-1] == "make e2e"
+
+
+def test_ci_refuses_a_part_that_it_does_not_have_before_it_runs_any(checkout: Path) -> None:
+    done = execute(checkout, ".ci/run", "lint", "test")
+    assert done.returncode == 2
+    assert "there is no part test, only tools environments lint speed tests cluster" in done.stderr
+    assert not (checkout / "calls").exists()
+
+
+@pytest.mark.parametrize(
+    ("python", "pip"), [("3.11", "23.0.1"), ("3.12", "23.2.1"), ("3.13", "24.2"), ("3.14", "25.2")]
+)
+def test_ci_makes_the_environments_of_each_python_with_the_oldest_pip_that_it_had(
+    checkout: Path, python: str, pip: str
+) -> None:
+    (checkout / "tools" / "python3").write_text(f"#!/bin/sh\necho {python}\n")
+    assert execute(checkout, ".ci/run", "environments").returncode == 0
+    assert calls(checkout) == f"make install install-dev WITH_PIP={pip}\n"
 
 
 def test_a_new_clusters_own_ports_are_printed(checkout: Path) -> None:
