@@ -1,5 +1,6 @@
 # One image for every role: the operator, the services of a pipeline and the emulators. The command chooses the role:
 #   docker run IMAGE python -m cloudscale.worker
+#   docker run IMAGE cloudscale run --example clickstream --host 0.0.0.0
 # It builds with BuildKit and with the classic builder alike, so it mounts no caches. A private package index goes in
 # with --build-arg PIP_INDEX_URL=…, which no layer of the final stage remembers.
 
@@ -30,6 +31,8 @@ FROM python:3.13-slim-trixie AS runtime
 # takes a moment until it can have one. This one hands signals on from its start, and reaps what is left behind.
 COPY --from=dependencies /usr/bin/tini-static /usr/bin/tini
 ENTRYPOINT ["tini", "--"]
+# For the volume of a `cloudscale run`, which takes over owner and mode of the folder that it covers.
+RUN install --directory --owner=65532 --group=65532 --mode=0700 /data
 # What changes seldom comes first: a change of the sources makes only the last layer new.
 COPY --from=dependencies /opt/cloudscale /opt/cloudscale
 COPY --from=application /opt/application /opt/application

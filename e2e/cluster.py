@@ -33,6 +33,8 @@ class Cluster:
 
     kind: KindCluster
     image: str
+    directory: Path = ROOT
+    """The checkout whose scripts and charts are used."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -52,7 +54,7 @@ class Cluster:
         """
         done = subprocess.run(
             command,
-            cwd=ROOT,
+            cwd=self.directory,
             env=self.environment | environment,
             input=stdin,
             capture_output=True,

@@ -76,9 +76,9 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """First the test with a cluster of its own, before the session's is made. Two hundred pipelines keep that one busy
-    long after their test, so they are the last."""
-    order = {"test_tilt.py": -1, "test_fleet.py": 1}
+    """First what has a cluster of its own, or none, before the session's is made. Two hundred pipelines keep that one
+    busy long after their test, so they are the last."""
+    order = {"test_image.py": -3, "test_upgrade.py": -2, "test_tilt.py": -1, "test_fleet.py": 1}
     items.sort(key=lambda item: order.get(item.path.name, 0))
 
 

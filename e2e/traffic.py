@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 REQUEST_SECONDS = 10
+GIVE_UP_SECONDS = 60.0
 BATCH_EVENTS = 500
 CLIENTS = 8
 ACCEPTED = http.client.ACCEPTED
@@ -23,7 +24,7 @@ DUPLICATE = http.client.CONFLICT
 BUSY = (http.client.SERVICE_UNAVAILABLE, http.client.TOO_MANY_REQUESTS)
 
 
-def send(address: str, event: dict[str, Any], *, give_up_after_seconds: float = 60) -> str:
+def send(address: str, event: dict[str, Any], *, give_up_after_seconds: float = GIVE_UP_SECONDS) -> str:
     """Send one event until it is accepted; its id.
 
     A 409 after a lost answer says that the first try was accepted.
@@ -84,9 +85,12 @@ class Traffic:
     ``accepted`` holds the ids that were answered with 202, complete once the block ends.
     """
 
-    def __init__(self, address: str, *, prefix: str, most_events: int = 20_000) -> None:
+    def __init__(
+        self, address: str, *, prefix: str, most_events: int = 20_000, give_up_after_seconds: float = GIVE_UP_SECONDS
+    ) -> None:
         self.accepted: list[str] = []
         self._address = address
+        self._give_up_after_seconds = give_up_after_seconds
         self._events = iter(page_views(most_events, prefix=prefix))
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -114,7 +118,7 @@ class Traffic:
         while not self._stop.is_set():
             with self._lock:
                 event = next(self._events)
-            accepted = send(self._address, event)
+            accepted = send(self._address, event, give_up_after_seconds=self._give_up_after_seconds)
             with self._lock:
                 self.accepted.append(accepted)
             # About 20 events a second and client: traffic, not a load test.
