@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 NAMESPACE = "cloudscale-demo"
 OPERATOR_NAMESPACE = "cloudscale"
+IMAGE = os.environ.get("CLOUDSCALE_IMAGE", "cloudscale:e2e")
+"""What is built from this checkout and tested."""
+SAMPLE_NODE_PORT = 30080
+"""Of the sample's ingestion, in ``kind/sample.yaml``."""
 PIPELINE_LABEL = "app.kubernetes.io/instance"
 COMPONENT_LABEL = "app.kubernetes.io/component"
 

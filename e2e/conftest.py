@@ -7,23 +7,19 @@ so that it gets along with a developer's own cluster.
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 from e2e import diagnosis
-from e2e.cluster import NAMESPACE, ROOT, Cluster, node_image, program
+from e2e.cluster import IMAGE, NAMESPACE, ROOT, SAMPLE_NODE_PORT, Cluster, node_image, program
 from e2e.pipelines import sample
 from pytest_kind import KindCluster
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
-
-DEFAULT_IMAGE = "cloudscale:e2e"
-SAMPLE_NODE_PORT = 30080
 
 # The store's client complains at length when a port-forward under it ends before it does.
 logging.getLogger("azure").setLevel(logging.CRITICAL)
@@ -39,7 +35,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         kind_path=program("kind"),
         kubectl_path=program("kubectl"),
     )
-    cluster = Cluster(kind, os.environ.get("CLOUDSCALE_IMAGE", DEFAULT_IMAGE))
+    cluster = Cluster(kind, IMAGE)
     try:
         kind.create(_config(tmp_path_factory.mktemp("kind")))
         cluster.run("kubectl", "wait", "node", "--all", "--for=condition=Ready", "--timeout=180s")

@@ -10,8 +10,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
-from e2e.cluster import ROOT, wait_until
-from e2e.conftest import DEFAULT_IMAGE
+from e2e.cluster import IMAGE, ROOT, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,11 +34,10 @@ def docker(*arguments: str, timeout: float = 120) -> str:
 @pytest.fixture(scope="module")
 def image() -> str:
     """The image, built from this clone."""
-    image = os.environ.get("CLOUDSCALE_IMAGE", DEFAULT_IMAGE)
-    environment = os.environ | {"CLOUDSCALE_IMAGE": image}
+    environment = os.environ | {"CLOUDSCALE_IMAGE": IMAGE}
     for script in ("kind/tools.sh", "kind/image.sh"):
         subprocess.run([script], cwd=ROOT, env=environment, check=True, timeout=1200)
-    return image
+    return IMAGE
 
 
 @pytest.fixture

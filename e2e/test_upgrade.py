@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from e2e.cluster import OPERATOR_NAMESPACE, ROOT, Cluster, node_image, program, wait_until
-from e2e.conftest import DEFAULT_IMAGE, SAMPLE_NODE_PORT
+from e2e.cluster import (
+    IMAGE,
+    OPERATOR_NAMESPACE,
+    ROOT,
+    SAMPLE_NODE_PORT,
+    Cluster,
+    node_image,
+    program,
+    wait_until,
+)
 from e2e.documents import wait_stored
 from e2e.pipelines import RUN
 from e2e.traffic import Traffic
@@ -106,7 +114,7 @@ def client_limits(cluster: Cluster) -> set[str]:
 
 @pytest.mark.timeout(2400)
 def test_an_upgrade_from_the_version_before_loses_nothing(previous: Cluster) -> None:
-    today = Cluster(previous.kind, DEFAULT_IMAGE)
+    today = Cluster(previous.kind, IMAGE)
     version = yaml.safe_load((ROOT / "charts/cloudscale/Chart.yaml").read_text())["version"]
     address = today.node_port(SAMPLE_NODE_PORT)
     assert images(previous) == {PREVIOUS_IMAGE}
@@ -118,7 +126,7 @@ def test_an_upgrade_from_the_version_before_loses_nothing(previous: Cluster) -> 
     with Traffic(address, prefix=f"meanwhile-{RUN}", give_up_after_seconds=AWAY_SECONDS) as meanwhile:
         meanwhile.wait_accepted(100)
         today.run("kind/install.sh", timeout=1200)
-        wait_until("every pod runs today's image", lambda: images(today) == {DEFAULT_IMAGE}, seconds=300)
+        wait_until("every pod runs today's image", lambda: images(today) == {IMAGE}, seconds=300)
         today.wait_ready("sample", seconds=300)
         meanwhile.wait_accepted(100)
 
