@@ -146,7 +146,7 @@ def test_the_first_event_is_accepted_and_stored(environment: Path, folder: Path)
         cwd=folder, env=clean_environment(), capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert verified.returncode == 0, verified.stdout + verified.stderr
-    assert re.search(r"accepted\D+1\b", verified.stdout), verified.stdout
+    assert re.search(r"\bshop +\S+ +1 +1 +0 ", verified.stdout), verified.stdout
 
 
 def test_events_of_an_example_are_sent_without_a_clone(environment: Path, folder: Path) -> None:
