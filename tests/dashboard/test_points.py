@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cloudscale.dashboard.points import Gauges, Point, as_columns, point_of, restricted, tally_of
+from cloudscale.dashboard.points import Gauges, Point, as_columns, point_of, restricted
 from cloudscale.telemetry.activity import Activity
 from cloudscale.telemetry.distribution import Distribution
 
@@ -37,15 +37,6 @@ def test_without_requests_there_is_no_error_share_and_no_time() -> None:
 
     assert point.error_share is None
     assert point.p99 is None
-
-
-def test_a_tally_counts_what_was_in_time() -> None:
-    tally = tally_of(BUSY, at=1.0)
-
-    assert (tally.requests, tally.failed_requests) == (44, 2)
-    assert (tally.ingested, tally.ingested_in_time) == (40, 39)
-    assert (tally.processed, tally.processed_in_time) == (36, 30)
-    assert tally.dead_lettered == 2
 
 
 def test_a_viewer_of_one_tenant_sees_nothing_of_the_others() -> None:

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from cloudscale.dashboard.points import Tally
-from cloudscale.dashboard.service_levels import service_levels
+from cloudscale.dashboard.service_levels import attainments
+from cloudscale.telemetry.service_levels import Tally
 
 
 def levels(*tallies: Tally) -> dict[str, tuple[float | None, float]]:
-    return {level.name: (level.attained, level.budget_left) for level in service_levels(tallies)}
+    return {level.name: (level.attained, level.budget_left) for level in attainments(tallies)}
 
 
 def test_without_traffic_nothing_is_attained_and_no_budget_is_used() -> None:
@@ -30,7 +30,7 @@ def test_more_failures_than_allowed_overspend_the_budget() -> None:
 def test_tallies_are_added_up() -> None:
     some = [Tally(at=float(at), ingested=100, ingested_in_time=100 - at) for at in range(3)]
 
-    attained, left = levels(*some)["ingestion"]
+    attained, left = levels(*some)["ingestion_speed"]
 
     assert attained == pytest.approx(297 / 300)
     assert left == pytest.approx(0.0, abs=1e-9)

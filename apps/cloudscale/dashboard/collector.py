@@ -15,10 +15,11 @@ import msgspec
 import structlog
 from redis.exceptions import RedisError
 
-from cloudscale.dashboard.points import Gauges, Point, Tally, point_of, tally_of
+from cloudscale.dashboard.points import Gauges, Point, point_of
 from cloudscale.errors import BackendError, ConfigurationError
 from cloudscale.telemetry import activity
 from cloudscale.telemetry.figures import Figures, decode_all
+from cloudscale.telemetry.service_levels import Tally, tally_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator

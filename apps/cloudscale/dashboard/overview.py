@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from cloudscale.dashboard.points import Point, as_columns, restricted
 from cloudscale.dashboard.responses import JsonResponse, RefusedError
-from cloudscale.dashboard.service_levels import ServiceLevel, service_levels
+from cloudscale.dashboard.service_levels import Attainment, attainments
 from cloudscale.dashboard.sessions import viewer_of
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ class Now(msgspec.Struct, frozen=True, rename="camel"):
 
     point: Point
     kept: bool
-    service_levels: list[ServiceLevel]
+    service_levels: list[Attainment]
 
 
 def now(collector: Collector, viewer: Viewer) -> Now:
     """The newest point, as far as the viewer may see it."""
     point = collector.latest
     kept = bool(collector.points) and collector.points[-1] is point
-    return Now(restricted(point, viewer.tenants), kept, service_levels(collector.tallies))
+    return Now(restricted(point, viewer.tenants), kept, attainments(collector.tallies))
 
 
 async def history(request: Request) -> Response:

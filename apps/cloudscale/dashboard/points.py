@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cloudscale.telemetry.figures import Counts
+from cloudscale.telemetry.service_levels import failures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cloudscale.telemetry.activity import Activity
-
-TARGET_INGESTION_SECONDS = 0.2
-TARGET_PROCESSING_SECONDS = 2.0
 
 
 class Gauges(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,19 +66,6 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     by_tenant: Counts = {}
 
 
-class Tally(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """What the service levels are computed from, counted over one span."""
-
-    at: float
-    requests: float = 0.0
-    failed_requests: float = 0.0
-    ingested: float = 0.0
-    ingested_in_time: float = 0.0
-    processed: float = 0.0
-    processed_in_time: float = 0.0
-    dead_lettered: float = 0.0
-
-
 def point_of(activity: Activity, gauges: Gauges, *, at: float) -> Point:
     """The point that an activity and the gauges at its end make."""
     seconds = activity.seconds or 1.0
@@ -95,7 +80,7 @@ def point_of(activity: Activity, gauges: Gauges, *, at: float) -> Point:
         lag_p50=_milliseconds(activity.lag_seconds.quantile(0.5)),
         lag_p99=_milliseconds(activity.lag_seconds.quantile(0.99)),
         store_p99=_milliseconds(activity.store_seconds.quantile(0.99)),
-        error_share=round(failures(activity.responses) / requests, 5) if requests else None,
+        error_share=round(failures(activity) / requests, 5) if requests else None,
         duplicates=_rate(sum(activity.duplicates.values()), seconds),
         rejections=_rate(sum(activity.rejections.values()), seconds),
         rate_limited=_rate(sum(activity.rate_limited.values()), seconds),
@@ -118,26 +103,6 @@ def point_of(activity: Activity, gauges: Gauges, *, at: float) -> Point:
         by_type={name: _rate(count, seconds) for name, count in activity.accepted_by_type.items() if count},
         by_tenant={name: _rate(count, seconds) for name, count in activity.accepted_by_tenant.items() if count},
     )
-
-
-def tally_of(activity: Activity, *, at: float) -> Tally:
-    """What an activity adds to the service levels."""
-    ingestion, lag = activity.ingestion_seconds, activity.lag_seconds
-    return Tally(
-        at=round(at, 3),
-        requests=sum(activity.responses.values()),
-        failed_requests=failures(activity.responses),
-        ingested=ingestion.count,
-        ingested_in_time=(ingestion.share_within(TARGET_INGESTION_SECONDS) or 0.0) * ingestion.count,
-        processed=lag.count,
-        processed_in_time=(lag.share_within(TARGET_PROCESSING_SECONDS) or 0.0) * lag.count,
-        dead_lettered=sum(activity.dead_letters.values()),
-    )
-
-
-def failures(responses: Counts) -> float:
-    """Requests that failed by the server's own fault. A 503 that sheds load is one, since the client had to wait."""
-    return sum(count for code, count in responses.items() if code.startswith("5"))
 
 
 def restricted(point: Point, tenants: frozenset[str] | None) -> Point:

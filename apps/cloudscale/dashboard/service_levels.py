@@ -1,4 +1,4 @@
-"""The pipeline's service levels over the last hour, and how much of each error budget is left."""
+"""How the service levels were kept over the last hour, and how much of each error budget is left."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cloudscale.telemetry.service_levels import SERVICE_LEVELS, ServiceLevel
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cloudscale.dashboard.points import Tally
+    from cloudscale.telemetry.service_levels import Tally
 
 
-class ServiceLevel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Attainment(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One objective and how it is kept. Shares are 0 to 1."""
 
     name: str
@@ -20,6 +22,8 @@ class ServiceLevel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     objective: str
     target: float
     """Share that must be good."""
+    limit_seconds: float | None
+    """For a level of speed: what is slower is bad."""
     total: float
     bad: float
     attained: float | None
@@ -28,61 +32,22 @@ class ServiceLevel(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """1 while nothing was bad, 0 when the budget is used up, negative beyond."""
 
 
-def service_levels(tallies: Iterable[Tally]) -> list[ServiceLevel]:
-    """The four objectives, over all the tallies."""
-    requests = failed = ingested = in_time = processed = processed_in_time = dead = 0.0
-    for tally in tallies:
-        requests += tally.requests
-        failed += tally.failed_requests
-        ingested += tally.ingested
-        in_time += tally.ingested_in_time
-        processed += tally.processed
-        processed_in_time += tally.processed_in_time
-        dead += tally.dead_lettered
-    return [
-        _level(
-            name="availability",
-            title="Availability",
-            objective="99.9 % of requests not answered 5xx",
-            target=0.999,
-            total=requests,
-            bad=failed,
-        ),
-        _level(
-            name="ingestion",
-            title="Ingestion speed",
-            objective="99 % of events answered within 200 ms",
-            target=0.99,
-            total=ingested,
-            bad=ingested - in_time,
-        ),
-        _level(
-            name="processing",
-            title="Processing speed",
-            objective="99 % of events stored within 2 s",
-            target=0.99,
-            total=processed,
-            bad=processed - processed_in_time,
-        ),
-        _level(
-            name="errors",
-            title="Errors",
-            objective="Less than 0.1 % of events dead-lettered",
-            target=0.999,
-            total=processed + dead,
-            bad=dead,
-        ),
-    ]
+def attainments(tallies: Iterable[Tally]) -> list[Attainment]:
+    """How each service level was kept over all the tallies."""
+    kept = list(tallies)
+    return [_attainment(level, kept) for level in SERVICE_LEVELS]
 
 
-def _level(*, name: str, title: str, objective: str, target: float, total: float, bad: float) -> ServiceLevel:
-    bad = max(0.0, bad)
-    allowed = (1 - target) * total
-    return ServiceLevel(
-        name=name,
-        title=title,
-        objective=objective,
-        target=target,
+def _attainment(level: ServiceLevel, tallies: list[Tally]) -> Attainment:
+    total = sum(map(level.total_of, tallies))
+    bad = max(0.0, sum(map(level.bad_of, tallies)))
+    allowed = (1 - level.target) * total
+    return Attainment(
+        name=level.name,
+        title=level.title,
+        objective=level.objective,
+        target=level.target,
+        limit_seconds=level.limit_seconds,
         total=round(total),
         bad=round(bad),
         attained=1 - bad / total if total else None,

@@ -7,7 +7,12 @@ from typing import Any
 
 import msgspec
 
-from cloudscale.telemetry.prometheus_rules import SERVICE_LEVELS, ServiceLevel, budget_left
+from cloudscale.telemetry.prometheus_rules import budget_left
+from cloudscale.telemetry.service_levels import (
+    INGESTION_SECONDS,
+    PROCESSING_SECONDS,
+    SERVICE_LEVELS,
+)
 
 COLUMNS = 24
 WIDTH = 8
@@ -48,8 +53,8 @@ PANELS = (
         "eps",
         (("accepted", _rate("events_ingested_total")), ("persisted", _rate("events_persisted_total"))),
     ),
-    Panel("Ingestion time", "s", _quantiles("ingestion_duration_seconds", 0.5, 0.95, 0.99), 0.2),
-    Panel("Processing lag", "s", _quantiles("processing_lag_seconds", 0.5, 0.99), 2),
+    Panel("Ingestion time", "s", _quantiles("ingestion_duration_seconds", 0.5, 0.95, 0.99), INGESTION_SECONDS),
+    Panel("Processing lag", "s", _quantiles("processing_lag_seconds", 0.5, 0.99), PROCESSING_SECONDS),
     Panel("Queue", "short", (("events", _max("queue_depth")), ("messages", _max("queue_messages")))),
     Panel("Oldest event in the queue", "s", (("age", _max("queue_oldest_seconds")),)),
     Panel("Dead letters", "short", (("in the queue", _max("dead_letter_depth")),), 1),
@@ -118,10 +123,10 @@ def _level_panel(place: int) -> dict[str, Any]:
     return _share_panel(
         place,
         row=0,
-        title=f"{_spoken(level)}: good over the last hour",
-        description=f"Objective: {level.objective:.4g} over 30 days.",
+        title=f"{level.title}: good over the last hour",
+        description=f"Objective: {level.target:.4g} over 30 days.",
         expression=f"1 - max (cloudscale:{level.name}_bad:ratio_1h{{{SELECTOR}}})",
-        green_from=level.objective,
+        green_from=level.target,
     )
 
 
@@ -131,15 +136,11 @@ def _budget_panel(place: int) -> dict[str, Any]:
     return _share_panel(
         place,
         row=1,
-        title=f"{_spoken(level)}: error budget left",
-        description=f"Of the {1 - level.objective:.2g} that may be bad over 30 days.",
+        title=f"{level.title}: error budget left",
+        description=f"Of the {1 - level.target:.2g} that may be bad over 30 days.",
         expression=f"min ({budget_left(level)}{{{SELECTOR}}})",
         green_from=0.0,
     )
-
-
-def _spoken(level: ServiceLevel) -> str:
-    return level.name.replace("_", " ").capitalize()
 
 
 def _share_panel(

@@ -16,8 +16,9 @@ import re
 import sys
 from typing import Any
 
-import msgspec
 import yaml
+
+from cloudscale.telemetry.service_levels import SERVICE_LEVELS, Count, ServiceLevel
 
 RUNBOOKS = "https://github.com/cloudscale/cloudscale/blob/main/docs/runbooks"
 """Where the runbook pages are, for a link that works in a pager. Whoever keeps them elsewhere says so: the operator's
@@ -30,49 +31,6 @@ _SERIES = re.compile(r"(cloudscale[_:][a-z0-9_:]+)")
 BY = "by (namespace, pipeline)"
 """Labels of a target that tell pipelines apart; without them, as on one machine, all is one pipeline."""
 
-
-class ServiceLevel(msgspec.Struct, frozen=True, kw_only=True):
-    """An objective; ``bad`` and ``all`` are counters' expressions with ``WINDOW`` for the range."""
-
-    name: str
-    objective: float
-    bad: str
-    all: str
-    summary: str
-
-
-SERVICE_LEVELS = (
-    ServiceLevel(
-        name="availability",
-        objective=0.999,
-        bad=f'sum {BY} (rate(cloudscale_responses_total{{code=~"5.."}}[WINDOW]))',
-        all=f"sum {BY} (rate(cloudscale_responses_total[WINDOW]))",
-        summary="Too many requests are answered 5xx",
-    ),
-    ServiceLevel(
-        name="ingestion_speed",
-        objective=0.99,
-        bad=f"sum {BY} (rate(cloudscale_ingestion_duration_seconds_count[WINDOW]))"
-        f' - sum {BY} (rate(cloudscale_ingestion_duration_seconds_bucket{{le="0.2"}}[WINDOW]))',
-        all=f"sum {BY} (rate(cloudscale_ingestion_duration_seconds_count[WINDOW]))",
-        summary="Too many events are accepted slower than 200 ms",
-    ),
-    ServiceLevel(
-        name="processing_speed",
-        objective=0.99,
-        bad=f"sum {BY} (rate(cloudscale_processing_lag_seconds_count[WINDOW]))"
-        f' - sum {BY} (rate(cloudscale_processing_lag_seconds_bucket{{le="2.0"}}[WINDOW]))',
-        all=f"sum {BY} (rate(cloudscale_processing_lag_seconds_count[WINDOW]))",
-        summary="Too many events are stored later than 2 s after they were accepted",
-    ),
-    ServiceLevel(
-        name="errors",
-        objective=0.999,
-        bad=f"sum {BY} (rate(cloudscale_dead_letters_total[WINDOW]))",
-        all=f"sum {BY} (rate(cloudscale_events_ingested_total[WINDOW]))",
-        summary="Too many events end as dead letters",
-    ),
-)
 
 WINDOWS = ("5m", "30m", "1h", "6h")
 BUDGET_WINDOW = "30d"
@@ -132,7 +90,7 @@ def _budgets() -> list[Rule]:
     rules = []
     for level in SERVICE_LEVELS:
         rules.append(_ratio_recording(level, BUDGET_WINDOW))
-        left = f"1 - {_ratio(level, BUDGET_WINDOW)} / {1 - level.objective:.5g}"
+        left = f"1 - {_ratio(level, BUDGET_WINDOW)} / {1 - level.target:.5g}"
         rules.append({"record": budget_left(level), "expr": left})
     return rules
 
@@ -143,9 +101,16 @@ def budget_left(level: ServiceLevel) -> str:
 
 
 def _ratio_recording(level: ServiceLevel, window: str) -> Rule:
-    bad, everything = (text.replace("WINDOW", window) for text in (level.bad, level.all))
-    # The sum of nothing is no series, so that no traffic is no ratio, and no failure is a ratio of zero.
-    return {"record": _ratio(level, window), "expr": f"({bad} or 0 * {everything}) / ({everything})"}
+    first, *others = (_rate(count, window) for count in level.total)
+    # The sum of nothing is no series: without traffic there is no ratio, and without failures one of zero.
+    total = " + ".join([first, *(f"({other} or 0 * {first})" for other in others)])
+    bad = _rate(level.bad, window) if level.bad else f"{total} - {_rate(level.good, window)}" if level.good else total
+    return {"record": _ratio(level, window), "expr": f"({bad} or 0 * {first}) / ({total})"}
+
+
+def _rate(count: Count, window: str) -> str:
+    name, brace, labels = count.counter.partition("{")
+    return f"sum {BY} (rate({name}{brace}{labels}[{window}]))"
 
 
 def _ratio(level: ServiceLevel, window: str) -> str:
@@ -156,7 +121,7 @@ def _burn_rates() -> list[Rule]:
     rules = []
     for level in SERVICE_LEVELS:
         name = "".join(word.capitalize() for word in level.name.split("_"))
-        budget = 1 - level.objective
+        budget = 1 - level.target
         for pace, factor, long, short, severity in (
             ("Fast", 14.4, "1h", "5m", "critical"),
             ("Slow", 6, "6h", "30m", "warning"),
@@ -170,7 +135,7 @@ def _burn_rates() -> list[Rule]:
                     lasting="2m",
                     summary=f"{level.summary}: the error budget burns {factor:g} times too fast",
                     description=f"{{{{ $value | humanizePercentage }}}} were bad over the last {long}, "
-                    f"where {budget:.2g} is allowed ({level.objective:.4g} good over 30 days).",
+                    f"where {budget:.2g} is allowed ({level.target:.4g} good over 30 days).",
                 )
             )
     return rules
