@@ -72,7 +72,7 @@ def test_rules_grafana_and_dashboard_have_the_same_levels_and_targets() -> None:
 @pytest.mark.parametrize("level", SERVICE_LEVELS, ids=lambda level: level.name)
 def test_prometheus_and_the_dashboard_find_the_same_ratio(level: ServiceLevel, tmp_path: Path) -> None:
     # As many a minute in Prometheus as the tally counts.
-    counts = {
+    counts: dict[str, list[tuple[dict[str, str], int]]] = {
         "cloudscale_responses_total": [({"code": "202"}, 990), ({"code": "503"}, 10)],
         "cloudscale_ingestion_duration_seconds_count": [({}, 500)],
         "cloudscale_ingestion_duration_seconds_bucket": [({"le": "0.2"}, 400)],
