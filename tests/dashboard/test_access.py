@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cloudscale.dashboard import access
-from cloudscale.dashboard.access import TokenFile, Viewer, digest_of, read_access
+from cloudscale.dashboard.access import LARGEST_FILE_BYTES, TokenFile, Viewer, digest_of, read_access
 from cloudscale.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -74,6 +74,14 @@ def test_a_file_that_cannot_be_used_is_refused_without_quoting_it(text: str, tmp
         read_access(written(tmp_path, text))
 
     assert TOKEN not in str(refusal.value)
+
+
+def test_a_file_of_any_size_is_not_read(tmp_path: Path) -> None:
+    path = written(tmp_path, f"- {{token: {TOKEN}, name: ann}}\n")
+    os.truncate(path, LARGEST_FILE_BYTES + 1)
+
+    with pytest.raises(ConfigurationError, match="more than 262,144 bytes"):
+        read_access(path)
 
 
 def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:

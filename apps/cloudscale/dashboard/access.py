@@ -25,6 +25,7 @@ log = structlog.get_logger(__name__)
 MINIMUM_TOKEN_LENGTH = 16
 LOOK_SECONDS = 5.0
 """The token file is looked at no more often."""
+LARGEST_FILE_BYTES = 256 * 1024
 
 
 class Viewer(msgspec.Struct, frozen=True, rename="camel"):
@@ -122,7 +123,14 @@ def read_access(path: Path | None) -> Access:
     if path is None:
         return Access({})
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            text = file.read(LARGEST_FILE_BYTES + 1)
+        if len(text) > LARGEST_FILE_BYTES:
+            raise ConfigurationError(
+                f"the dashboard's token file {path} has more than {LARGEST_FILE_BYTES:,} bytes: "
+                "it should hold nothing but tokens"
+            )
+        content = yaml.safe_load(text.decode("utf-8"))
     except OSError as error:
         raise ConfigurationError(f"the dashboard's token file {path} cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
