@@ -1,10 +1,9 @@
-"""Events as clients send them: decoding, limits, and the built-in types' moments."""
+"""Events as clients send them: their names and the limits that hold for every one."""
 
 from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
@@ -15,23 +14,14 @@ from hypothesis import strategies as st
 from cloudscale.events.checking import (
     BUILT_IN,
     LARGEST_INTEGER,
-    MAXIMUM_DEPTH,
     MAXIMUM_KEYS,
     MAXIMUM_NAME_CHARACTERS,
     MAXIMUM_STRING_CHARACTERS,
     RESERVED,
     Common,
     InvalidEventError,
-    as_utc,
     check_limits,
-    decode,
     escape,
-)
-
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda children: st.lists(children, max_size=5) | st.dictionaries(st.text(), children, max_size=5),
-    max_leaves=15,
 )
 
 
@@ -39,62 +29,6 @@ def pointers(event: dict[str, Any]) -> list[str]:
     with pytest.raises(InvalidEventError) as caught:
         check_limits(event)
     return [error.pointer for error in caught.value.errors]
-
-
-@given(JSON_VALUES, st.sampled_from([(",", ":"), (", ", ": "), (" , ", " : "), (",\n", "\t:\r\n")]))
-def test_json_is_decoded_however_it_is_spaced(value: object, separators: tuple[str, str]) -> None:
-    text = json.dumps(value, separators=separators, ensure_ascii=False)
-
-    try:
-        body = text.encode()
-    except UnicodeEncodeError:
-        return
-
-    assert decode(body) == json.loads(text)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b'{"a":1,"a":2}',
-        b'{"a" :1,"a" :2}',
-        b'{"a":1,"a" :2}',
-        b'{"a":1,"a"\t:2}',
-        b'{"a":1,"b":{"c":1,"c"\n:2}}',
-        b'[{"a":1},{"a":1,"\\u0061":2}]',
-        b'{"a":1,"a":"x\\":"}',
-    ],
-)
-def test_a_key_that_stands_twice_is_refused(body: bytes) -> None:
-    with pytest.raises(InvalidEventError, match="stands twice"):
-        decode(body)
-
-
-@given(st.dictionaries(st.text(min_size=1, max_size=5), st.integers(), min_size=1, max_size=5), st.data())
-def test_a_repeated_key_is_found_in_any_spacing(members: dict[str, int], data: st.DataObject) -> None:
-    pairs = [*members.items(), data.draw(st.sampled_from(list(members.items())))]
-    spaces = data.draw(st.lists(st.sampled_from(["", " ", "\n", "\t"]), min_size=len(pairs), max_size=len(pairs)))
-    text = "{" + ",".join(f"{json.dumps(n)}{space}:{v}" for (n, v), space in zip(pairs, spaces, strict=True)) + "}"
-
-    with pytest.raises(InvalidEventError):
-        decode(text.encode())
-
-
-@pytest.mark.parametrize("string", ['a":"b', '":', '"a" : 1', "{", " :"])
-def test_a_string_that_looks_like_json_is_only_a_string(string: str) -> None:
-    assert decode(json.dumps({"note": string}).encode()) == {"note": string}
-
-
-@pytest.mark.parametrize("body", [b"", b"{", b"nul", b'{"a":1}x', b'"\xff"', b'{"a":NaN}', b"\xef\xbb\xbf{}"])
-def test_what_is_not_json_in_utf_8_is_refused(body: bytes) -> None:
-    with pytest.raises(InvalidEventError, match="not valid JSON"):
-        decode(body)
-
-
-@pytest.mark.parametrize("depth", [MAXIMUM_DEPTH + 2, 1000, 100_000])
-def test_deep_nesting_is_refused(depth: int) -> None:
-    with pytest.raises(InvalidEventError, match="nested deeper"):
-        decode(b"[" * depth + b"]" * depth)
 
 
 @pytest.mark.parametrize("name", [*RESERVED, "_etag", "_"])
@@ -147,28 +81,6 @@ def test_every_value_beyond_a_limit_is_named() -> None:
     assert pointers({"id": 1, "a": 2**60, "b": ["x" * 20_000]}) == ["/id", "/a", "/b/0"]
 
 
-OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-
-
-@given(st.datetimes(min_value=datetime(1971, 1, 1), max_value=datetime(2100, 1, 1), timezones=OFFSETS))  # noqa: DTZ001
-def test_a_moment_is_utc_with_microseconds(moment: datetime) -> None:
-    text = as_utc(moment)
-
-    assert len(text) == len("2026-01-01T00:00:00.000000Z")
-    assert datetime.fromisoformat(text) == moment
-
-
-@given(st.lists(st.datetimes(min_value=datetime(1971, 1, 1), timezones=st.just(UTC)), min_size=2, max_size=5))  # noqa: DTZ001
-def test_texts_sort_like_the_moments(moments: list[datetime]) -> None:
-    assert sorted(map(as_utc, moments)) == [as_utc(moment) for moment in sorted(moments)]
-
-
-def test_an_offset_is_taken_out_of_a_moment() -> None:
-    moment = datetime(2026, 1, 31, 23, 30, tzinfo=timezone(timedelta(hours=-1)))
-
-    assert as_utc(moment) == "2026-02-01T00:30:00.000000Z"
-
-
 def test_a_name_is_escaped_for_a_pointer() -> None:
     assert escape("a/b~c") == "a~1b~0c"
 
@@ -189,6 +101,13 @@ def is_taken(**fields: str) -> bool:
     except msgspec.ValidationError:
         return False
     return True
+
+
+@pytest.mark.parametrize("event_id", [".", ".."])
+def test_an_id_that_is_a_step_in_the_path_of_a_url_is_refused(event_id: str) -> None:
+    assert not is_taken(eventId=event_id)
+    assert is_taken(eventId=f"{event_id}.a")
+    assert is_taken(eventId="...")
 
 
 @pytest.mark.parametrize("field", [*LINE_FIELDS, "url", "actionName"])

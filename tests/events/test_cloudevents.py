@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
 import pytest
@@ -22,6 +24,12 @@ HEADERS = {"ce-specversion": "1.0", "ce-type": "com.cloudscale.page_view", "ce-i
 def pointers(envelope: object) -> list[str]:
     with pytest.raises(InvalidEventError) as caught:
         from_structured(envelope)
+    return [error.pointer for error in caught.value.errors]
+
+
+def header_pointers(headers: list[tuple[str, str]], *, names: list[str] | None = None) -> list[str]:
+    with pytest.raises(InvalidEventError) as caught:
+        from_binary(headers, {}, names=names or [])
     return [error.pointer for error in caught.value.errors]
 
 
@@ -111,6 +119,69 @@ def test_percent_encoded_headers_are_decoded() -> None:
     assert from_binary(headers.items(), {})["cloudEvent"]["subject"] == "café"
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ('"q-1"', "q-1"),
+        (r'"a \"b\" c"', 'a "b" c'),
+        ('"Euro%20%E2%82%AC"', "Euro €"),
+        ("Euro%20%e2%82%ac%20%F0%9F%98%80", "Euro € 😀"),
+        ("a+b", "a+b"),
+        ("100%", "100%"),
+    ],
+)
+def test_a_header_is_unquoted_and_then_decoded(value: str, text: str) -> None:
+    headers = {**HEADERS, "ce-specversion": '"1.0"', "ce-subject": value}
+
+    assert from_binary(headers.items(), {})["cloudEvent"]["subject"] == text
+
+
+@pytest.mark.parametrize("value", ["%FF", "%C0%A0", "%ED%A0%80", "a%0Ab", ""])
+def test_a_header_that_is_no_text_is_refused(value: str) -> None:
+    assert header_pointers([*HEADERS.items(), ("ce-subject", value)]) == ["ce-subject"]
+
+
+@pytest.mark.parametrize("name", ["ce-", "ce-my_ext", "ce-data.x"])
+def test_a_header_whose_name_is_none_of_an_attribute_is_refused(name: str) -> None:
+    assert header_pointers([*HEADERS.items(), (name, "x")]) == [name]
+
+
+def test_an_attribute_that_stands_in_two_headers_is_refused() -> None:
+    assert header_pointers([*HEADERS.items(), ("ce-campaign", "a"), ("ce-campaign", "b")]) == ["ce-campaign"]
+
+
+def test_a_header_that_is_not_ascii_is_refused_rather_than_left_out() -> None:
+    names = [*HEADERS, "ce-subject", "content-type"]
+
+    assert header_pointers([*HEADERS.items()], names=names) == ["ce-subject"]
+
+
+def test_the_content_type_goes_before_a_header_that_says_the_same() -> None:
+    event = from_binary([*HEADERS.items(), ("ce-datacontenttype", "text/plain")], {"url": "u"})
+
+    assert event == from_binary(HEADERS.items(), {"url": "u"})
+
+
+def test_null_is_as_good_as_no_attribute() -> None:
+    nulls = dict.fromkeys(["subject", "time", "dataschema", "schemaversion", "tenantid", "campaign", "data_base64"])
+
+    assert from_structured({**ENVELOPE, **nulls}) == from_structured(ENVELOPE)
+
+
+def test_data_in_base64_is_data() -> None:
+    encoded = base64.b64encode(json.dumps(ENVELOPE["data"]).encode()).decode()
+    envelope = {name: value for name, value in ENVELOPE.items() if name != "data"}
+
+    assert from_structured({**envelope, "data_base64": encoded}) == from_structured(ENVELOPE)
+
+
+@pytest.mark.parametrize("encoded", ["!", 5, "e30", "eyJhIjoxLCJhIjoyfQ==", "AAAA", "é"])
+def test_data_in_base64_that_is_no_json_is_refused(encoded: object) -> None:
+    envelope = {name: value for name, value in ENVELOPE.items() if name != "data"}
+
+    assert pointers({**envelope, "data_base64": encoded}) == ["/data_base64"]
+
+
 @pytest.mark.parametrize("missing", ["specversion", "type", "id", "source"])
 def test_a_required_attribute_that_is_missing_is_named(missing: str) -> None:
     envelope = {name: value for name, value in ENVELOPE.items() if name != missing}
@@ -127,6 +198,21 @@ def test_a_required_attribute_that_is_missing_is_named(missing: str) -> None:
         ({"source": ""}, "/source"),
         ({"data": "text"}, "/data"),
         ({"data_base64": "e30="}, "/data_base64"),
+        ({"subject": ""}, "/subject"),
+        ({"subject": 5}, "/subject"),
+        ({"source": "a b"}, "/source"),
+        ({"dataschema": ""}, "/dataschema"),
+        ({"dataschema": "relative"}, "/dataschema"),
+        ({"datacontenttype": ""}, "/datacontenttype"),
+        ({"datacontenttype": "json"}, "/datacontenttype"),
+        ({"time": "lunchtime", "data": {**ENVELOPE["data"], "createdAt": "2026-01-01T00:00:00Z"}}, "/time"),
+        ({"time": "2018-04-05T18:31Z"}, "/time"),
+        ({"campaign": 1.5}, "/campaign"),
+        ({"campaign": 2**31}, "/campaign"),
+        ({"campaign": {"a": 1}}, "/campaign"),
+        ({"campaign": "a\nb"}, "/campaign"),
+        ({"myExt": "x"}, "/myExt"),
+        ({"my_ext": "x"}, "/my_ext"),
     ],
 )
 def test_an_attribute_that_is_wrong_is_named(changes: dict[str, object], pointer: str) -> None:

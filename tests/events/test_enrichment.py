@@ -137,7 +137,9 @@ def test_an_event_without_an_id_is_also_named_by_the_id_that_its_client_is_told(
 
 TENANTS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}", fullmatch=True)
 VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=12)
-NAMES = st.tuples(TENANTS, VISIBLE.filter(lambda text: not set(text) & set("/\\?#")), VISIBLE, VISIBLE)
+NAMES = st.tuples(
+    TENANTS, VISIBLE.filter(lambda text: not set(text) & set("/\\?#") and text not in (".", "..")), VISIBLE, VISIBLE
+)
 
 
 @given(NAMES, NAMES)

@@ -8,6 +8,7 @@ import pytest
 
 from cloudscale.errors import ConfigurationError
 from cloudscale.events.checking import InvalidEventError
+from cloudscale.events.timestamps import as_utc
 from cloudscale.events.types import EventTypes
 from cloudscale.pipeline import EventType
 
@@ -77,6 +78,24 @@ def test_a_wrong_type_does_not_hide_the_other_errors() -> None:
 @pytest.mark.parametrize("year", ["1969", "2101"])
 def test_a_device_with_a_lost_clock_is_refused(year: str) -> None:
     assert pointers({**PAGE_VIEW, "createdAt": f"{year}-06-01T00:00:00Z"}) == ["/createdAt"]
+
+
+@pytest.mark.parametrize(
+    "text", ["1970-01-01T00:00:00+01:00", "2100-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"]
+)
+def test_a_moment_that_leaves_the_range_in_utc_is_refused(text: str) -> None:
+    """The worker checks again what is stored, which is UTC: it would put aside what ingestion has accepted."""
+    assert pointers({**PAGE_VIEW, "createdAt": text}) == ["/createdAt"]
+
+
+@pytest.mark.parametrize("text", ["1969-12-31T23:00:00-02:00", "2101-01-01T00:30:00+01:00", "2016-12-31T23:59:60Z"])
+def test_a_moment_within_the_range_in_utc_is_taken_and_taken_again_as_it_is_stored(text: str) -> None:
+    created_at = EventTypes().check({**PAGE_VIEW, "createdAt": text}).created_at
+    assert created_at is not None
+
+    stored = {**PAGE_VIEW, "createdAt": as_utc(created_at)}
+
+    assert EventTypes().problem_of(stored) is None
 
 
 def test_a_type_that_the_resource_adds_is_taken() -> None:

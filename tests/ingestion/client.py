@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,14 +35,23 @@ class Client:
     """Where its connections come from."""
 
     def request(
-        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | Sequence[tuple[str, str]] = (),
     ) -> Response:
-        """Send one request on a connection of its own."""
+        """Send one request on a connection of its own; ``headers`` may have a line twice, and any characters."""
         connection = http.client.HTTPConnection(
             "127.0.0.1", self.port, timeout=TIMEOUT_SECONDS, source_address=(self.address, 0)
         )
         try:
-            connection.request(method, path, body, headers or {})
+            connection.putrequest(method, path)
+            for name, value in headers if isinstance(headers, Sequence) else headers.items():
+                connection.putheader(name, value.encode())
+            if body is not None or method in ("POST", "PUT"):
+                connection.putheader("Content-Length", str(len(body or b"")))
+            connection.endheaders(body)
             answer = connection.getresponse()
             named = {name.lower(): value for name, value in answer.getheaders()}
             return Response(answer.status, named, answer.read())
@@ -56,6 +66,10 @@ class Client:
     def post_batch(self, body: bytes | object, headers: dict[str, str] | None = None) -> Response:
         """Post a batch of events."""
         return self.post(body, headers, path="/api/events/batch")
+
+    def post_lines(self, body: object, lines: Sequence[tuple[str, str]]) -> Response:
+        """Post an event with lines of headers as they are, the same name twice included."""
+        return self.request("POST", "/api/events", msgspec.json.encode(body), lines)
 
 
 def page_view(**fields: object) -> dict[str, Any]:

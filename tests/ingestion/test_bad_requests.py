@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.ingestion.client import page_view
 
+from cloudscale.ingestion.requests import MAXIMUM_GZIP_MEMBERS
+
 if TYPE_CHECKING:
     from tests.ingestion.client import Client, Response
     from tests.servers.ingestion import IngestionServer
@@ -99,6 +101,10 @@ BAD_EVENTS: dict[str, tuple[object, int]] = {
     "a createdAt as a number": (page_view(createdAt=1767225600), 400),
     "a createdAt in 1899": (page_view(createdAt="1899-12-31T00:00:00Z"), 400),
     "a createdAt in the year 9999": (page_view(createdAt="9999-12-31T23:59:59Z"), 400),
+    "a createdAt that is 1969 in UTC": (page_view(createdAt="1970-01-01T00:00:00+01:00"), 400),
+    "a createdAt that is 2101 in UTC": (page_view(createdAt="2100-12-31T23:59:59-01:00"), 400),
+    "an eventId that is a dot": (page_view(eventId="."), 400),
+    "an eventId that is two dots": (page_view(eventId=".."), 400),
     "a schemaVersion of zero": (page_view(schemaVersion=0), 400),
     "a schemaVersion that is text": (page_view(schemaVersion="1"), 400),
     "metadata that is a list": (page_view(metadata=[]), 400),
@@ -135,7 +141,12 @@ BAD_HEADERS: dict[str, tuple[dict[str, str], int]] = {
     "a correlation id with markup": ({"X-Correlation-Id": "<script>"}, 400),
     "a correlation id of 129 characters": ({"X-Correlation-Id": "c" * 129}, 400),
     "an empty correlation id": ({"X-Correlation-Id": ""}, 400),
+    "gzip in gzip": ({"Content-Encoding": "gzip, gzip"}, 415),
     "an idempotency key with spaces": ({"Idempotency-Key": "a b"}, 400),
+    "an idempotency key whose quotes do not end": ({"Idempotency-Key": '"a b'}, 400),
+    "an empty idempotency key": ({"Idempotency-Key": ""}, 400),
+    "an idempotency key of empty quotes": ({"Idempotency-Key": '""'}, 400),
+    "an idempotency key of 256 characters in quotes": ({"Idempotency-Key": f'"{"k" * 256}"'}, 400),
     "an idempotency key of 256 characters": ({"Idempotency-Key": "k" * 256}, 400),
     "an idempotency key that is not ASCII": ({"Idempotency-Key": "clé"}, 400),
     "a correlation id that is not ASCII": ({"X-Correlation-Id": "clé"}, 400),
@@ -199,7 +210,21 @@ def test_a_bad_event_in_a_batch_leaves_its_neighbours_alone(client: Client, case
     assert refused["problem"]["detail"]
 
 
-@pytest.mark.parametrize("case", ["null", "an empty object", "bad UTF-8", "17 levels", "a duplicate key deep inside"])
+ELEMENTS = (
+    "null",
+    "an empty object",
+    "bad UTF-8",
+    "a lone surrogate",
+    "NaN",
+    "a zero byte",
+    "a number with a leading zero",
+    "17 levels",
+    "twenty thousand levels",
+    "a duplicate key deep inside",
+)
+
+
+@pytest.mark.parametrize("case", ELEMENTS)
 def test_a_bad_element_of_an_array_leaves_its_neighbours_alone(client: Client, case: str) -> None:
     body, _ = BAD_EVENTS[case]
     assert isinstance(body, bytes)
@@ -248,14 +273,23 @@ def test_a_gzip_body_that_ends_too_early_is_refused(client: Client) -> None:
     assert_problem(client.post(body[:-12], {"Content-Encoding": "gzip"}), 400)
 
 
-def test_a_gzip_body_of_several_members_is_refused_rather_than_cut_after_the_first(client: Client) -> None:
-    lines = [msgspec.json.encode(page_view(eventId=f"member-{number}")) + b"\n" for number in range(2)]
-    headers = {"Content-Encoding": "gzip", "Content-Type": "application/x-ndjson"}
+@pytest.mark.parametrize("cut", [slice(None, -5), slice(None, 10), slice(0, 0)])
+def test_a_gzip_body_that_is_cut_anywhere_is_refused(client: Client, cut: slice) -> None:
+    body = gzip.compress(msgspec.json.encode(page_view()))
 
-    response = client.post_batch(b"".join(map(gzip.compress, lines)), headers)
+    assert_problem(client.post(body[cut], {"Content-Encoding": "gzip"}), 400)
 
-    assert_problem(response, 400)
-    assert "one member" in response.json()["detail"]
+
+def test_a_gzip_body_of_thousands_of_members_is_refused(client: Client) -> None:
+    body = gzip.compress(b"") * (MAXIMUM_GZIP_MEMBERS + 1)
+
+    assert_problem(client.post_batch(body, {"Content-Encoding": "gzip"}), 400)
+
+
+def test_members_together_are_held_to_the_size_of_a_body(client: Client) -> None:
+    body = gzip.compress(b" " * 40_000) * 2
+
+    assert_problem(client.post(body, {"Content-Encoding": "gzip"}), 413)
 
 
 def test_every_wrong_field_is_named(client: Client) -> None:

@@ -34,7 +34,7 @@ class Upload:
 
 def request_of(client: str = "192.0.2.1", **headers: str) -> Request:
     given = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Request("/api/events", given.get, given.__contains__, given.items, client, client, 0.0)
+    return Request("/api/events", given.get, given.__contains__, given.items, given.keys, client, client, 0.0)
 
 
 def request_with(content_length: str | None) -> Request:

@@ -259,6 +259,72 @@ def test_a_gzip_batch_of_lines_is_accepted(client: Client) -> None:
     assert client.post_batch(gzip.compress(lines), headers).json()["accepted"] == 50
 
 
+@pytest.mark.parametrize("coding", ["GZIP", "Gzip", "x-gzip", "identity, gzip", "gzip,"])
+def test_a_content_encoding_is_understood_however_it_is_written(client: Client, coding: str) -> None:
+    assert client.post(gzip.compress(msgspec.json.encode(page_view())), {"Content-Encoding": coding}).status == 202
+
+
+@pytest.mark.parametrize("coding", ["IDENTITY", ",", ""])
+def test_a_body_without_encoding_may_say_so(client: Client, coding: str) -> None:
+    assert client.post(page_view(), {"Content-Encoding": coding}).status == 202
+
+
+def test_a_gzip_body_of_several_members_is_read_to_its_end(client: Client) -> None:
+    lines = [msgspec.json.encode(page_view()) + b"\n" for _ in range(3)]
+    body = b"".join(map(gzip.compress, lines)) + b"\0" * 100
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/x-ndjson"}
+
+    assert client.post_batch(body, headers).json()["accepted"] == 3
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_a_byte_order_mark_is_ignored(client: Client, batch: bool) -> None:
+    body = b"\xef\xbb\xbf" + msgspec.json.encode(page_view())
+
+    response = client.post_batch(body, {"Content-Type": "application/x-ndjson"}) if batch else client.post(body)
+
+    assert response.status == 202, response.body
+
+
+def test_a_key_in_quotes_is_the_key_between_them(client: Client) -> None:
+    event, key = page_view(), uuid.uuid4().hex
+
+    assert client.post(event, {"Idempotency-Key": key}).status == 202
+
+    assert client.post(event, {"Idempotency-Key": f'"{key}"'}).status == 409
+    assert client.post(page_view(url="https://other/"), {"Idempotency-Key": f'"{key}"'}).status == 422
+
+
+def test_a_key_in_quotes_may_have_spaces_and_escaped_quotes(client: Client) -> None:
+    event, key = page_view(), f'"a \\"b\\" {uuid.uuid4().hex}"'
+
+    assert client.post(event, {"Idempotency-Key": key}).status == 202
+
+    assert client.post(event, {"Idempotency-Key": key}).status == 409
+
+
+def test_two_idempotency_keys_are_refused(client: Client) -> None:
+    response = client.post_lines(page_view(), [("Idempotency-Key", "a"), ("Idempotency-Key", "b")])
+
+    assert response.status == 400
+    assert "one key" in response.json()["detail"]
+
+
+def test_a_cloud_events_header_that_is_not_ascii_is_refused_by_name(client: Client) -> None:
+    headers = [("ce-specversion", "1.0"), ("ce-type", "com.cloudscale.page_view"), ("ce-id", uuid.uuid4().hex)]
+
+    response = client.post_lines(page_view(), [*headers, ("ce-source", "/s"), ("ce-subject", "Grüße")])
+
+    assert response.status == 400
+    assert response.json()["errors"][0]["pointer"] == "ce-subject"
+
+
+def test_a_batch_of_no_cloud_events_is_answered_as_one(client: Client) -> None:
+    response = client.post_batch(b"[]", {"Content-Type": "application/cloudevents-batch+json"})
+
+    assert (response.status, response.json()["results"]) == (202, [])
+
+
 def test_an_event_that_stands_twice_in_a_batch_is_sent_once(client: Client, queue: QueueContents) -> None:
     queue.drain()
     event = page_view()

@@ -9,12 +9,13 @@ has a use of its own for, such as ``traceparent``.
 
 from __future__ import annotations
 
+import base64
 import hashlib
-import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from cloudscale.events.checking import RESERVED, FieldError, InvalidEventError
+from cloudscale.events.cloudevent_attributes import check_attributes, decode_header, without_nulls
+from cloudscale.events.json_text import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,9 +30,9 @@ HEADER_PREFIX = "ce-"
 _EXTENSIONS = {
     name.lower(): name for name in ("tenantId", "userId", "correlationId", "causationId", "schemaVersion", "eventId")
 }
-_CONTEXT = {"specversion", "type", "id", "source", "time", "subject", "datacontenttype", "dataschema", "data"}
+_CONTEXT = {"specversion", "type", "id", "source", "time", "subject", "datacontenttype", "dataschema"}
 _KEPT = {"id", "source", "subject", "dataschema"}
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_DATA = ("data", "data_base64")
 
 
 def derive_id(*parts: str) -> str:
@@ -46,43 +47,68 @@ def source_id(event: Document) -> str:
 
 
 def from_structured(envelope: object) -> Document:
-    """The event in a structured-mode envelope.
+    """The event in a structured-mode envelope (CloudEvents JSON Format 1.0.2).
 
     Raises:
         InvalidEventError: the envelope is not a CloudEvent 1.0 whose data is an object.
     """
     if not isinstance(envelope, dict):
         raise InvalidEventError(FieldError("", "a CloudEvent is a JSON object"))
-    if "data_base64" in envelope:
-        raise InvalidEventError(FieldError("/data_base64", "binary data is not an event: send a JSON object as data"))
-    return _event_of(envelope, envelope.get("data"), where="/")
+    members = without_nulls(envelope)
+    attributes = {name: value for name, value in members.items() if name not in _DATA}
+    return _event_of(attributes, _data_of(members), where="/")
 
 
-def from_binary(headers: Iterable[tuple[str, str]], data: object) -> Document:
+def from_binary(headers: Iterable[tuple[str, str]], data: object, *, names: Iterable[str] = ()) -> Document:
     """The event whose attributes are ``ce-`` headers (names in lower case) and whose fields are the body's.
+
+    ``names`` are those of all headers, also of such whose values are not ASCII, which ``headers`` lacks.
 
     Raises:
         InvalidEventError: the headers are not those of a CloudEvent 1.0, or the body is not an object.
     """
-    attributes = {
-        name.removeprefix(HEADER_PREFIX): unquote(value) for name, value in headers if name.startswith(HEADER_PREFIX)
-    }
+    attributes: dict[str, object] = {}
+    errors = []
+    for header, value in headers:
+        if not header.startswith(HEADER_PREFIX):
+            continue
+        name = header.removeprefix(HEADER_PREFIX)
+        text = decode_header(value)
+        if name in attributes:
+            errors.append(FieldError(header, "stands there twice"))
+        elif text is None:
+            errors.append(FieldError(header, "is not UTF-8 in percent-encoding (HTTP binding, section 3.1.3.2)"))
+        else:
+            attributes[name] = text
+    seen = {HEADER_PREFIX + name for name in attributes}.union(error.pointer for error in errors)
+    errors += [
+        FieldError(name, "has characters beyond ASCII: percent-encode them (HTTP binding, section 3.1.3.2)")
+        for name in names
+        if name.startswith(HEADER_PREFIX) and name not in seen
+    ]
+    if errors:
+        raise InvalidEventError(*errors)
+    # In binary mode the Content-Type says what the data is.
+    attributes.pop("datacontenttype", None)
     return _event_of(attributes, data, where=HEADER_PREFIX)
 
 
+def _data_of(members: Mapping[str, object]) -> object:
+    if "data_base64" not in members:
+        return members.get("data")
+    if "data" in members:
+        raise InvalidEventError(FieldError("/data_base64", "stands beside data: send one of them"))
+    encoded = members["data_base64"]
+    try:
+        text = base64.b64decode(encoded, validate=True) if isinstance(encoded, str) else b""
+        return decode(text)
+    except (ValueError, InvalidEventError) as error:
+        wrong = f"is not base64 of a JSON object with the event's fields: {error}"
+        raise InvalidEventError(FieldError("/data_base64", wrong)) from None
+
+
 def _event_of(attributes: Mapping[str, object], data: object, *, where: str) -> Document:
-    errors = [
-        FieldError(where + name, "is required by CloudEvents 1.0: a string that is not empty")
-        for name in ("specversion", "type", "id", "source")
-        if not isinstance(attributes.get(name), str) or not attributes[name]
-    ]
-    errors += [
-        FieldError(where + name, "must not contain control characters (CloudEvents 1.0, section 2.4)")
-        for name in ("id", "source")
-        if not errors and _CONTROL.search(str(attributes[name]))
-    ]
-    if not errors and attributes["specversion"] != "1.0":
-        errors.append(FieldError(where + "specversion", "must be 1.0"))
+    errors = [FieldError(where + name, message) for name, message in check_attributes(attributes)]
     kind = str(attributes.get("type", ""))
     if not errors and not kind.startswith(TYPE_PREFIX):
         errors.append(FieldError(where + "type", f"must begin with {TYPE_PREFIX}, like {TYPE_PREFIX}page_view"))
@@ -98,7 +124,7 @@ def _event_of(attributes: Mapping[str, object], data: object, *, where: str) -> 
             event.setdefault(_EXTENSIONS[name], _number(value) if name == "schemaversion" else value)
         elif name not in _CONTEXT and name not in RESERVED:
             event.setdefault(name, value)
-    if attributes.get("time") is not None:
+    if "time" in attributes:
         event.setdefault("createdAt", attributes["time"])
     event.setdefault("eventId", _event_id(attributes, tenant_id=event.get("tenantId")))
     kept = (name for name in attributes if name in _KEPT or name in RESERVED)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cloudscale.cache.records import acceptance_field
-from cloudscale.events.checking import Document, as_utc
+from cloudscale.events.checking import Document
 from cloudscale.events.cloudevents import derive_id
+from cloudscale.events.timestamps import as_utc
 
 if TYPE_CHECKING:
     from cloudscale.events.checking import Common

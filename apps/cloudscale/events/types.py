@@ -11,14 +11,15 @@ import msgspec
 from cloudscale.errors import ConfigurationError
 from cloudscale.events.checking import (
     BUILT_IN,
-    EARLIEST_YEAR,
+    EARLIEST,
+    END,
     INTERNAL,
-    LATEST_YEAR,
     Common,
     FieldError,
     InvalidEventError,
     escape,
 )
+from cloudscale.events.timestamps import without_leap_second
 from cloudscale.pipeline.json_schemas import UnusableSchemaError, compile_schema
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ class EventTypes:
         Raises:
             InvalidEventError: with every field that is wrong, or because the type is not one of the pipeline's.
         """
+        happened = event.get("createdAt")
+        if type(happened) is str and happened[17:19] == "60":
+            event = {**event, "createdAt": without_leap_second(happened)}
         name = event.get("eventType")
         model = BUILT_IN.get(name) if isinstance(name, str) else None
         if model is not None:
@@ -67,10 +71,9 @@ class EventTypes:
         else:
             common = self._check_added(event, name)
         created_at = common.created_at
-        if created_at is not None and not EARLIEST_YEAR <= created_at.year <= LATEST_YEAR:
-            raise InvalidEventError(
-                FieldError("/createdAt", f"is not between the years {EARLIEST_YEAR} and {LATEST_YEAR}")
-            )
+        if created_at is not None and not EARLIEST <= created_at < END:
+            wrong = f"is not between the years {EARLIEST.year} and {END.year - 1} in UTC"
+            raise InvalidEventError(FieldError("/createdAt", wrong))
         return common
 
     def problem_of(self, event: Document) -> str | None:

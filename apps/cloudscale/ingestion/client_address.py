@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from ipaddress import ip_network
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cloudscale.limits.addresses import normalise, parse_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterator
+
+    from cloudscale.pipeline import Ingestion
 
 REMEMBERED_PEERS = 10_000
+
+MOST_HOPS = 32
+MOST_CHARACTERS = 8192
+"""Of a header with forwarded addresses, from its right end: nobody has more proxies, and what a client writes is not
+worth more work."""
+
+_NODE: Final = re.compile(r'for=(?:([^\s;,"]+)|"((?:[^"\\]|\\.)*)")\Z', re.IGNORECASE).match
+_PAIR: Final = r"""[\w!#$%&'*+.^`|~-]+=(?:[^\s;,"]+|"(?:[^"\\]|\\.)*")"""
+_LAST_ELEMENT: Final = re.compile(rf"(?:\A|,)[ \t]*({_PAIR}(?:[ \t]*;[ \t]*(?:{_PAIR})?)*)?[ \t]*\Z").search
+_PAIRS: Final = re.compile(_PAIR).findall
 
 
 class ClientAddresses:
@@ -21,8 +34,11 @@ class ClientAddresses:
     outside their networks is the client, whatever stands to its left.
     """
 
-    def __init__(self, trusted_proxies: Iterable[str]) -> None:
-        self._networks = tuple(ip_network(network, strict=False) for network in trusted_proxies)
+    def __init__(self, spec: Ingestion) -> None:
+        self._networks = tuple(ip_network(network, strict=False) for network in spec.trusted_proxies)
+        self.header = spec.forwarded_header.lower()
+        """The name of the header with forwarded addresses."""
+        self._hops = _forwarded_hops if spec.forwarded_header == "Forwarded" else _listed_hops
         self._is_trusted = lru_cache(REMEMBERED_PEERS)(self._look_up)
 
     @property
@@ -30,18 +46,18 @@ class ClientAddresses:
         """Whether forwarded addresses are looked at at all."""
         return bool(self._networks)
 
-    def find(self, peer: str, forwarded_for: str | None) -> str:
+    def find(self, peer: str, forwarded: str | None) -> str:
         """The client's address, in its one spelling.
 
         Args:
             peer: address of the connection, with or without a port.
-            forwarded_for: the ``X-Forwarded-For`` header, all its lines joined by commas.
+            forwarded: the :attr:`header`, all its lines joined by commas.
         """
         address = normalise(without_port(peer))
-        if not self._networks or not forwarded_for or not self._is_trusted(address):
+        if not self._networks or not forwarded or not self._is_trusted(address):
             return address
-        for hop in reversed(forwarded_for.split(",")):
-            candidate = without_port(hop.strip())
+        for hop in self._hops(forwarded):
+            candidate = without_port(hop)
             if parse_address(candidate) is None:
                 # Nonsense was put there by somebody outside, so the last proxy that made sense is as far as we know.
                 return address
@@ -55,6 +71,30 @@ class ClientAddresses:
         return parsed is not None and any(
             parsed.version == network.version and parsed in network for network in self._networks
         )
+
+
+def _listed_hops(header: str) -> Iterator[str]:
+    """The addresses of an ``X-Forwarded-For``, from the right."""
+    yield from (hop.strip() for hop in reversed(header.rsplit(",", MOST_HOPS)[-MOST_HOPS:]))
+
+
+def _forwarded_hops(header: str) -> Iterator[str]:
+    """The nodes that ``for`` names in a ``Forwarded`` (RFC 7239, section 4), from the right; empty where it does not.
+
+    Read from the right, because what stands there is the nearest proxy's: quotes that a client did not close take
+    nothing of it away.
+    """
+    rest = header[-MOST_CHARACTERS:]
+    for _ in range(MOST_HOPS):
+        element = _LAST_ELEMENT(rest)
+        if element is None:
+            yield ""
+            return
+        nodes = [found for pair in _PAIRS(element[1] or "") if (found := _NODE(pair))]
+        yield "" if len(nodes) != 1 else nodes[0][1] or re.sub(r"\\(.)", r"\1", nodes[0][2])
+        rest = rest[: element.start()]
+        if not rest:
+            return
 
 
 def without_port(address: str) -> str:

@@ -102,7 +102,10 @@ def _operation(summary: str, content: dict[str, Any], responses: dict[str, Any])
     return {
         "summary": summary,
         "parameters": [
-            _header("Idempotency-Key", r"^[\x21-\x7e]{1,255}$"),
+            _header(
+                "Idempotency-Key",
+                r'^([\x21\x23-\x7e][\x21-\x7e]{0,254}|"([\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255}")$',
+            ),
             _header("X-Correlation-Id", r"^[A-Za-z0-9._:@/+=-]{1,128}$"),
         ],
         "requestBody": {"required": True, "content": content},

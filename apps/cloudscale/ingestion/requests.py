@@ -17,11 +17,10 @@ from cloudscale.events.checking import (
     FieldError,
     InvalidEventError,
     check_limits,
-    decode,
-    split_array,
 )
 from cloudscale.events.cloudevents import derive_id
 from cloudscale.events.enrichment import Enriched, Origin, enrich
+from cloudscale.events.json_text import BYTE_ORDER_MARK, decode, split_array
 from cloudscale.ingestion.problems import Problem
 
 if TYPE_CHECKING:
@@ -29,16 +28,23 @@ if TYPE_CHECKING:
 
 MAXIMUM_BATCH_BYTES = 5 * 1024 * 1024
 MAXIMUM_BATCH_EVENTS = 1000
+MAXIMUM_KEY_CHARACTERS = 255
 
 LARGEST_ENRICHED_BYTES = 2 * MAXIMUM_EVENT_BYTES
 """What an event may have once it is enriched, so that it fits into a message of the Standard tier. The half that is to
 spare is for what the pipeline adds, headers of a CloudEvent, and numbers that are written longer than they came."""
 
 JSON = "application/json"
+GZIP = ("gzip", "x-gzip")
+"""One coding, two names (RFC 9110, section 8.4.1.3)."""
+MAXIMUM_GZIP_MEMBERS = 1000
 NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 
 _TOKEN = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_KEY = re.compile(r"[\x21-\x7e]+")
+# RFC 8941, section 3.3.3, to which draft-ietf-httpapi-idempotency-key-header refers.
+_QUOTED_KEY = re.compile(r'"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
+_ESCAPED = re.compile(r"\\(.)")
 _TRACEPARENT = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -50,6 +56,9 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """The first value of a header; None if there is none, or one that is not ASCII."""
     has: Callable[[str], bool]
     headers: Callable[[], Iterable[tuple[str, str]]]
+    """All lines of headers, but for those that are not ASCII."""
+    names: Callable[[], Iterable[str]]
+    """The names of all headers, each once."""
     address: str
     """The client's."""
     client: str
@@ -96,19 +105,30 @@ def origin_of(request: Request, correlation_id: str) -> Origin:
     Raises:
         Refused: the ``Idempotency-Key`` cannot be used.
     """
-    key = request.header("idempotency-key")
-    if (key is None and request.has("idempotency-key")) or (key is not None and not _KEY.fullmatch(key)):
-        raise refuse(
-            400,
-            "Idempotency-Key must be 1 to 255 visible ASCII characters",
-            "header",
-            FieldError("Idempotency-Key", "is not usable as a key"),
-        )
+    key = _idempotency_key_of(request) if request.has("idempotency-key") else None
     traceparent = request.header("traceparent")
     if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
         # W3C Trace Context, section 3.2.2: what cannot be parsed is ignored.
         traceparent = None
     return Origin(request.address, correlation_id, datetime.now(UTC), key, traceparent)
+
+
+def _idempotency_key_of(request: Request) -> str:
+    """The key of ``"k1"``, a string of structured fields as its draft has it, or of ``k1``, as many send it."""
+    given = [value for name, value in request.headers() if name == "idempotency-key"]
+    if len(given) == 1:
+        quoted = _QUOTED_KEY.fullmatch(given[0])
+        key = _ESCAPED.sub(r"\1", quoted[1]) if quoted is not None else given[0]
+        if 1 <= len(key) <= MAXIMUM_KEY_CHARACTERS and (quoted is not None or _KEY.fullmatch(key)):
+            return key
+    wrong = "stands there twice" if len(given) > 1 else "is not usable as a key"
+    raise refuse(
+        400,
+        f"Idempotency-Key must be one key of 1 to {MAXIMUM_KEY_CHARACTERS} visible ASCII characters, or such a string "
+        "in quotes",
+        "header",
+        FieldError("Idempotency-Key", wrong),
+    )
 
 
 def media_type_of(request: Request) -> str:
@@ -134,26 +154,38 @@ def content_of(request: Request, body: bytes, *, limit: int) -> bytes:
     """
     if len(body) > limit:
         raise too_large(limit)
-    encoding = request.header("content-encoding")
-    if not encoding or encoding == "identity":
+    given = request.header("content-encoding")
+    if not given:
         return body
-    if encoding != "gzip":
-        raise refuse(
-            415, f"Content-Encoding {encoding[:32]!r} is not understood: send gzip or none", "content-encoding"
-        )
-    decompressor = zlib.decompressobj(wbits=31)
-    try:
-        content = decompressor.decompress(body, limit + 1)
-    except zlib.error:
-        raise refuse(400, "the body is not gzip, though Content-Encoding says so", "content-encoding") from None
-    if len(content) > limit or decompressor.unconsumed_tail:
-        raise too_large(limit)
-    if not decompressor.eof:
-        raise refuse(400, "the gzip body ends too early", "content-encoding")
-    if decompressor.unused_data:
-        # Further members may hold events (RFC 1952, section 2.2): ignored, they would be lost without a word.
-        raise refuse(400, "the gzip body goes on after its first member: compress it as one member", "content-encoding")
-    return content
+    codings = [coding for each in given.lower().split(",") if (coding := each.strip()) not in ("", "identity")]
+    if not codings:
+        return body
+    if len(codings) > 1 or codings[0] not in GZIP:
+        raise refuse(415, f"Content-Encoding {given[:32]!r} is not understood: send gzip or none", "content-encoding")
+    return _gunzip(body, limit=limit)
+
+
+def _gunzip(body: bytes, *, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    for _ in range(MAXIMUM_GZIP_MEMBERS):
+        decompressor = zlib.decompressobj(wbits=31)
+        try:
+            part = decompressor.decompress(body, limit - size + 1)
+        except zlib.error:
+            raise refuse(400, "the body is not gzip, though Content-Encoding says so", "content-encoding") from None
+        size += len(part)
+        if size > limit or decompressor.unconsumed_tail:
+            raise too_large(limit)
+        if not decompressor.eof:
+            raise refuse(400, "the gzip body ends too early", "content-encoding")
+        parts.append(part)
+        # What fills a last block up is ignored, as gzip itself does.
+        body = decompressor.unused_data.lstrip(b"\0")
+        if not body:
+            return b"".join(parts)
+    detail = f"the gzip body has more than {MAXIMUM_GZIP_MEMBERS} members: compress it as one"
+    raise refuse(400, detail, "content-encoding")
 
 
 def too_large(limit: int) -> Refused:
@@ -170,12 +202,12 @@ def parse_event(request: Request, content: bytes, *, origin: Origin, types: Even
     media_type = media_type_of(request)
     try:
         if media_type == JSON:
-            event = decode(content)
+            event = decode(content.removeprefix(BYTE_ORDER_MARK))
             if request.header("ce-specversion") is not None:
-                event = cloudevents.from_binary(request.headers(), event)
+                event = cloudevents.from_binary(request.headers(), event, names=request.names())
                 origin = msgspec.structs.replace(origin, source_id=cloudevents.source_id(event))
         elif media_type == cloudevents.STRUCTURED:
-            event = cloudevents.from_structured(decode(content))
+            event = cloudevents.from_structured(decode(content.removeprefix(BYTE_ORDER_MARK)))
             origin = msgspec.structs.replace(origin, source_id=cloudevents.source_id(event))
         else:
             raise refuse(
@@ -197,6 +229,7 @@ def parse_batch(
         Refused: the batch as a whole cannot be read.
     """
     media_type = media_type_of(request)
+    content = content.removeprefix(BYTE_ORDER_MARK)
     if media_type in NDJSON:
         parts = [line for line in content.split(b"\n") if line.strip()]
     elif media_type in (JSON, cloudevents.BATCH):
@@ -207,7 +240,8 @@ def parse_batch(
     else:
         supported = ", ".join((JSON, NDJSON[0], cloudevents.BATCH))
         raise refuse(415, f"{media_type[:64]!r} is not understood: send one of {supported}", "content-type")
-    if not parts:
+    # A batch of no CloudEvents is one (JSON Event Format 1.0.2, section 4).
+    if not parts and media_type != cloudevents.BATCH:
         raise refuse(400, "the batch is empty", "validation")
     if len(parts) > MAXIMUM_BATCH_EVENTS:
         raise refuse(413, f"a batch has at most {MAXIMUM_BATCH_EVENTS} events, this one has {len(parts)}", "too-large")

@@ -62,7 +62,7 @@ class Server:
         settings = read_settings(os.environ)
         self._pipeline = pipeline.load_file(settings.pipeline_file)
         logs.configure(format=settings.log_format, level=self._pipeline.spec.telemetry.log_level)
-        self._addresses = ClientAddresses(self._pipeline.spec.ingestion.trusted_proxies)
+        self._addresses = ClientAddresses(self._pipeline.spec.ingestion)
         self._service = IngestionService(self._pipeline, settings)
         self._bodies = Bodies()
 
@@ -107,10 +107,12 @@ class Server:
             return
         headers = scope.headers
         # A proxy may add a line of its own below one that the client sent.
-        forwarded_for = _joined(headers, "x-forwarded-for") if self._addresses.has_proxies else None
-        address = self._addresses.find(scope.client, forwarded_for)
+        forwarded = _joined(headers, self._addresses.header) if self._addresses.has_proxies else None
+        address = self._addresses.find(scope.client, forwarded)
         client = client_of(address)
-        request = Request(path, headers.get, headers.__contains__, headers.items, address, client, arrived_at)
+        request = Request(
+            path, headers.get, headers.__contains__, headers.items, headers.keys, address, client, arrived_at
+        )
         limit = MAXIMUM_EVENT_BYTES if single else MAXIMUM_BATCH_BYTES
         hold = self._bodies.hold(client)
         read = partial(self._bodies.read, protocol, request, hold, limit=limit)

@@ -123,12 +123,19 @@ class Ingestion(Model, frozen=True):
     trusted_proxies: Annotated[
         tuple[Cidr, ...],
         Meta(
-            description="Networks of proxies whose X-Forwarded-For is believed; the client is the rightmost address "
+            description="Networks of proxies whose forwardedHeader is believed; the client is the rightmost address "
             "outside them.",
             max_length=64,
             extra_json_schema={"x-kubernetes-list-type": "set"},
         ),
     ] = ()
+    forwarded_header: Annotated[
+        Literal["X-Forwarded-For", "Forwarded"],
+        Meta(
+            description="The header in which trustedProxies write the client's address. The other one is not looked "
+            "at, because a proxy passes it on as the client sent it."
+        ),
+    ] = "X-Forwarded-For"
     resources: Annotated[
         Resources, Meta(description="Compute resources of one replica.", extra_json_schema=RESOURCES_RULES)
     ] = Resources(requests={"cpu": "250m", "memory": "192Mi"}, limits={"cpu": "2", "memory": "512Mi"})

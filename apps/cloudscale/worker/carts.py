@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from azure.servicebus import ServiceBusMessage
 
-from cloudscale.events.checking import as_utc
+from cloudscale.events.timestamps import as_utc
 from cloudscale.store.alerts import Alert, alert_id
 from cloudscale.worker.decoding import CartCheck
 

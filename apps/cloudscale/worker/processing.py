@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cloudscale.events.checking import as_utc
+from cloudscale.events.timestamps import as_utc
 from cloudscale.queue.poison import poison_message
 from cloudscale.telemetry.tracing import Span
 from cloudscale.worker.decoding import Decoded, UndecodableMessageError, decode

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from cloudscale.events.checking import as_utc
+from cloudscale.events.timestamps import as_utc
 from cloudscale.limits.addresses import client_of
 from cloudscale.limits.velocity import Sighting
 from cloudscale.store.alerts import Alert
