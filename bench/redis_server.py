@@ -29,8 +29,8 @@ from bench.load import write_bodies
 from bench.processes import cpu_seconds, microseconds_each
 from cloudscale.cache.keys import Keys
 from cloudscale.circuit_breaker import CircuitBreaker
-from cloudscale.events.json_text import decode
 from cloudscale.events.enrichment import Enriched, Origin, enrich
+from cloudscale.events.json_text import decode
 from cloudscale.events.types import EventTypes
 from cloudscale.ledger.settling import Ledger, Settlement
 from cloudscale.limits.admission import Admission
