@@ -118,10 +118,38 @@ async def test_nothing_is_sent_for_nothing() -> None:
         assert await sender.send_batch([]) == []
 
 
-async def test_an_api_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_api_that_goes_away_and_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "PATIENCE_SECONDS", 0.3)
+
+    async with serving(lambda *_: (202, {}, results(202, 202, 202))) as api:
+        sender = EventClient(api.url, connections=1)
+        await sender.send_batch(EVENTS)
+    async with sender:
+        with pytest.raises(BackendUnavailableError, match=r"given up after .* cannot be reached: connection refused"):
+            await sender.send_batch(EVENTS)
+
+
+async def test_an_address_where_nothing_ever_listened_is_given_up_at_once() -> None:
     (port,) = find_free_ports("127.0.0.1", 1)
 
     async with EventClient(f"http://127.0.0.1:{port}", connections=1) as sender:
-        with pytest.raises(BackendUnavailableError, match=r"given up after .* cannot be reached"):
+        with pytest.raises(BackendUnavailableError, match=r"connection refused\. Is the pipeline running"):
             await sender.send_batch(EVENTS)
+
+
+async def test_a_host_that_nobody_knows_is_given_up_at_once() -> None:
+    async with EventClient("http://nobody.invalid:8080", connections=1) as sender:
+        with pytest.raises(BackendUnavailableError, match=r"no address of the host 'nobody\.invalid' is known"):
+            await sender.send_batch(EVENTS)
+
+
+@pytest.mark.parametrize("status", [302, 401, 403, 404, 405, 501])
+async def test_an_answer_that_all_events_would_get_ends_it_at_once(status: int) -> None:
+    async with (
+        serving(lambda *_: (status, {"location": "/elsewhere"}, {})) as api,
+        EventClient(api.url, connections=1) as sender,
+    ):
+        for send in (sender.send_batch(EVENTS), sender.send(EVENTS[0])):
+            with pytest.raises(ConfigurationError, match=f"answers {status}, as no ingestion API does"):
+                await send
+    assert len(api.requests) == 2

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from cloudscale.replay.checkpoint import Tally
 from cloudscale.replay.progress import ReplayProgress
 from cloudscale.replay.replay import ReplayReport
+from cloudscale.replay.source import STANDARD_INPUT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,3 +52,16 @@ def test_the_bar_goes_to_the_error_stream_and_leaves_the_output_to_the_summary(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "7 events" in shown.err
+
+
+def test_whoever_interrupts_is_told_how_to_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text("x" * 100)
+    progress = ReplayProgress(path, live=False)
+    progress.show(ReplayReport(line=1500))
+
+    assert progress.how_to_go_on() == "interrupted: give the same command again to go on, after line 1,500"
+
+
+def test_whoever_interrupts_a_pipe_is_told_that_it_cannot_be_gone_on_with() -> None:
+    assert "cannot be gone on with" in ReplayProgress(STANDARD_INPUT, live=False).how_to_go_on()

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import errno
 import gzip
 import json
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,10 @@ def events(tmp_path: Path) -> Path:
     path = tmp_path / "events.jsonl"
     path.write_text("\n".join(LINES))
     return path
+
+
+def write(path: Path, lines: list[str]) -> None:
+    path.write_text("\n".join(lines))
 
 
 def ignore(report: ReplayReport) -> None:
@@ -83,7 +89,7 @@ async def test_a_finished_replay_starts_anew(events: Path) -> None:
 async def test_another_file_does_not_go_on_where_this_one_was(events: Path) -> None:
     state = events.parent / "replays"
     state.mkdir()
-    (state / "0123456789abcdef.json").write_text('{"line": 5, "tally": {}}')
+    (state / "0123456789abcdef.json").write_text('{"line": 5, "digest": "", "tally": {}}')
 
     async with serving(accept) as api:
         report = await replay(options(events, api.url), progress=ignore)
@@ -205,6 +211,8 @@ def test_a_file_whose_compressed_data_is_broken_is_named(tmp_path: Path) -> None
         (b'"\xff"', "not an event in JSON"),
         (b'{"a":"' + b"x" * 70_000 + b'"}', "more than the 65536"),
         (b'{"eventId":\r"a"}', "a line break inside"),
+        (b'{"a":1,"a":2}', "the key 'a' stands twice"),
+        (b'{"eventId":"mine","a":1,"a":2}', "the key 'a' stands twice"),
     ],
 )
 def test_a_line_that_can_be_no_event_is_refused_with_the_reason(content: bytes, reason: str, tmp_path: Path) -> None:
@@ -216,13 +224,125 @@ def test_a_line_that_can_be_no_event_is_refused_with_the_reason(content: bytes, 
         prepare(line, origin="origin")
 
 
-def test_an_event_without_an_identity_gets_one_from_file_and_line(tmp_path: Path) -> None:
+def ids(path: Path) -> list[str]:
+    origin = fingerprint(path)
+    return [json.loads(prepare(line, origin=origin))["eventId"] for line in read_lines(path)]
+
+
+def test_an_event_without_an_identity_gets_one(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     path.write_text('{"eventType":"page_view"}\n{"specversion":"1.0","id":"x"}\n{"eventId":"mine"}\n')
     origin = fingerprint(path)
 
     first, cloud_event, own = (json.loads(prepare(line, origin=origin)) for line in read_lines(path))
 
-    assert first == {"eventType": "page_view", "eventId": f"{origin[:16]}-1"}
+    assert re.fullmatch("[0-9a-f]{32}", first.pop("eventId"))
+    assert first == {"eventType": "page_view"}
     assert cloud_event == {"specversion": "1.0", "id": "x"}
     assert own == {"eventId": "mine"}
+
+
+@pytest.mark.parametrize("content", ['{"amount": 1.10, "n": 1e2}', "{ }", '{"eventId": null, "a": 1}', "{\t}"])
+def test_what_an_event_says_is_sent_as_it_stands_there(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(content)
+    (line,) = read_lines(path)
+
+    sent = prepare(line, origin="origin")
+
+    assert {**json.loads(content), "eventId": json.loads(sent)["eventId"]} == json.loads(sent)
+    assert sent.count(b'"eventId"') == 1
+    assert ("1.10" in content) == (b'"amount": 1.10, "n": 1e2' in sent)
+
+
+def test_the_lines_of_a_file_are_the_same_ones_when_it_grew_was_renamed_or_compressed(tmp_path: Path) -> None:
+    """Also equal lines are different events, and stay the ones that they were."""
+    content = '{"a":1}\n{"a":1}\n\n{"b":2}'
+    path, renamed, compressed = tmp_path / "a.jsonl", tmp_path / "b.jsonl", tmp_path / "a.jsonl.gz"
+    path.write_text(content)
+    before = ids(path)
+    assert len(set(before)) == 3
+
+    renamed.write_text("\N{BYTE ORDER MARK}" + content)
+    compressed.write_bytes(gzip.compress(content.encode()))
+    path.write_text(content + '\n{"c":3}\n')
+
+    assert ids(renamed) == ids(compressed) == ids(path)[:3] == before
+
+
+def test_a_line_that_was_changed_is_another_event(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"a":1}\n{"b":2}')
+    first, second = ids(path)
+    path.write_text('{"a":1}\n{"b":3}')
+
+    assert ids(path)[0] == first
+    assert ids(path)[1] != second
+
+
+async def interrupt(path: Path, url: str) -> None:
+    """Leave a checkpoint after four lines."""
+    api_is_away = False
+
+    def progress(_: ReplayReport) -> None:
+        nonlocal api_is_away
+        api_is_away = True
+        raise InterruptedReplayError
+
+    with pytest.raises(InterruptedReplayError):
+        await replay(options(path, url, batch_size=4, in_flight=1), progress=progress)
+    assert api_is_away
+
+
+class InterruptedReplayError(Exception):
+    pass
+
+
+async def test_an_interrupted_replay_goes_on_when_the_file_has_grown_and_was_compressed(events: Path) -> None:
+    async with serving(accept) as api:
+        await interrupt(events, api.url)
+        grown = events.with_suffix(".gz")
+        grown.write_bytes(gzip.compress(("\n".join([*LINES, '{"eventId":"new"}'])).encode()))
+        report = await replay(options(grown, api.url), progress=ignore)
+
+    assert (report.resumed_at, report.tally.accepted) == (4, 11)
+
+
+async def test_a_file_that_begins_otherwise_by_now_is_sent_from_its_start(events: Path) -> None:
+    async with serving(accept) as api:
+        await interrupt(events, api.url)
+        write(events, [LINES[0], '{"eventId":"other"}', *LINES[2:]])
+        report = await replay(options(events, api.url), progress=ignore)
+
+    assert (report.resumed_at, report.tally.accepted) == (0, 10)
+
+
+async def test_a_file_that_is_shorter_by_now_is_sent_from_its_start(events: Path) -> None:
+    async with serving(accept) as api:
+        await interrupt(events, api.url)
+        write(events, LINES[:2])
+        report = await replay(options(events, api.url), progress=ignore)
+
+    assert (report.resumed_at, report.tally.accepted) == (0, 2)
+
+
+async def test_a_second_replay_of_the_same_file_is_refused_while_the_first_one_runs(events: Path) -> None:
+    refused: list[str] = []
+
+    async with serving(accept) as api:
+
+        async def second() -> None:
+            with pytest.raises(ConfigurationError, match="another replay of this file") as error:
+                await replay(options(events, api.url), progress=ignore)
+            refused.append(str(error.value))
+
+        tasks: list[asyncio.Task[None]] = []
+        report = await replay(
+            options(events, api.url, batch_size=1, in_flight=1),
+            progress=lambda _: tasks.append(asyncio.create_task(second())),
+        )
+        await asyncio.gather(*tasks[:5])
+        again = await replay(options(events, api.url), progress=ignore)
+
+    assert report.tally.accepted == again.tally.accepted == 10
+    assert refused

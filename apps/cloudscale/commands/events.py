@@ -100,6 +100,10 @@ def _replay(options: ReplayOptions) -> int:
     from cloudscale.replay.replay import replay as replay_file
 
     with ReplayProgress(options.path, live=sys.stderr.isatty()) as progress:
-        report = asyncio.run(replay_file(options, progress=progress.show, announce=progress.announce))
+        try:
+            report = asyncio.run(replay_file(options, progress=progress.show, announce=progress.announce))
+        except KeyboardInterrupt:
+            progress.announce(progress.how_to_go_on())
+            raise
     typer.echo(progress.summary(report))
     return report.tally.rejected

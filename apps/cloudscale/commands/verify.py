@@ -168,9 +168,8 @@ def _verdict(balance: Balance) -> list[str]:
 
 
 def _as_json(balance: Balance) -> str:
-    totals = {column: balance.total(column) for column in _COLUMNS}
     document = msgspec.to_builtins(balance) | {
-        "totals": totals,
+        "totals": balance.totals,
         "surplus": balance.total("surplus"),
         "lost": balance.lost,
         "unaccounted": balance.unaccounted,

@@ -58,10 +58,8 @@ async def _answer(request: Request, *, fresh: bool) -> Response:
 def as_page(balance: Balance) -> dict[str, Any]:
     """The balance with its sums, and with long lists cut."""
     content: dict[str, Any] = msgspec.to_builtins(balance)
-    names = ("accepted", "persisted", "duplicates", "dead_letters", "in_flight", "difference")
-    keys = ("accepted", "persisted", "duplicates", "deadLetters", "inFlight", "difference")
     return content | {
-        "totals": {key: balance.total(name) for key, name in zip(keys, names, strict=True)},
+        "totals": balance.totals,
         "surplus": balance.total("surplus"),
         "sharedHours": balance.shared_hours,
         "lost": balance.lost,

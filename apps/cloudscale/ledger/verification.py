@@ -46,6 +46,16 @@ STALE_AFTER = timedelta(seconds=30)
 LOOKED_UP = 20_000
 """Stale acceptances looked up in one verification, the oldest ones."""
 
+TOTALLED = {
+    "accepted": "accepted",
+    "persisted": "persisted",
+    "duplicates": "duplicates",
+    "dead_letters": "deadLetters",
+    "in_flight": "inFlight",
+    "difference": "difference",
+}
+"""The columns of a balance that have a sum, and their names in JSON."""
+
 _SETTLED_AT_ONCE = 1000
 
 
@@ -68,6 +78,11 @@ class Balance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     def total(self, name: str) -> int:
         """Sum of one field of the hours, such as ``accepted`` or ``difference``."""
         return sum(getattr(hour, name) for hour in self.hours)
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """The sums of all hours, by their names in JSON."""
+        return {shown: self.total(name) for name, shown in TOTALLED.items()}
 
     @property
     def lost(self) -> int:

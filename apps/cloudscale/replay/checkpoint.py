@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -37,9 +38,13 @@ class Tally(msgspec.Struct, kw_only=True):
 
 
 class Checkpoint(msgspec.Struct, kw_only=True):
-    """Every event up to line ``line`` of the file has an answer; ``tally`` counts these."""
+    """Every event up to line ``line`` of the file has an answer; ``tally`` counts these.
+
+    ``digest`` is that of these lines: a file that begins otherwise by now is another one.
+    """
 
     line: int = 0
+    digest: str = ""
     tally: Tally = msgspec.field(default_factory=Tally)
 
 
@@ -66,6 +71,28 @@ class CheckpointFile:
         # The standard input has no fingerprint and cannot be gone on with.
         name = hashlib.sha256(f"{fingerprint}\n{url}".encode()).hexdigest()[:16]
         self._path = folder / f"{name}.json" if fingerprint else None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Within it, no other process replays this file to this address.
+
+        Raises:
+            ConfigurationError: one does so now.
+        """
+        if self._path is None:
+            yield
+            return
+        if not self._path.parent.exists():
+            self._path.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        with open_private(self._path.with_suffix(".lock"), "ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ConfigurationError(
+                    "another replay of this file to this address is under way: wait for it, or end it and give the "
+                    "same command again"
+                ) from None
+            yield
 
     def load(self) -> Checkpoint:
         """The checkpoint of an interrupted replay, or a new one; an unreadable one only costs sending again."""

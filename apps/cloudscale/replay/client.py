@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -27,6 +28,8 @@ _REQUEST_SECONDS = 60.0
 _FIRST_DELAY_SECONDS = 0.25
 _LONGEST_DELAY_SECONDS = 30.0
 _COMING_BACK = frozenset({408, 429, 500, 502, 503, 504})
+_ELSEWHERE = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 405, 410, 501})
+"""Answers that every other event would get as well, because the address is not that of an ingestion API."""
 _SILENT_SECONDS = 2.0
 """A shorter wait is nothing to tell."""
 _TELL_SECONDS = 10.0
@@ -99,6 +102,7 @@ class EventClient:
         self._url = url.rstrip("/")
         self._announce = announce
         self._told_at = float("-inf")
+        self._has_answered = False
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections),
             timeout=aiohttp.ClientTimeout(total=_REQUEST_SECONDS),
@@ -114,7 +118,7 @@ class EventClient:
         """Send events in one request, and those that were not taken again until they are; results in their order.
 
         Raises:
-            BackendUnavailableError: the API did not come back in :data:`PATIENCE_SECONDS`.
+            BackendUnavailableError: nothing listens there, or the API did not come back in :data:`PATIENCE_SECONDS`.
             ConfigurationError: this is no address, or what answers there is no ingestion API.
         """
         if not events:
@@ -140,7 +144,7 @@ class EventClient:
         """Send one event in a request of its own, again and again until there is a lasting answer.
 
         Raises:
-            BackendUnavailableError: the API did not come back in :data:`PATIENCE_SECONDS`.
+            BackendUnavailableError: nothing listens there, or the API did not come back in :data:`PATIENCE_SECONDS`.
             ConfigurationError: this is no address, or what answers there is no ingestion API.
         """
         status, answer, _ = await self._post(SINGLE_PATH, event, "application/json", _Delay())
@@ -156,9 +160,15 @@ class EventClient:
             retry_after = None
             try:
                 async with self._session.post(
-                    self._url + path, data=body, headers={"content-type": content_type}
+                    self._url + path, data=body, headers={"content-type": content_type}, allow_redirects=False
                 ) as response:
                     answer = await response.read()
+                    self._has_answered = True
+                    if response.status in _ELSEWHERE:
+                        raise ConfigurationError(
+                            f"{self._url}{path} answers {response.status}, as no ingestion API does: check the address "
+                            "given as --url"
+                        )
                     retry_after = _seconds(response.headers.get("retry-after"))
                     if response.status not in _COMING_BACK:
                         return response.status, answer, retry_after
@@ -167,8 +177,17 @@ class EventClient:
                 raise ConfigurationError(
                     f"{self._url!r} is no address of an ingestion API: give --url as http://HOST:PORT"
                 ) from None
-            except (aiohttp.ClientError, TimeoutError) as error:
-                why = f"{self._url} cannot be reached: {error!r}"
+            except aiohttp.ClientConnectorError as error:
+                why = f"{self._url} cannot be reached: {_reason_of(error)}"
+                if not self._has_answered:
+                    # One that was there may come back. One that never was is more likely another address.
+                    raise BackendUnavailableError(
+                        f"{why}. Is the pipeline running, and is this its address? --url gives another one"
+                    ) from None
+            except aiohttp.ClientError as error:
+                why = f"{self._url} broke the connection off: {error}"
+            except TimeoutError:
+                why = f"{self._url} did not answer within {_REQUEST_SECONDS:.0f} s"
             await self._wait(delay, why, retry_after=retry_after)
 
     async def _wait(self, delay: _Delay, why: str, *, retry_after: float | None) -> None:
@@ -199,6 +218,14 @@ class EventClient:
         return ConfigurationError(
             f"{self._url} answers {status}, but not as an ingestion API does: check the address given as --url"
         )
+
+
+def _reason_of(error: aiohttp.ClientConnectorError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return f"no address of the host {error.host!r} is known"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its certificate is not trusted here"
+    return os.strerror(error.errno).lower() if error.errno else str(error.os_error)
 
 
 def _problem(status: int, answer: bytes) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class ReplayProgress:
         )
         self._task = self._bar.add_task(path.name, total=total, counts="")
         self._started = time.monotonic()
+        self._path = path
+        self._line = 0
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -42,12 +44,19 @@ class ReplayProgress:
 
     def show(self, report: ReplayReport) -> None:
         """Move the bar to where the report is."""
+        self._line = report.line
         counts = f"{report.tally.total:,} events, {self._rate(report):,.0f}/s"
         self._bar.update(self._task, completed=report.position, counts=counts)
 
     def announce(self, text: str) -> None:
         """Print a line above the bar."""
         self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def how_to_go_on(self) -> str:
+        """What to tell somebody who interrupts the replay."""
+        if self._path == STANDARD_INPUT or not self._path.is_file():
+            return f"interrupted after line {self._line:,}: what cannot be read twice cannot be gone on with"
+        return f"interrupted: give the same command again to go on, after line {self._line:,}"
 
     def summary(self, report: ReplayReport) -> str:
         """What came of the replay, in a line or two."""

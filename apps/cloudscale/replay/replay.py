@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
+import contextlib
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ import msgspec
 from cloudscale.private_files import PRIVATE_DIRECTORY, open_private
 from cloudscale.replay.checkpoint import Checkpoint, CheckpointFile, Tally, keeping_state
 from cloudscale.replay.client import EventClient, Result
-from cloudscale.replay.source import Line, fingerprint, prepare, read_lines
+from cloudscale.replay.source import Digest, Line, fingerprint, prepare, read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -46,6 +46,8 @@ class ReplayReport:
     """The line that an earlier replay had come to."""
     resumed_with: int = 0
     """Events of the tally that it had counted."""
+    line: int = 0
+    """Up to this line every event has an answer."""
     position: int = 0
     rejected_path: Path | None = None
     """Where the rejected events are, if there were any."""
@@ -59,6 +61,7 @@ class _Part(msgspec.Struct):
     refused: list[tuple[Line, str]] = []
     last: int = 0
     position: int = 0
+    digest: str = ""
 
 
 class _Rejection(msgspec.Struct, kw_only=True):
@@ -87,8 +90,31 @@ async def replay(
     """
     origin = fingerprint(options.path)
     with keeping_state(options.state_folder):
-        answers = _Answers(options, origin)
-    lines = itertools.dropwhile(lambda line: line.number <= answers.report.resumed_at, read_lines(options.path))
+        files = CheckpointFile(options.state_folder, fingerprint=origin, url=options.url)
+    with contextlib.ExitStack() as lock:
+        with keeping_state(options.state_folder):
+            lock.enter_context(files.locked())
+        return await _replay(options, origin, files, progress=progress, announce=announce)
+
+
+async def _replay(
+    options: ReplayOptions,
+    origin: str,
+    files: CheckpointFile,
+    *,
+    progress: Callable[[ReplayReport], None],
+    announce: Callable[[str], None] | None,
+) -> ReplayReport:
+    with keeping_state(options.state_folder):
+        checkpoint = files.load()
+    digest = Digest()
+    lines = read_lines(options.path)
+    _skip(lines, digest, line=checkpoint.line)
+    if checkpoint.line and digest.value != checkpoint.digest:
+        # The file begins otherwise than the one whose replay was interrupted.
+        checkpoint, digest, lines = Checkpoint(), Digest(), read_lines(options.path)
+    with keeping_state(options.state_folder):
+        answers = _Answers(options, files, checkpoint)
     waiting: deque[tuple[_Part, asyncio.Task[list[Result]]]] = deque()
 
     async def take_first() -> None:
@@ -101,7 +127,7 @@ async def replay(
 
     async with EventClient(options.url, connections=options.in_flight, announce=announce) as client:
         try:
-            for part in _parts(lines, origin=origin, size=options.batch_size):
+            for part in _parts(lines, digest, origin=origin, size=options.batch_size):
                 waiting.append((part, asyncio.create_task(client.send_batch(part.events))))
                 if len(waiting) == options.in_flight:
                     await take_first()
@@ -119,9 +145,9 @@ async def replay(
 class _Answers:
     """Takes the answers in the order of the file and writes down how far it has come."""
 
-    def __init__(self, options: ReplayOptions, origin: str) -> None:
-        self._files = CheckpointFile(options.state_folder, fingerprint=origin, url=options.url)
-        self._checkpoint = self._files.load()
+    def __init__(self, options: ReplayOptions, files: CheckpointFile, checkpoint: Checkpoint) -> None:
+        self._files = files
+        self._checkpoint = checkpoint
         self._rejected_path = options.state_folder / f"{options.path.name.strip('-') or 'stdin'}.rejected.jsonl"
         self.report = ReplayReport(resumed_at=self._checkpoint.line, resumed_with=self._checkpoint.tally.total)
         self.report.tally.add(self._checkpoint.tally)
@@ -153,7 +179,8 @@ class _Answers:
         self._keep(rejections)
         self.report.tally.add(tally)
         self.report.position = part.position
-        self._checkpoint = Checkpoint(line=part.last, tally=self.report.tally)
+        self.report.line = part.last
+        self._checkpoint = Checkpoint(line=part.last, digest=part.digest, tally=self.report.tally)
         self._files.save(self._checkpoint)
 
     def finish(self) -> None:
@@ -169,7 +196,16 @@ class _Answers:
             self.report.rejected_path = self._rejected_path
 
 
-def _parts(lines: Iterable[Line], *, origin: str, size: int) -> Iterator[_Part]:
+def _skip(lines: Iterator[Line], digest: Digest, *, line: int) -> None:
+    """Take the lines up to this one."""
+    if line:
+        for each in lines:
+            digest.add(each)
+            if each.number >= line:
+                return
+
+
+def _parts(lines: Iterable[Line], digest: Digest, *, origin: str, size: int) -> Iterator[_Part]:
     part, part_bytes = _Part(), 0
     for line in lines:
         try:
@@ -179,8 +215,10 @@ def _parts(lines: Iterable[Line], *, origin: str, size: int) -> Iterator[_Part]:
         # Also what is refused takes memory and has to be written down, however much of it there is.
         is_full = size in (len(part.events), len(part.refused)) or part_bytes + len(event) >= BATCH_BYTES
         if part.last and is_full:
+            part.digest = digest.value
             yield part
             part, part_bytes = _Part(), 0
+        digest.add(line)
         if reason:
             part.refused.append((line, reason))
         else:
@@ -189,4 +227,5 @@ def _parts(lines: Iterable[Line], *, origin: str, size: int) -> Iterator[_Part]:
         part_bytes += len(event) + 1
         part.last, part.position = line.number, line.position
     if part.last:
+        part.digest = digest.value
         yield part

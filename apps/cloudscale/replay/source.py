@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import msgspec
 
-from cloudscale import untrusted_json
 from cloudscale.errors import ConfigurationError
-from cloudscale.events.checking import MAXIMUM_EVENT_BYTES
-from cloudscale.untrusted_json import UnreadableJsonError
+from cloudscale.events import json_text
+from cloudscale.events.checking import MAXIMUM_EVENT_BYTES, InvalidEventError
+from cloudscale.events.json_text import BYTE_ORDER_MARK
 
 if TYPE_CHECKING:
     import io
@@ -42,20 +42,34 @@ class Head(msgspec.Struct, rename="camel"):
     specversion: str | None = None
 
 
-_head = msgspec.json.Decoder(Head)
-_object = msgspec.json.Decoder(dict[str, object])
-
-
 def fingerprint(path: Path) -> str:
-    """SHA-256 of the file in hex; empty for what cannot be read twice: the standard input, a pipe, a socket.
+    """SHA-256 of the first line in hex, so that a file is the same one when it has grown, or was renamed or compressed.
+
+    Empty for what cannot be read twice: the standard input, a pipe, a socket.
 
     Raises:
         ConfigurationError: the file cannot be read.
     """
     if path == STANDARD_INPUT or (path.exists() and not path.is_file() and not path.is_dir()):
         return ""
-    with _open(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    first = next(read_lines(path), None)
+    return hashlib.sha256(first.content if first is not None else b"").hexdigest()
+
+
+class Digest:
+    """SHA-256 of the lines up to one of them: whether a file still begins as it did."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def add(self, line: Line) -> None:
+        """Take one more line."""
+        self._hash.update(b"%d %b\n" % (line.number, line.content))
+
+    @property
+    def value(self) -> str:
+        """Of the lines that were taken, in hex."""
+        return self._hash.copy().hexdigest()
 
 
 def read_lines(path: Path) -> Iterator[Line]:
@@ -70,7 +84,7 @@ def read_lines(path: Path) -> Iterator[Line]:
         lines = cast("BinaryIO", gzip.GzipFile(fileobj=raw)) if compressed else raw
         try:
             for number, content in enumerate(_bounded(lines), start=1):
-                if stripped := content.strip():
+                if stripped := content.removeprefix(BYTE_ORDER_MARK if number == 1 else b"").strip():
                     yield Line(number, stripped, raw.tell() if seekable else 0)
         except (EOFError, zlib.error, OSError) as error:
             raise ConfigurationError(f"{path} cannot be read to its end: {error}") from None
@@ -86,9 +100,10 @@ def _bounded(lines: BinaryIO) -> Iterator[bytes]:
 
 
 def prepare(line: Line, *, origin: str) -> bytes:
-    """The event as it is sent: with an ``eventId`` made of ``origin`` and the line's number if it has no identity.
+    """The event as it is sent: with an ``eventId`` if it has no identity of its own.
 
-    So a line that is sent again, after an answer that never came or by the next replay, is recognised as the same.
+    The id is made of ``origin``, the line's number and its content. So a line that is sent again, after an answer that
+    never came or by the next replay, is recognised as the same, and one that was changed is another.
 
     Raises:
         ValueError: this can be no event; the message says why.
@@ -96,16 +111,20 @@ def prepare(line: Line, *, origin: str) -> bytes:
     if len(line.content) > MAXIMUM_EVENT_BYTES:
         raise ValueError(f"more than the {MAXIMUM_EVENT_BYTES} bytes an event may have")
     try:
-        head = untrusted_json.decode(line.content, _head)
-        is_known = head.event_id is not None or head.specversion is not None
-        nameless = {} if is_known or not origin else untrusted_json.decode(line.content, _object)
-    except UnreadableJsonError as error:
+        event = json_text.decode(line.content)
+        head = msgspec.convert(event, Head)
+    except (InvalidEventError, msgspec.ValidationError) as error:
         raise ValueError(f"not an event in JSON: {error}") from None
     if b"\n" in line.content or b"\r" in line.content:
         raise ValueError("a line break inside of the line")
-    if is_known or not origin:
+    if not origin or head.event_id is not None or head.specversion is not None:
         return line.content
-    return msgspec.json.encode({**nameless, "eventId": f"{origin[:16]}-{line.number}"})
+    name = hashlib.sha256(b"%b\n%d\n%b" % (origin.encode(), line.number, line.content)).hexdigest()[:32]
+    # In front, so that everything else is sent as it stands there. An eventId that is null would stand there twice.
+    if "eventId" in event:
+        return msgspec.json.encode({**event, "eventId": name})
+    members = line.content.removeprefix(b"{").lstrip()
+    return b'{"eventId":"%b"%b%b' % (name.encode(), b"," if event else b"", members)
 
 
 def _open(path: Path) -> io.BufferedReader:
