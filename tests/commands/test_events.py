@@ -1,0 +1,71 @@
+"""``cloudscale events`` as a person uses it: what it says, and with which code it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests.replay.api import Answer, results, serving
+
+from cloudscale.local.ports import find_free_ports
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+INTERRUPTED = 130
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "events.jsonl"
+    path.write_text("".join(json.dumps({"eventId": f"e-{number}"}) + "\n" for number in range(3000)))
+    return path
+
+
+async def start(file: Path, url: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "cloudscale.commands.cli", "events", "replay", str(file)),
+        *("--url", url, "--data-dir", str(file.parent / "data"), "--in-flight", "1"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def test_whoever_interrupts_a_replay_is_told_how_to_go_on_and_can(file: Path) -> None:
+    processes: list[asyncio.subprocess.Process] = []
+
+    def answer(number: int, events: list[dict[str, Any]]) -> Answer:
+        if number == 3:
+            processes[0].send_signal(signal.SIGINT)
+        return 202, {}, results(*[202] * len(events))
+
+    async with serving(answer) as api:
+        processes.append(await start(file, api.url))
+        async with asyncio.timeout(60):
+            _, said = await processes[0].communicate()
+        again = await start(file, api.url)
+        async with asyncio.timeout(60):
+            summary, _ = await again.communicate()
+
+    assert processes[0].returncode == INTERRUPTED
+    assert "interrupted: give the same command again to go on, after line 1," in said.decode()
+    assert "Traceback" not in said.decode()
+    assert (again.returncode, summary.decode().split(" in ")[0]) == (0, "3,000 accepted, 0 duplicates, 0 rejected")
+
+
+async def test_a_wrong_address_ends_a_replay_in_a_sentence(file: Path) -> None:
+    (port,) = find_free_ports("127.0.0.1", 1)
+
+    process = await start(file, f"http://127.0.0.1:{port}")
+    async with asyncio.timeout(60):
+        _, said = await process.communicate()
+
+    assert process.returncode == 1
+    assert said.decode() == (
+        f"error: http://127.0.0.1:{port} cannot be reached: connection refused. Is the pipeline running, and is this "
+        "its address? --url gives another one\n"
+    )
