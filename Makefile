@@ -12,7 +12,10 @@ SCENARIO ?=
 VERSION ?=
 # Any value makes `make lock` take the newest versions instead of those that it has.
 UPGRADE ?=
-RESOLVE := uv pip compile $(if $(UPGRADE),--upgrade) --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-strip-extras
+RESOLVE := uv pip compile $(if $(UPGRADE),--upgrade) --quiet --universal --fork-strategy fewest --python-version 3.11 --generate-hashes --no-header --no-annotate --no-emit-index-url --no-strip-extras
+
+# Without a network, from the pages and the code. Nothing of it is kept between runs but what did not change.
+SITE = $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs docs/_build
 
 # More processes than processors, because many tests wait for something. tests/conftest.py puts long ones first.
 IN_PARALLEL := tests -m 'not alone' --numprocesses 9 --dist loadfile --no-loadscope-reorder
@@ -33,7 +36,7 @@ $(DEVELOPMENT)/.installed: requirements/dev.lock requirements/install.sh pyproje
 	requirements/install.sh $(DEVELOPMENT) requirements/dev.lock
 	@touch $@
 
-.PHONY: help install install-dev run test test-fast lint lint-workflows format lock version wheel coverage replay-all bench bench-comparison guard screenshots cluster cluster-down bench-kind e2e crds clean
+.PHONY: help install install-dev run test test-fast lint lint-workflows docs docs-serve format lock version wheel coverage replay-all bench bench-comparison guard screenshots cluster cluster-down bench-kind e2e crds clean
 
 help:  ## what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /\1\t/' | expand -t 16
@@ -62,9 +65,17 @@ coverage: install-dev  ## the same tests with their coverage, which must be 90 %
 lint: install-dev lint-workflows  ## style, types, layers, workflows, and that generated files are up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy apps operator tests e2e bench release
+	$(BIN)/mypy apps operator tests e2e bench release docs
 	$(BIN)/lint-imports
 	$(BIN)/cloudscale schema | diff - crds/eventpipelines.yaml
+	$(SITE)
+
+docs: install-dev  ## the documentation's site, in docs/_build: a warning or a dead link is an error
+	$(SITE)
+	@echo 'The site is in docs/_build; make docs-serve shows it.'
+
+docs-serve: docs  ## the site at http://127.0.0.1:8000, until Ctrl-C
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory docs/_build 8000
 
 lint-workflows: install-dev  ## the workflows alone: are they well-formed and safe?
 	requirements/actionlint/check.sh $(BIN)
@@ -118,4 +129,4 @@ e2e: install-dev  ## the tests on a kind cluster of their own
 	$(BIN)/pytest e2e --log-cli-level=INFO --timeout=900
 
 clean:  ## remove the environments and what the tools leave behind; the data in .cloudscale stays
-	rm -rf $(RUNTIME) $(DEVELOPMENT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist
+	rm -rf $(RUNTIME) $(DEVELOPMENT) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* htmlcov dist docs/_build docs/reference

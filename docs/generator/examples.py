@@ -1,0 +1,69 @@
+"""An example for each field of the resource, and what has to stand beside it for the resource to be valid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+_SECRET = {"name": "shop-credentials", "key": "connectionString"}
+_IDENTITY = {"identity": {"clientId": "00000000-0000-0000-0000-000000000000"}}
+
+GIVEN: dict[str, Any] = {
+    "queue.namespace": "shop-abc123.servicebus.windows.net",
+    "queue.maxSize": "10Gi",
+    "queue.lockDuration": "1m",
+    "store.endpoint": "https://shop-abc123.documents.azure.com:443/",
+    "identity.clientId": _IDENTITY["identity"]["clientId"],
+    "eventTypes": [{"name": "newsletter_signup"}],
+    "eventTypes[].name": "newsletter_signup",
+    "eventTypes[].schema": {"type": "object", "required": ["email"], "properties": {"email": {"type": "string"}}},
+    "ingestion.trustedProxies": ["10.0.0.0/8"],
+    "processing.scoring": {"page_view": 2, "purchase": 100},
+    "processing.concurrency.steps": [{"depth": 0, "limit": 16}, {"depth": 2000, "limit": 4}],
+    "processing.concurrency.steps[].depth": 0,
+    "processing.concurrency.steps[].limit": 16,
+    "processing.circuitBreaker.failureRatio": 0.25,
+    "expose.ingress.host": "events.shop.example",
+    "expose.ingress.className": "nginx",
+    "expose.ingress.tlsSecretName": "shop-tls",
+    "expose.gateway.name": "public",
+    "expose.gateway.namespace": "gateways",
+    "expose.gateway.hostnames": ["events.shop.example"],
+    "placement.nodeSelector": {"kubernetes.io/arch": "amd64"},
+    "placement.affinity": {"nodeAffinity": {}},
+    "placement.tolerations": [{"key": "dedicated", "operator": "Exists"}],
+    "placement.pinTo": "cloudscale.io/bench",
+    "telemetry.tracing.endpoint": "http://otel-collector.monitoring:4318/v1/traces",
+}
+"""Where an example cannot be made from the default; paths from ``spec`` on."""
+
+BESIDE: dict[str, dict[str, Any]] = {
+    "queue.namespace": _IDENTITY,
+    "store.endpoint": _IDENTITY,
+    "expose.ingress.className": {"expose": {"ingress": {"host": "events.shop.example"}}},
+    "expose.ingress.tlsSecretName": {"expose": {"ingress": {"host": "events.shop.example"}}},
+    "expose.gateway.namespace": {"expose": {"gateway": {"name": "public"}}},
+    "expose.gateway.hostnames": {"expose": {"gateway": {"name": "public"}}},
+}
+"""What a field needs beside it."""
+
+
+def example_of(path: str, schema: Schema) -> Any:
+    """A value that the field may have, another than its default where there is a simple one."""
+    if path in GIVEN:
+        return GIVEN[path]
+    default = schema.get("default")
+    if path.endswith("SecretRef"):
+        return _SECRET
+    if path.endswith(("SecretRef.name", "SecretRef.key")):
+        return _SECRET[path.rpartition(".")[2]]
+    if path.endswith(("requests", "limits")) and schema["type"] == "object":
+        return {"cpu": "500m", "memory": "256Mi"}
+    if schema["type"] == "boolean":
+        return not default
+    if "enum" in schema:
+        return schema["enum"][-1]
+    if schema["type"] in ("integer", "number") and default is not None:
+        return min(default * 2 or 1, schema.get("maximum", default * 2 or 1))
+    return default
