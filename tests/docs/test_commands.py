@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(300)
 
 LANGUAGES = {RUN, CHECKED, "yaml", "json", "text", "{literalinclude}", "{toctree}", "{image}"}
-DEFAULT_PIPELINE = "examples/clickstream.yaml"
+DEFAULT_PIPELINE = "apps/cloudscale/examples/clickstream.yaml"
 STARTED_ELSEWHERE = re.compile(r"^(make |cloudscale run )")
 """What the pages tell to start; it runs until it is stopped, so a fixture starts it."""
 
