@@ -29,8 +29,8 @@ def render() -> str:
         document["info"]["description"],
         (
             f"One event has {MAXIMUM_EVENT_BYTES:,} bytes at the most, a batch {MAXIMUM_BATCH_EVENTS:,} events and "
-            f"{MAXIMUM_BATCH_BYTES:,} bytes. A pipeline serves its own description, with the event types that its resource "
-            "adds, at `/openapi.json`, and shows it at `/docs`."
+            f"{MAXIMUM_BATCH_BYTES:,} bytes. A pipeline serves its own description, with the event types that its "
+            "resource adds, at `/openapi.json`, and shows it at `/docs`."
         ),
     ]
     for path, methods in document["paths"].items():

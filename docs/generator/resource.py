@@ -43,8 +43,8 @@ def render() -> str:
     parts = [
         (
             "Made from the models in `apps/cloudscale/pipeline`. `cloudscale schema` prints the resource definition, "
-            "`kubectl explain evp.spec --recursive` shows it in a cluster, `cloudscale validate FILE` checks a file. Every "
-            "field may be left out unless its default says *required*."
+            "`kubectl explain evp.spec --recursive` shows it in a cluster, `cloudscale validate FILE` checks a file. "
+            "Every field may be left out unless its default says *required*."
         ),
     ]
     for name, schema in spec["properties"].items():

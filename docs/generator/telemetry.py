@@ -42,8 +42,8 @@ def render_alerts() -> str:
     rules = [rule for group in rule_groups() for rule in group["rules"]]
     parts = [
         (
-            "These rules are in [rules.yaml](../alerts/rules.yaml), and the operator makes them for each pipeline where "
-            "the Prometheus operator's kinds exist (`spec.telemetry.serviceMonitor`)."
+            "These rules are in [rules.yaml](../alerts/rules.yaml), and the operator makes them for each pipeline "
+            "where the Prometheus operator's kinds exist (`spec.telemetry.serviceMonitor`)."
         ),
     ]
     for rule in rules:
