@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import structlog
@@ -13,6 +13,8 @@ from cloudscale_operator.conditions import timestamp
 from cloudscale_operator.names import OPERATOR
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from cloudscale.pipeline import Concurrency
     from cloudscale_operator.kinds import Manifest
 
@@ -26,11 +28,26 @@ GOOD = {"Paused": "False"}
 """The good status of conditions for which it is not True."""
 
 
-async def announce(api: KubernetesApi, pipeline: Manifest, *, severity: Severity, reason: str, message: str) -> None:
-    """Record an Event about a pipeline. It is a courtesy: where it is refused, the log has to do."""
-    metadata = pipeline["metadata"]
-    log.info("event", namespace=metadata["namespace"], pipeline=metadata["name"], reason=reason, message=message)
-    now = timestamp(datetime.now(UTC))
+@dataclass(frozen=True)
+class Announcement:
+    """A Kubernetes Event about a pipeline, at a moment."""
+
+    severity: Severity
+    reason: str
+    message: str
+    at: datetime
+
+
+def named(pipeline: Manifest) -> dict[str, str]:
+    """The fields that name a pipeline in a log line."""
+    return {"namespace": pipeline["metadata"]["namespace"], "pipeline": pipeline["metadata"]["name"]}
+
+
+async def announce(api: KubernetesApi, pipeline: Manifest, announcement: Announcement) -> None:
+    """Record an Event about a pipeline. Where the API server does not take it, it stands in the log only."""
+    metadata, reason, message = pipeline["metadata"], announcement.reason, announcement.message
+    log.info("an Event is recorded", reason=reason, message=message, **named(pipeline))
+    now = timestamp(announcement.at)
     event = {
         "apiVersion": "v1",
         "kind": "Event",
@@ -43,7 +60,7 @@ async def announce(api: KubernetesApi, pipeline: Manifest, *, severity: Severity
             "uid": metadata["uid"],
             "resourceVersion": metadata["resourceVersion"],
         },
-        "type": severity,
+        "type": announcement.severity,
         "reason": reason,
         "message": message[:MESSAGE_LENGTH],
         "source": {"component": OPERATOR},
@@ -55,7 +72,7 @@ async def announce(api: KubernetesApi, pipeline: Manifest, *, severity: Severity
     try:
         await api.create(f"/api/v1/namespaces/{metadata['namespace']}/events", event)
     except (ApiRefusalError, BackendUnavailableError) as error:
-        log.warning("event_not_recorded", pipeline=metadata["name"], reason=reason, error=str(error))
+        log.warning("an Event could not be recorded", reason=reason, error=str(error), **named(pipeline))
 
 
 def severity_of(condition: dict[str, Any]) -> Severity:
@@ -67,8 +84,8 @@ def severity_of(condition: dict[str, Any]) -> Severity:
 class Thresholds:
     """Remembers which thresholds a queue is above, so that each crossing is announced once.
 
-    A threshold counts as left when the depth is below ``restoreBelow``, or a depth that wavers around it would be
-    announced again and again.
+    A threshold counts as left when the depth is below ``restoreBelow``; otherwise a depth that wavers around the
+    threshold would be announced again and again.
     """
 
     def __init__(self) -> None:
@@ -78,12 +95,12 @@ class Thresholds:
         """What to announce about this depth: severity and message."""
         passed = sum(depth >= step.depth for step in concurrency.steps[1:])
         if passed > self._passed:
-            news = [
+            messages = [
                 f"the queue holds {depth} events, {step.depth} or more: workers handle {step.limit} at once each"
                 for step in concurrency.steps[1 + self._passed : 1 + passed]
             ]
             self._passed = passed
-            return [("Warning", text) for text in news]
+            return [("Warning", text) for text in messages]
         if self._passed and depth < concurrency.restore_below:
             self._passed = 0
             limit = concurrency.steps[0].limit

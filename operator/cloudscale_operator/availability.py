@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cloudscale_operator.children import Children, PipelineKey
     from cloudscale_operator.depth import Reading
     from cloudscale_operator.kinds import Manifest
-    from cloudscale_operator.pods import Trouble
+    from cloudscale_operator.pods import Problem
 
 WAKE_SECONDS = 60.0
 """How long after its polling interval KEDA may take to start a worker for a queue that is no longer empty."""
@@ -25,11 +25,11 @@ START_SECONDS = 60.0
 
 ROLES = (INGESTION, WORKER, DASHBOARD)
 WORKERS = "WorkersAvailable"
-ASLEEP = ("ScaledToZero", "Waking")
+SCALED_TO_ZERO = ("ScaledToZero", "Waking")
 """Reasons for workers to be available although there is none."""
 
 
-def availability(kind: str, deployment: Manifest | None, trouble: Trouble | None) -> Condition:
+def availability(kind: str, deployment: Manifest | None, problem: Problem | None) -> Condition:
     """The condition of one role."""
     if deployment is None:
         return Condition(kind, "Unknown", "NotCreatedYet", "the Deployment does not exist yet")
@@ -38,8 +38,8 @@ def availability(kind: str, deployment: Manifest | None, trouble: Trouble | None
     if available:
         return Condition(kind, "True", "ReplicasAvailable", f"{available} of {wanted} replicas are available")
     stalled = rollout_problem(deployment)
-    if trouble:
-        return Condition(kind, "False", trouble.reason, f"none of {wanted} replicas is available: {told(trouble)}")
+    if problem:
+        return Condition(kind, "False", problem.reason, f"none of {wanted} replicas is available: {problem}")
     reason = "RolloutStalled" if stalled else "NoReplicaAvailable"
     text = stalled or f"none of {wanted} replicas is available; `kubectl describe pods` and their logs say why"
     return Condition(kind, "False", reason, text)
@@ -48,7 +48,7 @@ def availability(kind: str, deployment: Manifest | None, trouble: Trouble | None
 def workers_availability(
     pipeline: EventPipeline,
     deployment: Manifest | None,
-    trouble: Trouble | None,
+    problem: Problem | None,
     *,
     reading: Reading | None,
     unserved_since: datetime | None,
@@ -59,46 +59,45 @@ def workers_availability(
         if deployment is not None and pipeline.spec.paused and deployment["spec"].get("replicas") == 0:
             text = "spec.paused keeps the workers stopped; the queue keeps the events"
             return Condition(WORKERS, "False", "Paused", text)
-        return availability(WORKERS, deployment, trouble)
+        return availability(WORKERS, deployment, problem)
     waited = now - unserved_since if unserved_since else timedelta(0)
-    patience = parse_duration(pipeline.spec.processing.replicas.polling_interval) + timedelta(seconds=WAKE_SECONDS)
+    grace = parse_duration(pipeline.spec.processing.replicas.polling_interval) + timedelta(seconds=WAKE_SECONDS)
     if deployment["spec"].get("replicas") == 0:
-        return _scaled_to_zero(reading, waited=waited, patience=patience, now=now)
-    is_starting = unserved_since and waited <= patience + timedelta(seconds=START_SECONDS)
-    if is_starting and not trouble and not rollout_problem(deployment) and not _available(deployment):
+        return _scaled_to_zero(reading, waited=waited, grace=grace, now=now)
+    is_starting = unserved_since and waited <= grace + timedelta(seconds=START_SECONDS)
+    if is_starting and not problem and not rollout_problem(deployment) and not _available(deployment):
         return Condition(WORKERS, "True", "Waking", "the queue is no longer empty: a worker starts")
-    return availability(WORKERS, deployment, trouble)
+    return availability(WORKERS, deployment, problem)
 
 
-def _scaled_to_zero(reading: Reading | None, *, waited: timedelta, patience: timedelta, now: datetime) -> Condition:
+def _scaled_to_zero(reading: Reading | None, *, waited: timedelta, grace: timedelta, now: datetime) -> Condition:
     backlog = reading.backlog if reading else None
     if backlog is None:
         return Condition(WORKERS, "Unknown", "DepthUnknown", "no worker runs, and whether one is needed is not known")
     if not backlog.messages:
         return Condition(WORKERS, "True", "ScaledToZero", "the queue is empty, so no worker is needed")
-    if waited > patience:
+    if waited > grace:
         text = "the queue is not empty, and KEDA has started no worker since "
         text += f"{timestamp(now - waited)}: the ScaledObject and the logs of keda-operator say why; "
         return Condition(WORKERS, "False", "NotWoken", text + "spec.processing.replicas.min: 1 does without")
     return Condition(WORKERS, "True", "Waking", "the queue is no longer empty: KEDA starts a worker")
 
 
-def is_unserved(deployment: Manifest | None, reading: Reading | None, *, was_asleep: bool = False) -> bool:
+def is_unserved(deployment: Manifest | None, reading: Reading | None, *, was_scaled_to_zero: bool = False) -> bool:
     """Whether the queue holds something and nobody is there to process it.
 
-    A worker that has been asked for and is not available yet changes nothing about that where none ran before; where
-    one ran before it is a worker that was lost.
+    Where none ran before, a worker that is starting counts as none; where one ran before, it has been lost.
     """
     if deployment is None:
         return False
     if deployment["spec"].get("replicas") == 0:
         return bool(reading and reading.backlog and reading.backlog.messages)
-    return was_asleep and not _available(deployment)
+    return was_scaled_to_zero and not _available(deployment)
 
 
-def was_asleep(status: dict[str, Any]) -> bool:
+def was_scaled_to_zero(status: dict[str, Any]) -> bool:
     """Whether, when the status was written, no worker ran because none was needed."""
-    return any(each["type"] == WORKERS and each["reason"] in ASLEEP for each in status.get("conditions", ()))
+    return any(each["type"] == WORKERS and each["reason"] in SCALED_TO_ZERO for each in status.get("conditions", ()))
 
 
 def is_rolled_out(deployment: Manifest, *, since: int | None = None) -> bool:
@@ -112,19 +111,19 @@ def is_rolled_out(deployment: Manifest, *, since: int | None = None) -> bool:
     return bool(seen and status.get("replicas", 0) <= status.get("updatedReplicas", 0))
 
 
-def is_wanting(deployment: Manifest | None, *, since: int | None = None) -> bool:
+def needs_pods(deployment: Manifest | None, *, since: int | None = None) -> bool:
     """Whether there are pods that should be available, or that a rollout waits for."""
     if deployment is None or not deployment.get("status", {}).get("replicas") or rollout_refused(deployment):
         return False
     return not _available(deployment) or not is_rolled_out(deployment, since=since)
 
 
-def wanting_roles(key: PipelineKey, children: Children) -> frozenset[str]:
-    """The roles of a pipeline whose pods are worth a look."""
+def unavailable_roles(key: PipelineKey, children: Children) -> frozenset[str]:
+    """The roles of a pipeline that have no available pod, or that are being rolled out."""
     live, applied = children.of(key), children.applied(key)
     deployments = {role: ChildKey(DEPLOYMENT.kind, object_name(key.name, role)) for role in ROLES}
     return frozenset(
-        role for role, which in deployments.items() if is_wanting(live.get(which), since=applied.get(which))
+        role for role, which in deployments.items() if needs_pods(live.get(which), since=applied.get(which))
     )
 
 
@@ -142,11 +141,6 @@ def rollout_problem(deployment: Manifest | None) -> str:
         if failed or stalled:
             return f"{condition.get('reason', condition['type'])}: {condition.get('message', '')}"
     return ""
-
-
-def told(trouble: Trouble) -> str:
-    """A trouble in one line."""
-    return f"{trouble.reason}: {trouble.message}"
 
 
 def _available(deployment: Manifest) -> int:

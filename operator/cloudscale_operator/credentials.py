@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cloudscale_operator.names import AUTHORITY_KEY
 from cloudscale_operator.ports import named_ports
+from cloudscale_operator.timing import DEFAULT_TIMING
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline, SecretKey
     from cloudscale_operator.api import KubernetesApi
+    from cloudscale_operator.timing import Timing
 
 AGE_SECONDS = 60.0
 """How late a changed Secret is noticed."""
@@ -61,7 +62,8 @@ class CredentialCache:
     when pipeline and Secrets were deleted together. Only what the specification still names is remembered.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, timing: Timing = DEFAULT_TIMING) -> None:
+        self._timing = timing
         self._credentials: Credentials | None = None
         self._data: Data = {}
         self._generation = -1
@@ -73,7 +75,7 @@ class CredentialCache:
         Raises:
             ApiRefusalError, BackendUnavailableError: the API server refuses or does not answer.
         """
-        now = time.monotonic()
+        now = self._timing.monotonic()
         known, generation = self._credentials, pipeline.metadata.generation
         if known and self._generation == generation:
             age = MISSING_AGE_SECONDS if known.missing else AGE_SECONDS

@@ -7,7 +7,6 @@ import hashlib
 from collections import deque
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -20,9 +19,11 @@ from cloudscale.queue.administration import QueueAdministration
 from cloudscale.settings import Settings
 from cloudscale.tasks import cancel_and_wait, start_task
 from cloudscale_operator import metrics
+from cloudscale_operator.timing import DEFAULT_TIMING
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from datetime import datetime, timedelta
     from pathlib import Path
 
     from redis.asyncio import Redis
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from cloudscale.pipeline import Queue
     from cloudscale_operator.children import PipelineKey
     from cloudscale_operator.entra import Identity, PipelineCredential
+    from cloudscale_operator.timing import Timing
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +77,9 @@ class DepthReaders:
         *,
         directory: Path,
         credential: Callable[[Identity], PipelineCredential] | None = None,
+        timing: Timing = DEFAULT_TIMING,
     ) -> None:
+        self._timing = timing
         self._changed = changed
         self._directory = directory
         self._credential = credential
@@ -135,13 +139,13 @@ class DepthReaders:
                     await exits.enter_async_context(administration)
                     await self._read_while_it_works(key, source, administration)
             except CloudScaleError as error:
-                self._note(key, Reading(datetime.now(UTC), None, str(error)))
+                self._note(key, Reading(self._timing.now(), None, str(error)))
             except Exception as error:
-                # A defect shows itself in the log and in the status, and is met again: a reader that ended would leave
-                # the last depth standing for good.
-                log.exception("depth_not_read", namespace=key.namespace, pipeline=key.name)
-                text = f"a defect of the operator, whose log says more: {type(error).__name__}: {error}"
-                self._note(key, Reading(datetime.now(UTC), None, text))
+                # Logged, shown in the status and tried again: a reader that ended would leave the last depth there for
+                # good.
+                log.exception("the depth could not be read", namespace=key.namespace, pipeline=key.name)
+                text = f"a defect of the operator; its log has the traceback: {type(error).__name__}: {error}"
+                self._note(key, Reading(self._timing.now(), None, text))
             await asyncio.sleep(source.interval.total_seconds())
 
     def _tokens(self, identity: Identity | None) -> PipelineCredential:
@@ -155,7 +159,12 @@ class DepthReaders:
             await administration.ensure_queue()
         except CredentialError:
             # Reading the depth needs fewer rights than creating the queue, which ingestion may have done.
-            log.info("queue_not_ensured", namespace=key.namespace, pipeline=key.name, queue=source.queue.name)
+            log.info(
+                "the queue may not be created with this credential",
+                namespace=key.namespace,
+                pipeline=key.name,
+                queue=source.queue.name,
+            )
         async with _ledger(source) as redis:
             reader = BacklogReader(
                 administration.depth,
@@ -165,7 +174,7 @@ class DepthReaders:
             )
             while True:
                 # A message may arrive while the broker answers: what is read holds for the moment before.
-                asked = datetime.now(UTC)
+                asked = self._timing.now()
                 backlog = await reader.read()
                 metrics.QUEUE_DEPTH.labels(*key).set(backlog.events)
                 metrics.QUEUE_MESSAGES.labels(*key).set(backlog.messages)
@@ -201,7 +210,7 @@ async def _ledger(source: Source) -> AsyncIterator[Redis | None]:
     try:
         redis = open_redis(source.redis_url, retry=NO_RETRIES)
     except ConfigurationError as error:
-        log.warning("events_not_counted", queue=source.queue.name, reason=str(error))
+        log.warning("events cannot be counted without Redis", queue=source.queue.name, reason=str(error))
         yield None
         return
     async with redis:

@@ -29,7 +29,7 @@ class Drain:
     forced: bool = False
 
 
-def judge(
+def evaluate(
     pipeline: EventPipeline, readings: Sequence[Reading], *, started: datetime, stopped: datetime | None, now: datetime
 ) -> Drain:
     """Look at a deletion under way.
@@ -40,7 +40,7 @@ def judge(
         started: when the deletion was asked for.
         stopped: when the last ingestion pod was gone, None while there is one. Only readings after that can show that
             nothing more is coming, and one alone does not: the broker's figures are not those of one moment.
-        now: the moment to judge at.
+        now: the moment to evaluate at.
     """
     if pipeline.spec.deletion == "Immediate":
         return Drain("Immediate", "spec.deletion is Immediate: events that are queued stay in the queue")

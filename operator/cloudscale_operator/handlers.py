@@ -19,18 +19,29 @@ from cloudscale_operator.api import THREADS
 from cloudscale_operator.kinds import KINDS, Kind
 from cloudscale_operator.names import MANAGED_BY_LABEL, OPERATOR
 from cloudscale_operator.runtime import Operator, running
+from cloudscale_operator.timing import DEFAULT_TIMING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cloudscale_operator.options import Options
+    from cloudscale_operator.timing import Timing
 
 WATCH_SECONDS = 300
 """A watch is renewed after this long, for one whose connection died silently shows nothing any more."""
 
 
-def build_registry(options: Options, *, ended: Callable[[], None]) -> kopf.OperatorRegistry:
-    """All handlers of one operator; ``ended`` is called if its work ends by itself."""
+def build_registry(
+    options: Options,
+    *,
+    ended: Callable[[], None],
+    client: Callable[[], ApiClient] | None = None,
+    timing: Timing = DEFAULT_TIMING,
+) -> kopf.OperatorRegistry:
+    """All handlers of one operator; ``ended`` is called if its work ends by itself.
+
+    ``client`` connects to the cluster, by default as :func:`connect` does.
+    """
     registry = kopf.OperatorRegistry()
     resources = AsyncExitStack()
     # kopf gives a handler no state but a memo, and that is what this is.
@@ -41,7 +52,9 @@ def build_registry(options: Options, *, ended: Callable[[], None]) -> kopf.Opera
     @kopf.on.startup(registry=registry)
     async def start(settings: kopf.OperatorSettings, **_: Any) -> None:
         configure(settings)
-        state["operator"] = await resources.enter_async_context(running(connect(), options, ended=ended))
+        state["operator"] = await resources.enter_async_context(
+            running((client or connect)(), options, ended=ended, timing=timing)
+        )
 
     @kopf.on.cleanup(registry=registry)
     async def stop(**_: Any) -> None:

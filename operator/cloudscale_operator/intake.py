@@ -35,7 +35,7 @@ async def intake_is_off(api: KubernetesApi, key: PipelineKey, live: Mapping[Chil
     return all(pod.get("status", {}).get("phase") in ("Succeeded", "Failed") for pod in pods)
 
 
-async def hopeless(
+async def undrainable_reason(
     api: KubernetesApi, key: PipelineKey, live: Mapping[ChildKey, Manifest], credentials: Credentials
 ) -> str:
     """Why the queue cannot be emptied at all, empty if it may be.

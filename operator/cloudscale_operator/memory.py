@@ -1,4 +1,4 @@
-"""What the operator remembers of a pipeline between two visits; losing it costs requests, and no event."""
+"""What the operator remembers of a pipeline between two reconciles. Losing it costs requests, never an event."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from cloudscale_operator.announcements import Thresholds
 from cloudscale_operator.credentials import CredentialCache
-from cloudscale_operator.pods import PodTroubles
+from cloudscale_operator.pods import PodProblems
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from cloudscale_operator.timing import Timing
 
 
 @dataclass
@@ -18,14 +20,19 @@ class Memory:
     """One pipeline, as long as it has this ``uid``."""
 
     uid: str
-    credentials: CredentialCache = field(default_factory=CredentialCache)
-    pods: PodTroubles = field(default_factory=PodTroubles)
+    credentials: CredentialCache
+    pods: PodProblems
     stopped: datetime | None = None
     """Since when no ingestion pod has been there during a deletion."""
     unserved_since: datetime | None = None
     """Since when a pipeline without workers has needed one and had none."""
     released: bool = False
-    """The deletion has come to its end: nothing may be made again while the last of it goes."""
+    """The finalizer is being removed: no object may be created again."""
     unanswered: int = 0
     """Visits in a row during which the API server did not answer as it should."""
     thresholds: Thresholds = field(default_factory=Thresholds)
+
+    @classmethod
+    def of(cls, uid: str, *, timing: Timing) -> Memory:
+        """The empty memory of a pipeline that is seen for the first time."""
+        return cls(uid, CredentialCache(timing=timing), PodProblems(timing=timing))

@@ -1,18 +1,18 @@
-"""Why pods do not run, in their own words: what a Deployment's status does not say.
+"""Why pods do not run, as their own status says: a Deployment's status does not.
 
-Pods are not watched: they are listed while a role has none that is available, or a rollout is under way, and not in the
-first seconds, in which every pod is still on its way.
+Pods are not watched: they are listed while a role has none that is available or a rollout is under way, and not in the
+first seconds, in which every pod is still starting.
 """
 
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cloudscale_operator.kinds import EVENT, POD
 from cloudscale_operator.names import COMPONENT_LABEL, selector_labels
+from cloudscale_operator.timing import DEFAULT_TIMING
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -20,12 +20,10 @@ if TYPE_CHECKING:
     from cloudscale_operator.api import KubernetesApi
     from cloudscale_operator.children import PipelineKey
     from cloudscale_operator.kinds import Manifest
+    from cloudscale_operator.timing import Timing
 
-FIRST_LOOK_SECONDS = 5.0
-LOOK_SECONDS = 10.0
-"""How late it is noticed what keeps a pod from running."""
 MESSAGE_LENGTH = 500
-"""A scheduler names every node that it has looked at."""
+"""In characters; a scheduler names every node that it has tried."""
 
 STARTING = ("ContainerCreating", "PodInitializing")
 """What a container waits for at its start: Events of the pod tell whether anything is wrong with that."""
@@ -33,67 +31,71 @@ START_FAILURES = ("FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox")
 
 
 @dataclass(frozen=True)
-class Trouble:
+class Problem:
     """What keeps a pod from running; ``reason`` is Kubernetes' own word for it."""
 
     reason: str
     message: str
 
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}"
 
-class PodTroubles:
-    """One pipeline's, by role; read anew by age."""
 
-    def __init__(self) -> None:
-        self._troubles: dict[str, Trouble] = {}
+class PodProblems:
+    """The problems of one pipeline's pods, by role, read again by age."""
+
+    def __init__(self, *, timing: Timing = DEFAULT_TIMING) -> None:
+        self._timing = timing
+        self._problems: dict[str, Problem] = {}
         self._due: float | None = None
 
-    async def read(self, api: KubernetesApi, key: PipelineKey, roles: Collection[str]) -> Mapping[str, Trouble]:
-        """The troubles of those roles that have pods which do not run.
+    async def read(self, api: KubernetesApi, key: PipelineKey, roles: Collection[str]) -> Mapping[str, Problem]:
+        """The problems of those roles that have pods which do not run.
 
         Raises:
             ApiRefusalError, BackendUnavailableError: the API server refuses or does not answer.
         """
-        now = time.monotonic()
+        now = self._timing.monotonic()
         if not roles:
-            self._troubles, self._due = {}, None
+            self._problems, self._due = {}, None
         elif self._due is None:
-            self._due = now + FIRST_LOOK_SECONDS
+            self._due = now + self._timing.first_pod_check_seconds
         elif now >= self._due:
-            self._due = now + LOOK_SECONDS
-            self._troubles = await read_troubles(api, key)
-        return {role: trouble for role, trouble in self._troubles.items() if role in roles}
+            self._due = now + self._timing.pod_check_seconds
+            self._problems = await read_problems(api, key)
+        return {role: problem for role, problem in self._problems.items() if role in roles}
 
 
-async def read_troubles(api: KubernetesApi, key: PipelineKey) -> dict[str, Trouble]:
-    """What keeps the pods of a pipeline from running, one trouble for each role that has one."""
+async def read_problems(api: KubernetesApi, key: PipelineKey) -> dict[str, Problem]:
+    """What keeps the pods of a pipeline from running, one problem for each role that has one."""
     labels = ",".join(f"{label}={value}" for label, value in selector_labels(key.name).items())
     pods = await api.read_all(POD, namespace=key.namespace, selector=labels)
-    found: dict[str, Trouble] = {}
+    found: dict[str, Problem] = {}
     for pod in sorted(pods, key=lambda item: str(item["metadata"]["name"])):
         role = pod["metadata"].get("labels", {}).get(COMPONENT_LABEL, "")
         if role in found or "deletionTimestamp" in pod["metadata"]:
             continue
-        if trouble := trouble_of(pod):
-            found[role] = trouble
+        if problem := problem_of(pod):
+            found[role] = problem
         elif is_starting(pod):
             selector = f"involvedObject.uid={pod['metadata']['uid']}"
             events = await api.read_all(EVENT, namespace=key.namespace, fields=selector)
-            if trouble := start_failure(pod, events):
-                found[role] = trouble
+            if problem := start_failure(pod, events):
+                found[role] = problem
     return found
 
 
-def trouble_of(pod: Manifest) -> Trouble | None:
+def problem_of(pod: Manifest) -> Problem | None:
     """What a pod's own status says, None if nothing is wrong with it, or not yet."""
     status = pod.get("status", {})
     for condition in status.get("conditions", ()):
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return _trouble(pod, condition.get("reason") or "Unschedulable", condition.get("message", ""))
+            return _problem(pod, condition.get("reason") or "Unschedulable", condition.get("message", ""))
     if status.get("phase") == "Failed":
-        return _trouble(pod, status.get("reason") or "Failed", status.get("message", ""))
+        return _problem(pod, status.get("reason") or "Failed", status.get("message", ""))
     for container in _containers(pod):
         if not container.get("ready") and (found := _stopped(container)):
-            return _trouble(pod, *found)
+            return _problem(pod, *found)
     return None
 
 
@@ -103,13 +105,13 @@ def is_starting(pod: Manifest) -> bool:
     return any(reason in STARTING for reason in waiting)
 
 
-def start_failure(pod: Manifest, events: Collection[Manifest]) -> Trouble | None:
+def start_failure(pod: Manifest, events: Collection[Manifest]) -> Problem | None:
     """The last of the Events that say why a pod does not start."""
     failures = [event for event in events if event.get("reason") in START_FAILURES]
     if not failures:
         return None
     last = max(failures, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
-    return _trouble(pod, last["reason"], last.get("message", ""))
+    return _problem(pod, last["reason"], last.get("message", ""))
 
 
 def _containers(pod: Manifest) -> list[dict[str, Any]]:
@@ -133,7 +135,7 @@ def _stopped(container: dict[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def _trouble(pod: Manifest, reason: str, message: str) -> Trouble:
+def _problem(pod: Manifest, reason: str, message: str) -> Problem:
     # A condition takes letters and digits only.
     word = re.sub("[^A-Za-z0-9]", "", reason) or "PodFailed"
-    return Trouble(word, f"pod {pod['metadata']['name']}: {message}".rstrip(": ")[:MESSAGE_LENGTH])
+    return Problem(word, f"pod {pod['metadata']['name']}: {message}".rstrip(": ")[:MESSAGE_LENGTH])

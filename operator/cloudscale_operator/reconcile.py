@@ -1,17 +1,15 @@
-"""One pipeline, from what is to what should be.
+"""Reconciles one pipeline: makes its objects what the resource asks for.
 
-Every cause leads here: a changed pipeline, a changed or deleted child, a new depth, the passing of time. What happens
-depends on nothing but the present state, so a crash at any point is a restart.
+Every trigger leads here: a changed pipeline, a changed or deleted child, a new depth, a timer. What is done depends on
+the present state alone, so after a crash at any point the next reconcile goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
-
-import kopf
 
 from cloudscale import pipeline as resource
 from cloudscale.errors import BackendUnavailableError, InvalidPipelineError
@@ -19,22 +17,33 @@ from cloudscale.units import parse_duration
 from cloudscale_operator import drain, hosts
 from cloudscale_operator.api import CONFLICT, NOT_FOUND, ApiRefusalError, pipeline_path
 from cloudscale_operator.applying import Refusal, apply_all
-from cloudscale_operator.availability import is_unserved, wanting_roles, was_asleep
+from cloudscale_operator.availability import is_unserved, unavailable_roles, was_scaled_to_zero
 from cloudscale_operator.children import ChildKey, Children, PipelineKey, is_annotated
 from cloudscale_operator.claims import Claim, NotAdmittedError, QueueClaims, age_of, claim_of
 from cloudscale_operator.conditions import Condition
+from cloudscale_operator.delays import (
+    DRAIN_SECONDS,
+    MISSING_SECONDS,
+    REFUSED_SECONDS,
+    RESYNC_SECONDS,
+    STALE_SECONDS,
+    UNANSWERED_VISITS,
+    UNAVAILABLE_SECONDS,
+)
 from cloudscale_operator.depth import DepthReaders, Source
 from cloudscale_operator.desired import desired_objects
 from cloudscale_operator.entra import identity_of
+from cloudscale_operator.errors import ImpossibleError, PostponedError
 from cloudscale_operator.extensions import Extensions
 from cloudscale_operator.inherited import inherit
-from cloudscale_operator.intake import hopeless, intake_is_off
+from cloudscale_operator.intake import intake_is_off, undrainable_reason
 from cloudscale_operator.kinds import DEPLOYMENT, Manifest
 from cloudscale_operator.memory import Memory
 from cloudscale_operator.names import FINALIZER, WORKER, object_name
 from cloudscale_operator.pipelines import Pipelines, pipeline_key
 from cloudscale_operator.reporting import Reporter
 from cloudscale_operator.status import Observation
+from cloudscale_operator.timing import DEFAULT_TIMING
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline
@@ -42,40 +51,41 @@ if TYPE_CHECKING:
     from cloudscale_operator.api import KubernetesApi
     from cloudscale_operator.context import Context
     from cloudscale_operator.credentials import Credentials
-
-RESYNC_SECONDS = 60.0
-"""A pipeline is looked at this often even when nothing seems to happen."""
-DRAIN_SECONDS = 2.0
-"""The same during a deletion."""
-REFUSED_SECONDS = 30.0
-"""Until what the API server refused is tried again: an administrator may have mended a quota or a role."""
-MISSING_SECONDS = 10.0
-"""Until it is looked again for a Secret that was not there."""
-UNANSWERED = 5
-"""Visits without an answer of the API server, after which the status tells: one lost answer is no news."""
+    from cloudscale_operator.timing import Timing
 
 
 class Reconciler:
-    """Reconciles pipelines; ``context`` holds what they have in common."""
+    """Reconciles pipelines. ``context`` holds what they have in common."""
 
-    def __init__(self, api: KubernetesApi, readers: DepthReaders, *, context: Context, authority_secret: str) -> None:
+    def __init__(
+        self,
+        api: KubernetesApi,
+        readers: DepthReaders,
+        *,
+        context: Context,
+        authority_secret: str,
+        timing: Timing = DEFAULT_TIMING,
+    ) -> None:
         self.children = Children()
         self.pipelines = Pipelines()
         self._api = api
-        self._reporter = Reporter(api, self.pipelines)
+        self._timing = timing
+        self._reporter = Reporter(api, self.pipelines, timing=timing)
         self._readers = readers
         self._context = context
         self._authority_secret = authority_secret
         self._memories: dict[PipelineKey, Memory] = {}
         self._claims = QueueClaims()
-        self._extensions = Extensions(api)
+        self._extensions = Extensions(api, timing=timing)
 
     async def reconcile(self, key: PipelineKey) -> float | None:
-        """Bring one pipeline to what it should be; seconds until it wants to be looked at again, None if it is gone.
+        """Bring one pipeline to what it should be.
+
+        Returns the seconds until its next reconcile, None if the pipeline is gone.
 
         Raises:
-            kopf.TemporaryError: it could not be done now, and may be done after the error's delay.
-            kopf.PermanentError: it cannot be done until the specification changes; the status says why.
+            PostponedError: it could not be done now; the error says when to try again.
+            ImpossibleError: it cannot be done until the specification changes; the status says why.
         """
         body = self.pipelines.get(key)
         if body is None:
@@ -83,7 +93,7 @@ class Reconciler:
             return None
         memory = self._memories.get(key)
         if memory is None or memory.uid != body["metadata"]["uid"]:
-            memory = self._memories[key] = Memory(body["metadata"]["uid"])
+            memory = self._memories[key] = Memory.of(body["metadata"]["uid"], timing=self._timing)
             self._claims.forget(key)
         deleting = "deletionTimestamp" in body["metadata"]
         if deleting and FINALIZER not in body["metadata"].get("finalizers", ()):
@@ -96,13 +106,13 @@ class Reconciler:
                 await self._release(key, body, memory)
                 return RESYNC_SECONDS
             await self._reporter.fail(body, reason="InvalidSpec", message=str(error))
-            raise kopf.PermanentError(f"{key.namespace}/{key.name} cannot be used as it is: {error}") from error
+            raise ImpossibleError(f"{key.namespace}/{key.name} cannot be used as it is: {error}") from error
         delay = await self._visit(key, body, pipeline, memory)
         memory.unanswered = 0
         return delay
 
     async def _visit(self, key: PipelineKey, body: Manifest, pipeline: EventPipeline, memory: Memory) -> float:
-        """Do it, and let the status tell what has kept it from being done."""
+        """Apply or drain, and write into the status what prevented it."""
         work = self._drain if "deletionTimestamp" in body["metadata"] else self._converge
         try:
             return await work(key, body, pipeline, memory)
@@ -110,17 +120,17 @@ class Reconciler:
             return await self._turn_away(key, body, memory, error)
         except BackendUnavailableError as error:
             memory.unanswered += 1
-            if memory.unanswered >= UNANSWERED:
+            if memory.unanswered >= UNANSWERED_VISITS:
                 await self._reporter.fail(body, reason="ApiServerUnavailable", message=str(error))
-            raise kopf.TemporaryError(str(error), delay=5) from error
+            raise PostponedError(str(error), retry_after_seconds=UNAVAILABLE_SECONDS) from error
         except ApiRefusalError as error:
             if error.status in (CONFLICT, NOT_FOUND):
-                # The watch has not told of the latest change yet, or the pipeline has just gone.
-                raise kopf.TemporaryError(str(error), delay=1) from error
+                # The watch has not shown the latest change yet, or the pipeline has just been deleted.
+                raise PostponedError(str(error), retry_after_seconds=STALE_SECONDS) from error
             await self._reporter.fail(body, reason="ApiServerRefused", message=str(error))
-            raise kopf.TemporaryError(str(error), delay=REFUSED_SECONDS) from error
+            raise PostponedError(str(error), retry_after_seconds=REFUSED_SECONDS) from error
         except Exception as error:
-            text = f"a defect of the operator, whose log says more: {type(error).__name__}: {error}"
+            text = f"a defect of the operator; its log has the traceback: {type(error).__name__}: {error}"
             await self._reporter.fail(body, reason="ReconcileFailed", message=text)
             raise
 
@@ -129,7 +139,7 @@ class Reconciler:
 
         Raises:
             NotAdmittedError: it may not, and nothing was contacted.
-            kopf.TemporaryError: an older pipeline has to say first which queue is its own.
+            PostponedError: an older pipeline has to say first which queue is its own.
         """
         if reason := hosts.refusal(pipeline, self._context.allowed_hosts):
             self._claims.state(key, Claim(age_of(body)))
@@ -141,7 +151,8 @@ class Reconciler:
         finally:
             self._claims.state(key, claim_of(body, pipeline, connection_string=known))
         if self._claims.is_waited_for(key, self.pipelines.items()):
-            raise kopf.TemporaryError("older pipelines have not said yet which queues are theirs", delay=1)
+            text = "it is not known yet which queues belong to older pipelines"
+            raise PostponedError(text, retry_after_seconds=STALE_SECONDS)
         if owner := self._claims.owner(key):
             text = f"the queue {pipeline.spec.queue.name} belongs to {owner.namespace}/{owner.name}, which is older; "
             text += "two would take each other's events: name another queue, or delete one of the two"
@@ -149,7 +160,7 @@ class Reconciler:
         return credentials
 
     async def _turn_away(self, key: PipelineKey, body: Manifest, memory: Memory, error: NotAdmittedError) -> float:
-        """Leave a pipeline as it is, and let its status tell why; one that is being deleted may go."""
+        """Leave a pipeline as it is and write the reason into its status; one that is being deleted is released."""
         await self._readers.forget(key)
         if "deletionTimestamp" in body["metadata"]:
             await self._reporter.announce(body, "Warning", "NotDrained", f"the queue was not emptied: {error}")
@@ -167,11 +178,11 @@ class Reconciler:
         # After the ServiceAccount is there, for the reader may need a token of it.
         interval = parse_duration(pipeline.spec.processing.concurrency.interval)
         await self._watch_depth(key, pipeline, credentials, interval)
-        wanting = wanting_roles(key, self.children)
-        troubles = await memory.pods.read(self._api, key, wanting)
+        unavailable = unavailable_roles(key, self.children)
+        problems = await memory.pods.read(self._api, key, unavailable)
         observation = self._observation(body, pipeline, memory, credentials, context, refusals)
-        await self._reporter.report(body, replace(observation, troubles=troubles), memory.thresholds)
-        if credentials.missing or wanting:
+        await self._reporter.report(body, replace(observation, problems=problems), memory.thresholds)
+        if credentials.missing or unavailable:
             return MISSING_SECONDS
         return REFUSED_SECONDS if refusals else RESYNC_SECONDS
 
@@ -180,7 +191,7 @@ class Reconciler:
             await self._release(key, body, memory)
             return DRAIN_SECONDS
         credentials = await self._admit(key, body, pipeline, memory)
-        reason = await hopeless(self._api, key, self.children.of(key), credentials)
+        reason = await undrainable_reason(self._api, key, self.children.of(key), credentials)
         if reason:
             await self._reporter.announce(body, "Warning", "NotDrained", reason)
             await self._release(key, body, memory)
@@ -191,17 +202,17 @@ class Reconciler:
             await self._watch_depth(key, pipeline, credentials, timedelta(seconds=DRAIN_SECONDS))
             refusals = await self._apply(key, pipeline, memory, context)
             if memory.stopped is None and await intake_is_off(self._api, key, self.children.of(key)):
-                memory.stopped = datetime.now(UTC)
+                memory.stopped = self._timing.now()
         started = datetime.fromisoformat(body["metadata"]["deletionTimestamp"])
-        judgement = drain.judge(
-            pipeline, self._readers.recent(key), started=started, stopped=memory.stopped, now=datetime.now(UTC)
+        verdict = drain.evaluate(
+            pipeline, self._readers.recent(key), started=started, stopped=memory.stopped, now=self._timing.now()
         )
         observation = self._observation(body, pipeline, memory, credentials, context, refusals)
-        ready = Condition("Ready", "False", judgement.reason, judgement.message)
+        ready = Condition("Ready", "False", verdict.reason, verdict.message)
         await self._reporter.report(body, replace(observation, draining=ready), memory.thresholds)
-        if judgement.done:
-            severity: Severity = "Warning" if judgement.forced else "Normal"
-            await self._reporter.announce(body, severity, judgement.reason, judgement.message)
+        if verdict.done:
+            severity: Severity = "Warning" if verdict.forced else "Normal"
+            await self._reporter.announce(body, severity, verdict.reason, verdict.message)
             await self._release(key, body, memory)
         return DRAIN_SECONDS
 
@@ -267,10 +278,10 @@ class Reconciler:
         key = pipeline_key(body)
         live, reading = self.children.of(key), self._readers.latest(key)
         worker = live.get(ChildKey(DEPLOYMENT.kind, object_name(key.name, WORKER)))
-        if not is_unserved(worker, reading, was_asleep=was_asleep(body.get("status", {}))):
+        if not is_unserved(worker, reading, was_scaled_to_zero=was_scaled_to_zero(body.get("status", {}))):
             memory.unserved_since = None
         elif memory.unserved_since is None:
-            memory.unserved_since = datetime.now(UTC)
+            memory.unserved_since = self._timing.now()
         return Observation(
             pipeline=pipeline,
             live=live,

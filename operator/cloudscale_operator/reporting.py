@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from cloudscale.errors import CloudScaleError
 from cloudscale_operator import metrics
-from cloudscale_operator.announcements import Severity, Thresholds, announce, severity_of
+from cloudscale_operator.announcements import Announcement, Severity, Thresholds, announce, named, severity_of
 from cloudscale_operator.conditions import transitions
 from cloudscale_operator.pipelines import Pipelines, pipeline_key
 from cloudscale_operator.status import Observation, build_status, failed_status
@@ -17,6 +16,7 @@ from cloudscale_operator.status import Observation, build_status, failed_status
 if TYPE_CHECKING:
     from cloudscale_operator.api import KubernetesApi
     from cloudscale_operator.kinds import Manifest
+    from cloudscale_operator.timing import Timing
 
 log = structlog.get_logger(__name__)
 
@@ -24,14 +24,15 @@ log = structlog.get_logger(__name__)
 class Reporter:
     """Writes a status only where it differs from what is there."""
 
-    def __init__(self, api: KubernetesApi, pipelines: Pipelines) -> None:
+    def __init__(self, api: KubernetesApi, pipelines: Pipelines, *, timing: Timing) -> None:
+        self._timing = timing
         self._api = api
         self._pipelines = pipelines
 
     async def report(self, body: Manifest, observation: Observation, thresholds: Thresholds) -> None:
-        """Tell of a reconcile that came to its end."""
+        """Write the outcome of a completed reconcile."""
         previous = body.get("status", {})
-        status = build_status(observation, previous, now=datetime.now(UTC))
+        status = build_status(observation, previous, now=self._timing.now())
         await self._write(body, status)
         for condition in transitions(previous.get("conditions", ()), status["conditions"]):
             message = f"{condition['type']} is {condition['status']}: {condition['message']}"
@@ -43,14 +44,14 @@ class Reporter:
                 await self.announce(body, severity, "QueueDepth", message)
 
     async def fail(self, body: Manifest, *, reason: str, message: str) -> None:
-        """Tell of a reconcile that came to no end, or what was true before it would stay for good.
+        """Write that a reconcile failed, since the status would otherwise go on showing what held before.
 
-        Whoever calls this has an error of his own to raise: that the status cannot be written either goes to the log.
+        The caller raises its own error, so a failure to write the status is only logged.
         """
         body = self._pipelines.get(pipeline_key(body)) or body
         previous = body.get("status", {})
         generation = body["metadata"]["generation"]
-        status = failed_status(previous, generation=generation, reason=reason, message=message, now=datetime.now(UTC))
+        status = failed_status(previous, generation=generation, reason=reason, message=message, now=self._timing.now())
         if "deletionTimestamp" in body["metadata"]:
             status["phase"] = "Draining"
         if status == previous:
@@ -59,13 +60,16 @@ class Reporter:
         try:
             await self._write(body, status)
         except CloudScaleError as error:
-            log.warning("failure_not_reported", pipeline=body["metadata"]["name"], reason=reason, error=str(error))
+            log.warning(
+                "the failure could not be written into the status", reason=reason, error=str(error), **named(body)
+            )
             return
         await self.announce(body, "Warning", reason, message)
 
     async def announce(self, body: Manifest, severity: Severity, reason: str, message: str) -> None:
         """Record an Event about the pipeline."""
-        await announce(self._api, body, severity=severity, reason=reason, message=message)
+        event = Announcement(severity, reason, message, self._timing.now())
+        await announce(self._api, body, event)
 
     async def _write(self, body: Manifest, status: dict[str, Any]) -> None:
         key = pipeline_key(body)

@@ -8,18 +8,20 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import kopf
 import structlog
 
 from cloudscale.tasks import cancel_and_wait
 from cloudscale_operator import metrics
 from cloudscale_operator.api import KubernetesApi
 from cloudscale_operator.context import Context
+from cloudscale_operator.delays import RESYNC_SECONDS
 from cloudscale_operator.depth import DepthReaders
 from cloudscale_operator.entra import Entra, PipelineCredential
+from cloudscale_operator.errors import ImpossibleError, PostponedError
 from cloudscale_operator.kinds import EVENT_PIPELINE
-from cloudscale_operator.reconcile import RESYNC_SECONDS, Reconciler
-from cloudscale_operator.relist import relist_on
+from cloudscale_operator.reconcile import Reconciler
+from cloudscale_operator.relist import relist_regularly
+from cloudscale_operator.timing import DEFAULT_TIMING
 from cloudscale_operator.work_queue import WorkQueue
 
 if TYPE_CHECKING:
@@ -30,16 +32,11 @@ if TYPE_CHECKING:
     from cloudscale_operator.children import PipelineKey
     from cloudscale_operator.kinds import Kind, Manifest
     from cloudscale_operator.options import Options
+    from cloudscale_operator.timing import Timing
 
 log = structlog.get_logger(__name__)
 
 LONGEST_DELAY_SECONDS = 60.0
-VISIT_SECONDS = 120.0
-"""Longest time of one reconcile: every call in it ends by its own time-out, long before."""
-SILENT_SECONDS = 180.0
-"""Longest time without a sign of life of the workers: all of them may be within a visit for a while."""
-SETTLE_SECONDS = 1.5
-"""Until the watches have shown most of what there is; what is not seen yet would be applied once more, to no effect."""
 
 
 class Operator:
@@ -50,20 +47,24 @@ class Operator:
         api: KubernetesApi,
         *,
         context: Context,
-        authority_secret: str,
+        options: Options,
         directory: Path,
         entra: Entra,
-        namespaces: tuple[str, ...] = (),
+        timing: Timing,
     ) -> None:
         self._api = api
-        self._namespaces = namespaces
-        self.queue: WorkQueue[PipelineKey] = WorkQueue(self._visit)
+        self._namespaces = options.namespaces
+        self._timing = timing
+        self.queue: WorkQueue[PipelineKey] = WorkQueue(self._visit, timing=timing)
         self.readers = DepthReaders(
             self.queue.add,
             directory=directory,
             credential=lambda identity: PipelineCredential(api, entra, identity),
+            timing=timing,
         )
-        self._reconciler = Reconciler(api, self.readers, context=context, authority_secret=authority_secret)
+        self._reconciler = Reconciler(
+            api, self.readers, context=context, authority_secret=options.authority_secret, timing=timing
+        )
         self._failures: dict[PipelineKey, int] = {}
 
     def pipeline_changed(self, body: Mapping[str, Any], *, deleted: bool) -> None:
@@ -84,7 +85,7 @@ class Operator:
         return self._reconciler.children.of_kind(kind.kind)
 
     def changed(self, kind: Kind, body: Mapping[str, Any], *, deleted: bool) -> None:
-        """Take in what no watch has told."""
+        """Take in an object that no watch has reported."""
         if kind is EVENT_PIPELINE:
             self.pipeline_changed(body, deleted=deleted)
         else:
@@ -92,32 +93,40 @@ class Operator:
 
     async def work(self) -> None:
         """Reconcile until cancelled."""
-        await asyncio.sleep(SETTLE_SECONDS)
+        await asyncio.sleep(self._timing.settle_seconds)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.queue.run(), name="reconcile")
-            tasks.create_task(relist_on(self._api, self, namespaces=self._namespaces), name="relist")
+            relisting = relist_regularly(
+                self._api, self, namespaces=self._namespaces, every_seconds=self._timing.relist_seconds
+            )
+            tasks.create_task(relisting, name="relist")
 
     @property
     def is_working(self) -> bool:
-        """Whether the workers have looked for work lately."""
-        return self.queue.silent_seconds < SILENT_SECONDS
+        """Whether the workers have shown a sign of life lately."""
+        return self.queue.silent_seconds < self._timing.silent_seconds
 
     async def _visit(self, key: PipelineKey) -> float | None:
         with metrics.RECONCILE_DURATION.time():
             try:
-                async with asyncio.timeout(VISIT_SECONDS):
+                async with asyncio.timeout(self._timing.visit_seconds):
                     delay = await self._reconciler.reconcile(key)
-            except kopf.TemporaryError as error:
-                log.warning("reconcile_postponed", namespace=key.namespace, pipeline=key.name, error=str(error))
+            except PostponedError as error:
+                log.warning("the reconcile is postponed", namespace=key.namespace, pipeline=key.name, error=str(error))
                 metrics.RECONCILE_ERRORS.labels("temporary").inc()
-                return max(float(error.delay or 0), self._backoff(key))
-            except kopf.PermanentError as error:
-                log.warning("reconcile_impossible", namespace=key.namespace, pipeline=key.name, error=str(error))
+                return max(error.retry_after_seconds, self._backoff(key))
+            except ImpossibleError as error:
+                log.warning(
+                    "the specification is invalid",
+                    namespace=key.namespace,
+                    pipeline=key.name,
+                    error=str(error),
+                )
                 metrics.RECONCILE_ERRORS.labels("permanent").inc()
                 return RESYNC_SECONDS
             except Exception:
-                # A defect shows itself in the log and in the metric; the other pipelines must not suffer from it.
-                log.exception("reconcile_failed", namespace=key.namespace, pipeline=key.name)
+                # Logged and counted; the other pipelines go on.
+                log.exception("the reconcile failed", namespace=key.namespace, pipeline=key.name)
                 metrics.RECONCILE_ERRORS.labels("unexpected").inc()
                 return self._backoff(key)
         self._failures.pop(key, None)
@@ -129,7 +138,9 @@ class Operator:
 
 
 @asynccontextmanager
-async def running(client: ApiClient, options: Options, *, ended: Callable[[], None]) -> AsyncIterator[Operator]:
+async def running(
+    client: ApiClient, options: Options, *, ended: Callable[[], None], timing: Timing = DEFAULT_TIMING
+) -> AsyncIterator[Operator]:
     """An operator at work, until the context is left. ``ended`` is called if its work ends before."""
     context = Context(
         image=options.image,
@@ -143,10 +154,10 @@ async def running(client: ApiClient, options: Options, *, ended: Callable[[], No
             operator = Operator(
                 api,
                 context=context,
-                authority_secret=options.authority_secret,
+                options=options,
                 directory=Path(directory),
                 entra=Entra(options.azure_tenant_id, options.azure_authority_host),
-                namespaces=options.namespaces,
+                timing=timing,
             )
             async with operator.readers, _at_work(operator, ended=ended):
                 yield operator
@@ -154,7 +165,7 @@ async def running(client: ApiClient, options: Options, *, ended: Callable[[], No
 
 @asynccontextmanager
 async def _at_work(operator: Operator, *, ended: Callable[[], None]) -> AsyncIterator[None]:
-    """The operator's work as a task that is watched: without it the watches would go on, and nothing happen."""
+    """Run the operator's work in a task, and end the process when it fails: the watches alone would change nothing."""
     stopping = False
 
     def note_end(task: asyncio.Task[None]) -> None:

@@ -16,7 +16,6 @@ from cloudscale_operator.availability import (
     availability,
     is_rolled_out,
     rollout_problem,
-    told,
     workers_availability,
 )
 from cloudscale_operator.children import ChildKey
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline
     from cloudscale_operator.applying import Refusal
     from cloudscale_operator.depth import Reading
-    from cloudscale_operator.pods import Trouble
+    from cloudscale_operator.pods import Problem
 
 READING_SHOWN_EVERY = timedelta(seconds=30)
 """A reading that changed nothing renews its time in the status no more often than this."""
@@ -53,7 +52,7 @@ class Observation:
     """Objects that are not as they should be."""
     unserved_since: datetime | None = None
     """Since when a pipeline without workers has needed one and had none."""
-    troubles: Mapping[str, Trouble] = field(default_factory=dict)
+    problems: Mapping[str, Problem] = field(default_factory=dict)
     """What keeps pods from running, by role."""
     applied: Mapping[ChildKey, int] = field(default_factory=dict)
     """The generation of each object in which the operator has changed it last."""
@@ -69,11 +68,11 @@ def build_status(observation: Observation, previous: Status, *, now: datetime) -
         role: live.get(ChildKey(DEPLOYMENT.kind, object_name(name, role))) for role in (INGESTION, WORKER, DASHBOARD)
     }
     backends = _backends(observation)
-    ingestion = availability("IngestionAvailable", deployments[INGESTION], observation.troubles.get(INGESTION))
+    ingestion = availability("IngestionAvailable", deployments[INGESTION], observation.problems.get(INGESTION))
     workers = workers_availability(
         pipeline,
         deployments[WORKER],
-        observation.troubles.get(WORKER),
+        observation.problems.get(WORKER),
         reading=observation.reading,
         unserved_since=observation.unserved_since,
         now=now,
@@ -136,12 +135,12 @@ def _ready(observation: Observation, parts: list[Condition], deployments: Mappin
             return Condition("Ready", "False", part.reason, f"{part.type}: {part.message}")
     moving = [role for role, deployment in deployments.items() if deployment and not _has_rolled_out(observation, role)]
     if moving:
-        troubles = [(role, observation.troubles[role]) for role in moving if role in observation.troubles]
-        problems = [f"{role}: {told(trouble)}" for role, trouble in troubles]
-        problems += [text for role in moving if (text := rollout_problem(deployments[role]))]
-        if problems:
-            cause = troubles[0][1].reason if troubles else "RolloutStalled"
-            return Condition("Ready", "False", cause, "; ".join(problems))
+        found = [(role, observation.problems[role]) for role in moving if role in observation.problems]
+        messages = [f"{role}: {problem}" for role, problem in found]
+        messages += [text for role in moving if (text := rollout_problem(deployments[role]))]
+        if messages:
+            cause = found[0][1].reason if found else "RolloutStalled"
+            return Condition("Ready", "False", cause, "; ".join(messages))
         return Condition("Ready", "False", "RollingOut", f"{', '.join(moving)} not rolled out yet")
     text = "workers are paused, events are taken" if paused else "events are taken and processed"
     return Condition("Ready", "True", "AllAvailable", text)
@@ -163,7 +162,7 @@ def _scaling(observation: Observation) -> Condition:
     scaled = observation.live.get(ChildKey(SCALED_OBJECT.kind, name))
     found = {item["type"]: item for item in (scaled or {}).get("status", {}).get("conditions", ())}
     if "Ready" not in found:
-        return Condition(kind, "Unknown", "NotObservedYet", "KEDA has not looked at the ScaledObject yet")
+        return Condition(kind, "Unknown", "NotObservedYet", "KEDA has not reported on the ScaledObject yet")
     if found["Ready"]["status"] != "True":
         return Condition(
             kind, "False", "TriggerFailing", found["Ready"].get("message", "the ScaledObject is not ready")

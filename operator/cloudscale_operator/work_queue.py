@@ -1,20 +1,22 @@
-"""Keys that wait for work: each is in one worker's hands at a time, and asking twice while it waits is asking once."""
+"""A queue of keys: one worker at a time handles a key, and a key that is added twice while it waits is visited once."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable, Hashable
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from cloudscale_operator.timing import DEFAULT_TIMING
+
+if TYPE_CHECKING:
+    from cloudscale_operator.timing import Timing
 
 Key = TypeVar("Key", bound=Hashable)
 
 WORKERS = 8
-BREATH_SECONDS = 0.25
-"""Least time between two visits of a key, so that a burst of changes is one visit."""
-BEAT_SECONDS = 5.0
-"""How often a worker without work shows that it is there."""
+DEBOUNCE_SECONDS = 0.25
+"""Shortest time between two visits of a key, so that a burst of changes leads to one visit."""
 
 
 class WorkQueue(Generic[Key]):
@@ -23,22 +25,23 @@ class WorkQueue(Generic[Key]):
     None as the answer means that there is no next visit until the key is added again. ``visit`` may not raise.
     """
 
-    def __init__(self, visit: Callable[[Key], Awaitable[float | None]]) -> None:
+    def __init__(self, visit: Callable[[Key], Awaitable[float | None]], *, timing: Timing = DEFAULT_TIMING) -> None:
         self._visit = visit
+        self._timing = timing
         self._due: dict[Key, float] = {}
         self._visited: dict[Key, float] = {}
         self._active: set[Key] = set()
         self._changed = asyncio.Event()
-        self._beat = time.monotonic()
+        self._seen_at = self._timing.monotonic()
 
     @property
     def silent_seconds(self) -> float:
         """How long ago a worker was last seen to look for work."""
-        return time.monotonic() - self._beat
+        return self._timing.monotonic() - self._seen_at
 
     def add(self, key: Key) -> None:
         """Visit the key as soon as possible."""
-        self._schedule(key, self._visited.get(key, 0.0) + BREATH_SECONDS)
+        self._schedule(key, self._visited.get(key, 0.0) + DEBOUNCE_SECONDS)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -53,28 +56,28 @@ class WorkQueue(Generic[Key]):
     async def _work(self) -> None:
         while True:
             key = await self._next()
-            self._visited[key] = time.monotonic()
+            self._visited[key] = self._timing.monotonic()
             delay = await self._visit(key)
             self._active.discard(key)
             if delay is not None:
-                self._schedule(key, time.monotonic() + delay)
+                self._schedule(key, self._timing.monotonic() + delay)
             elif key not in self._due:
                 del self._visited[key]
             self._changed.set()
 
     async def _next(self) -> Key:
         while True:
-            self._beat = time.monotonic()
-            # Cleared before looking: what is added from here on wakes this worker, too.
+            self._seen_at = self._timing.monotonic()
+            # Cleared before the keys are read: what is added from here on wakes this worker, too.
             self._changed.clear()
             waiting = [(moment, key) for key, moment in self._due.items() if key not in self._active]
-            remaining = BEAT_SECONDS
+            remaining = self._timing.idle_seconds
             if waiting:
                 moment, key = min(waiting, key=lambda item: item[0])
-                remaining = moment - time.monotonic()
+                remaining = moment - self._timing.monotonic()
                 if remaining <= 0:
                     del self._due[key]
                     self._active.add(key)
                     return key
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), min(remaining, BEAT_SECONDS))
+                await asyncio.wait_for(self._changed.wait(), min(remaining, self._timing.idle_seconds))

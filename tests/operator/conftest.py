@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.operator.api_server import ApiServer, api_server
-from tests.operator.bench import Bench, add_secret
+from tests.operator.harness import Harness, add_secret
 from tests.servers.servicebus import ServiceBusServer, servicebus_server
 
 from cloudscale_operator.api import KubernetesApi
 from cloudscale_operator.depth import DepthReaders
 from cloudscale_operator.entra import Entra, Identity, PipelineCredential
+from cloudscale_operator.timing import Timing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -43,7 +44,13 @@ def server(broker: ServiceBusServer) -> Iterator[ApiServer]:
 
 
 @pytest.fixture
-async def bench(server: ApiServer, tmp_path: Path) -> AsyncIterator[Bench]:
+def timing() -> Timing:
+    """The intervals of the reconciler; a test that needs others is parametrized with them."""
+    return Timing()
+
+
+@pytest.fixture
+async def harness(server: ApiServer, tmp_path: Path, timing: Timing) -> AsyncIterator[Harness]:
     async with KubernetesApi(server.client()) as api:
         entra = Entra(tenant_id="", authority_host="https://127.0.0.1/")
 
@@ -51,4 +58,4 @@ async def bench(server: ApiServer, tmp_path: Path) -> AsyncIterator[Bench]:
             return PipelineCredential(api, entra, identity)
 
         async with DepthReaders(lambda _: None, directory=tmp_path, credential=credential) as readers:
-            yield Bench(server, api, readers)
+            yield Harness(server, api, readers, timing=timing)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import kopf
 import pytest
-from tests.operator.bench import Bench, add_secret
 from tests.operator.examples import pipeline
+from tests.operator.harness import Harness, add_secret
 
 from cloudscale_operator.children import PipelineKey
 from cloudscale_operator.claims import broker_host, claim_of
+from cloudscale_operator.errors import ImpossibleError, PostponedError
 from cloudscale_operator.names import FINALIZER
 
 if TYPE_CHECKING:
@@ -25,53 +25,55 @@ def add(server: ApiServer, key: PipelineKey, *, second: int, queue: str = "click
     server.add_pipeline(key.name, namespace=key.namespace, metadata=metadata, spec={"queue": {"name": queue}})
 
 
-def reason(bench: Bench, key: PipelineKey) -> str:
-    found: str = bench.condition("Ready", key.name, namespace=key.namespace)["reason"]
+def reason(harness: Harness, key: PipelineKey) -> str:
+    found: str = harness.condition("Ready", key.name, namespace=key.namespace)["reason"]
     return found
 
 
-async def test_the_later_pipeline_of_a_queue_is_refused_and_gets_nothing(bench: Bench) -> None:
-    add(bench.server, FIRST, second=1)
-    add(bench.server, SECOND, second=2)
-    await bench.visit(FIRST)
-    await bench.visit(SECOND)
-    assert reason(bench, FIRST) != "QueueShared"
-    condition = bench.condition("Ready", "second")
+async def test_the_later_pipeline_of_a_queue_is_refused_and_gets_nothing(harness: Harness) -> None:
+    add(harness.server, FIRST, second=1)
+    add(harness.server, SECOND, second=2)
+    await harness.visit(FIRST)
+    await harness.visit(SECOND)
+    assert reason(harness, FIRST) != "QueueShared"
+    condition = harness.condition("Ready", "second")
     assert (condition["status"], condition["reason"]) == ("False", "QueueShared")
     assert "the queue clicks belongs to shop/first, which is older" in condition["message"]
-    assert not [name for name in bench.server.names("Deployment") if name.startswith("second-")]
-    assert bench.readers.latest(SECOND) is None
-    body = bench.server.pipeline("second")
+    assert not [name for name in harness.server.names("Deployment") if name.startswith("second-")]
+    assert harness.readers.latest(SECOND) is None
+    body = harness.server.pipeline("second")
     assert body is not None
     assert FINALIZER not in body["metadata"].get("finalizers", ())
 
 
-async def test_the_later_pipeline_waits_until_it_is_known_whose_the_queue_is(bench: Bench) -> None:
-    add(bench.server, FIRST, second=1)
-    add(bench.server, SECOND, second=2)
-    with pytest.raises(kopf.TemporaryError):
-        await bench.visit(SECOND)
-    await bench.visit(FIRST)
-    await bench.visit(SECOND)
-    assert reason(bench, SECOND) == "QueueShared"
+async def test_the_later_pipeline_waits_until_it_is_known_whose_the_queue_is(harness: Harness) -> None:
+    add(harness.server, FIRST, second=1)
+    add(harness.server, SECOND, second=2)
+    with pytest.raises(PostponedError):
+        await harness.visit(SECOND)
+    await harness.visit(FIRST)
+    await harness.visit(SECOND)
+    assert reason(harness, SECOND) == "QueueShared"
 
 
-async def test_a_pipeline_waits_for_none_that_names_another_queue(bench: Bench) -> None:
-    add(bench.server, FIRST, second=1, queue="another")
-    add(bench.server, SECOND, second=2)
-    await bench.visit(SECOND)
-    assert "second-worker" in bench.server.names("Deployment")
+async def test_a_pipeline_waits_for_none_that_names_another_queue(harness: Harness) -> None:
+    add(harness.server, FIRST, second=1, queue="another")
+    add(harness.server, SECOND, second=2)
+    await harness.visit(SECOND)
+    assert "second-worker" in harness.server.names("Deployment")
 
 
-async def test_of_two_that_were_made_in_one_second_the_first_by_name_has_the_queue(bench: Bench) -> None:
-    add(bench.server, FIRST, second=1)
-    add(bench.server, SECOND, second=1)
-    await bench.visit(FIRST)
-    await bench.visit(SECOND)
-    assert reason(bench, SECOND) == "QueueShared"
+async def test_of_two_that_were_made_in_one_second_the_first_by_name_has_the_queue(harness: Harness) -> None:
+    add(harness.server, FIRST, second=1)
+    add(harness.server, SECOND, second=1)
+    await harness.visit(FIRST)
+    await harness.visit(SECOND)
+    assert reason(harness, SECOND) == "QueueShared"
 
 
-async def test_a_queue_is_the_same_in_another_namespace_with_another_secret(bench: Bench, server: ApiServer) -> None:
+async def test_a_queue_is_the_same_in_another_namespace_with_another_secret(
+    harness: Harness, server: ApiServer
+) -> None:
     other = PipelineKey("billing", "second")
     stored = server.objects["/api/v1/namespaces/shop/secrets/cloudscale-servicebus"]
     server.store("/api/v1/namespaces/billing/secrets/cloudscale-servicebus", stored)
@@ -79,56 +81,56 @@ async def test_a_queue_is_the_same_in_another_namespace_with_another_secret(benc
         add_secret(server, name, namespace="billing", connectionString="x", url="redis://redis")
     add(server, FIRST, second=1)
     add(server, other, second=2, queue="Clicks")
-    await bench.visit(FIRST)
-    await bench.visit(other)
-    assert reason(bench, other) == "QueueShared"
+    await harness.visit(FIRST)
+    await harness.visit(other)
+    assert reason(harness, other) == "QueueShared"
 
 
-async def test_a_queue_is_free_when_its_pipeline_is_gone(bench: Bench) -> None:
-    add(bench.server, FIRST, second=1)
-    add(bench.server, SECOND, second=2)
-    await bench.visit(FIRST)
-    await bench.visit(SECOND)
-    path = next(path for path in bench.server.objects if path.endswith("/eventpipelines/first"))
-    bench.server.remove(path)
-    await bench.visit(FIRST)
-    await bench.visit(SECOND)
-    assert "second-worker" in bench.server.names("Deployment")
-    assert reason(bench, SECOND) != "QueueShared"
+async def test_a_queue_is_free_when_its_pipeline_is_gone(harness: Harness) -> None:
+    add(harness.server, FIRST, second=1)
+    add(harness.server, SECOND, second=2)
+    await harness.visit(FIRST)
+    await harness.visit(SECOND)
+    path = next(path for path in harness.server.objects if path.endswith("/eventpipelines/first"))
+    harness.server.remove(path)
+    await harness.visit(FIRST)
+    await harness.visit(SECOND)
+    assert "second-worker" in harness.server.names("Deployment")
+    assert reason(harness, SECOND) != "QueueShared"
 
 
-async def test_the_deletion_of_a_refused_pipeline_leaves_the_queue_to_its_owner(bench: Bench) -> None:
-    add(bench.server, FIRST, second=1)
-    add(bench.server, SECOND, second=2)
-    await bench.visit(FIRST)
-    body = bench.server.pipeline("second")
+async def test_the_deletion_of_a_refused_pipeline_leaves_the_queue_to_its_owner(harness: Harness) -> None:
+    add(harness.server, FIRST, second=1)
+    add(harness.server, SECOND, second=2)
+    await harness.visit(FIRST)
+    body = harness.server.pipeline("second")
     assert body is not None
     body["metadata"] |= {"finalizers": [FINALIZER], "deletionTimestamp": "2026-01-01T00:01:00Z"}
-    await bench.visit(SECOND)
-    assert bench.server.pipeline("second") is None
-    assert not [name for name in bench.server.names("Deployment") if name.startswith("second-")]
-    assert "NotDrained" in bench.events()
+    await harness.visit(SECOND)
+    assert harness.server.pipeline("second") is None
+    assert not [name for name in harness.server.names("Deployment") if name.startswith("second-")]
+    assert "NotDrained" in harness.events()
 
 
-async def test_an_older_pipeline_whose_specification_is_wrong_holds_up_nobody(bench: Bench) -> None:
+async def test_an_older_pipeline_whose_specification_is_wrong_holds_up_nobody(harness: Harness) -> None:
     metadata = {"creationTimestamp": "2026-01-01T00:00:01Z"}
-    bench.server.add_pipeline("first", metadata=metadata, spec={"processing": {"prefetch": -1}})
-    add(bench.server, SECOND, second=2)
-    with pytest.raises(kopf.PermanentError):
-        await bench.visit(FIRST)
-    await bench.visit(SECOND)
-    assert "second-worker" in bench.server.names("Deployment")
+    harness.server.add_pipeline("first", metadata=metadata, spec={"processing": {"prefetch": -1}})
+    add(harness.server, SECOND, second=2)
+    with pytest.raises(ImpossibleError):
+        await harness.visit(FIRST)
+    await harness.visit(SECOND)
+    assert "second-worker" in harness.server.names("Deployment")
 
 
-async def test_an_older_pipeline_whose_secret_cannot_be_read_holds_up_nobody(bench: Bench) -> None:
-    add(bench.server, FIRST, second=1, queue="another")
-    add(bench.server, SECOND, second=2)
-    bench.server.refusals["/secrets/"] = 403
-    with pytest.raises(kopf.TemporaryError):
-        await bench.visit(FIRST)
-    bench.server.refusals.clear()
-    await bench.visit(SECOND)
-    assert "second-worker" in bench.server.names("Deployment")
+async def test_an_older_pipeline_whose_secret_cannot_be_read_holds_up_nobody(harness: Harness) -> None:
+    add(harness.server, FIRST, second=1, queue="another")
+    add(harness.server, SECOND, second=2)
+    harness.server.refusals["/secrets/"] = 403
+    with pytest.raises(PostponedError):
+        await harness.visit(FIRST)
+    harness.server.refusals.clear()
+    await harness.visit(SECOND)
+    assert "second-worker" in harness.server.names("Deployment")
 
 
 def test_pipelines_with_one_secret_share_its_queues_whatever_it_holds() -> None:

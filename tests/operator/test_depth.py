@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from redis.asyncio import Redis
-from tests.operator.bench import KEY, WAIT, send
+from tests.operator.harness import KEY, WAIT, send
 from tests.waiting import wait_until
 
 from cloudscale.cache.keys import Keys

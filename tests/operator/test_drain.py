@@ -10,7 +10,7 @@ from tests.operator.examples import pipeline
 
 from cloudscale.ledger.backlog import Backlog
 from cloudscale_operator.depth import Reading
-from cloudscale_operator.drain import Drain, judge
+from cloudscale_operator.drain import Drain, evaluate
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -27,7 +27,7 @@ def reading(seconds: float, active: int = 0, dead_letters: int = 0, scheduled: i
 
 def look(at: float, *readings: Reading, stopped: float | None = None, spec: dict[str, Any] | None = None) -> Drain:
     moment = None if stopped is None else after(stopped)
-    return judge(pipeline(spec or {}), readings, started=START, stopped=moment, now=after(at))
+    return evaluate(pipeline(spec or {}), readings, started=START, stopped=moment, now=after(at))
 
 
 def test_an_immediate_deletion_ends_at_once() -> None:

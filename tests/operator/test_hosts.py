@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.operator.bench import KEY, Bench
 from tests.operator.examples import CLIENT_ID, SPECS, pipeline
+from tests.operator.harness import KEY, Harness
 
 from cloudscale_operator.hosts import AZURE_HOSTS, is_allowed, is_pattern, refusal
 
@@ -36,28 +36,28 @@ def made(server: ApiServer) -> list[str]:
     ],
 )
 async def test_a_pipeline_that_names_another_host_is_refused_and_nothing_is_contacted(
-    bench: Bench, spec: dict[str, Any]
+    harness: Harness, spec: dict[str, Any]
 ) -> None:
-    bench.server.add_pipeline(spec=spec | IDENTITY)
-    await bench.visit()
-    assert bench.condition("Ready")["reason"] == "HostNotAllowed"
-    assert bench.status["phase"] == "Failed"
-    assert "to which no token may go" in bench.condition("Ready")["message"]
-    assert bench.readers.latest(KEY) is None
-    assert bench.readers.is_idle
-    assert not [path for _, path in bench.server.requests if "/secrets/" in path or path.endswith("/token")]
-    assert not made(bench.server)
+    harness.server.add_pipeline(spec=spec | IDENTITY)
+    await harness.visit()
+    assert harness.condition("Ready")["reason"] == "HostNotAllowed"
+    assert harness.status["phase"] == "Failed"
+    assert "to which no token may go" in harness.condition("Ready")["message"]
+    assert harness.readers.latest(KEY) is None
+    assert harness.readers.is_idle
+    assert not [path for _, path in harness.server.requests if "/secrets/" in path or path.endswith("/token")]
+    assert not made(harness.server)
 
 
-async def test_a_pipeline_that_comes_to_name_another_host_is_read_no_more(bench: Bench) -> None:
-    bench.server.add_pipeline(spec={})
-    await bench.visit_with_depth()
-    body = bench.server.pipeline()
+async def test_a_pipeline_that_comes_to_name_another_host_is_read_no_more(harness: Harness) -> None:
+    harness.server.add_pipeline(spec={})
+    await harness.visit_with_depth()
+    body = harness.server.pipeline()
     assert body is not None
     body["spec"] = {"queue": {"namespace": "attacker.example"}, **IDENTITY}
-    await bench.visit()
-    assert bench.condition("Ready")["reason"] == "HostNotAllowed"
-    assert bench.readers.is_idle
+    await harness.visit()
+    assert harness.condition("Ready")["reason"] == "HostNotAllowed"
+    assert harness.readers.is_idle
 
 
 def test_azures_own_hosts_are_allowed() -> None:

@@ -12,11 +12,12 @@ import pytest
 from tests.operator.api_server import ApiServer, api_server
 from tests.waiting import wait_until
 
-from cloudscale_operator import metrics, relist, runtime
+from cloudscale_operator import metrics, runtime
 from cloudscale_operator.api import KubernetesApi
 from cloudscale_operator.kinds import EVENT_PIPELINE, SERVICE
 from cloudscale_operator.options import Options
 from cloudscale_operator.relist import missed
+from cloudscale_operator.timing import Timing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -53,55 +54,48 @@ def server() -> Iterator[ApiServer]:
 
 
 @asynccontextmanager
-async def operator(
-    server: ApiServer, monkeypatch: pytest.MonkeyPatch, *, namespaces: tuple[str, ...] = ()
-) -> AsyncIterator[runtime.Operator]:
+async def operator(server: ApiServer, *, namespaces: tuple[str, ...] = ()) -> AsyncIterator[runtime.Operator]:
     """An operator without any watch."""
-    monkeypatch.setattr(runtime, "SETTLE_SECONDS", 0.0)
-    monkeypatch.setattr(relist, "RELIST_SECONDS", 0.05)
+    timing = Timing(settle_seconds=0.0, relist_seconds=0.05)
     options, ended = Options(image="cloudscale:test", namespaces=namespaces), Event()
-    async with runtime.running(server.client(), options, ended=ended.set) as started:
+    async with runtime.running(server.client(), options, ended=ended.set, timing=timing) as started:
         yield started
     assert not ended.is_set()
 
 
-async def test_a_child_whose_deletion_no_watch_has_told_comes_back(
-    server: ApiServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_child_whose_deletion_no_watch_has_told_comes_back(server: ApiServer) -> None:
     server.add_pipeline(spec={})
-    async with operator(server, monkeypatch):
+    async with operator(server):
         await wait_until(lambda: _now(SERVICE_PATH in server.objects), within=WAIT)
         server.remove(SERVICE_PATH)
         await wait_until(lambda: _now(SERVICE_PATH in server.objects), within=WAIT)
 
 
-async def test_a_pipeline_whose_deletion_no_watch_has_told_is_forgotten(
-    server: ApiServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_pipeline_whose_deletion_no_watch_has_told_is_forgotten(server: ApiServer) -> None:
     server.add_pipeline("ghost", spec={})
     labels = {"namespace": "shop", "pipeline": "ghost"}
 
     def reported() -> bool:
         return metrics.REGISTRY.get_sample_value("cloudscale_pipeline_ready", labels) is not None
 
-    async with operator(server, monkeypatch) as running:
+    async with operator(server) as running:
         await wait_until(lambda: _now(reported()), within=WAIT)
         server.objects.clear()
         await wait_until(lambda: _now(not running.known(EVENT_PIPELINE) and not reported()), within=WAIT)
 
 
-async def test_only_the_watched_namespaces_are_listed(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_only_the_watched_namespaces_are_listed(server: ApiServer) -> None:
     server.add_pipeline(spec={})
     server.add_pipeline(namespace="elsewhere", spec={})
-    async with operator(server, monkeypatch, namespaces=("shop",)) as running:
+    async with operator(server, namespaces=("shop",)) as running:
         await wait_until(lambda: _now(bool(running.known(EVENT_PIPELINE))), within=WAIT)
         assert list(running.known(EVENT_PIPELINE)) == [("shop", "example")]
     assert not [path for _, path in server.requests if path.endswith("/services") and "/shop/" not in path]
 
 
-async def test_a_list_that_is_refused_takes_nothing_away(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_list_that_is_refused_takes_nothing_away(server: ApiServer) -> None:
     server.add_pipeline(spec={})
-    async with operator(server, monkeypatch) as running:
+    async with operator(server) as running:
         await wait_until(lambda: _now(len(running.known(SERVICE)) == 3), within=WAIT)
         server.refusals["/api/v1/services"] = 403
         seen = server.requests.count(("GET", "/api/v1/services"))

@@ -27,9 +27,11 @@ from tests.waiting import wait_until
 
 from cloudscale.local.ports import find_free_ports
 from cloudscale.tasks import cancel_and_wait
-from cloudscale_operator import handlers, runtime, work_queue
+from cloudscale_operator import handlers
 from cloudscale_operator.__main__ import WORK_ENDED
 from cloudscale_operator.options import Options
+from cloudscale_operator.runtime import Operator, running
+from cloudscale_operator.timing import Timing
 from cloudscale_operator.work_queue import WorkQueue
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from tests.operator.api_server import ApiServer
 
 WAIT = timedelta(seconds=10)
+AT_ONCE = Timing(settle_seconds=0.0)
 
 
 @pytest.fixture
@@ -48,11 +51,9 @@ def server() -> Iterator[ApiServer]:
 
 
 @asynccontextmanager
-async def operator(
-    server: ApiServer, monkeypatch: pytest.MonkeyPatch, ended: asyncio.Event
-) -> AsyncIterator[runtime.Operator]:
-    monkeypatch.setattr(runtime, "SETTLE_SECONDS", 0.0)
-    async with runtime.running(server.client(), Options(image="cloudscale:test"), ended=ended.set) as started:
+async def operator(server: ApiServer, ended: asyncio.Event, *, timing: Timing = AT_ONCE) -> AsyncIterator[Operator]:
+    options = Options(image="cloudscale:test")
+    async with running(server.client(), options, ended=ended.set, timing=timing) as started:
         yield started
 
 
@@ -65,28 +66,24 @@ async def test_work_that_ends_by_itself_is_logged_and_ends_the_process(
     monkeypatch.setattr(WorkQueue, "run", fail)
     ended = asyncio.Event()
     with capture_logs() as logs:
-        async with operator(server, monkeypatch, ended), asyncio.timeout(WAIT.total_seconds()):
+        async with operator(server, ended), asyncio.timeout(WAIT.total_seconds()):
             await ended.wait()
     (line,) = [line for line in logs if line["log_level"] == "critical"]
     assert line["event"] == "the operator's work has ended, and so does the process"
     assert "a defect" in repr(line["exc_info"].exceptions)
 
 
-async def test_work_that_is_cancelled_by_somebody_ends_the_process_too(
-    server: ApiServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_work_that_is_cancelled_by_somebody_ends_the_process_too(server: ApiServer) -> None:
     ended = asyncio.Event()
-    async with operator(server, monkeypatch, ended), asyncio.timeout(WAIT.total_seconds()):
+    async with operator(server, ended), asyncio.timeout(WAIT.total_seconds()):
         (work,) = [task for task in asyncio.all_tasks() if task.get_name() == "operator"]
         work.cancel()
         await ended.wait()
 
 
-async def test_an_operator_that_is_stopped_does_not_call_that_an_end_of_its_own(
-    server: ApiServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_operator_that_is_stopped_does_not_call_that_an_end_of_its_own(server: ApiServer) -> None:
     ended = asyncio.Event()
-    async with operator(server, monkeypatch, ended):
+    async with operator(server, ended):
         pass
     assert not ended.is_set()
 
@@ -95,21 +92,19 @@ async def test_a_visit_that_never_ends_is_given_up(server: ApiServer, monkeypatc
     async def hang(*_: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(runtime, "VISIT_SECONDS", 0.05)
     monkeypatch.setattr("cloudscale_operator.reconcile.Reconciler.reconcile", hang)
     with capture_logs() as logs:
-        async with operator(server, monkeypatch, asyncio.Event()) as running:
-            running.pipeline_changed(server.add_pipeline(spec={}), deleted=False)
-            await wait_until(lambda: _now(any(line["event"] == "reconcile_failed" for line in logs)), within=WAIT)
+        timing = Timing(settle_seconds=0.0, visit_seconds=0.05)
+        async with operator(server, asyncio.Event(), timing=timing) as at_work:
+            at_work.pipeline_changed(server.add_pipeline(spec={}), deleted=False)
+            await wait_until(lambda: _now(any(line["event"] == "the reconcile failed" for line in logs)), within=WAIT)
 
 
-async def test_workers_without_work_show_that_they_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work_queue, "BEAT_SECONDS", 0.05)
-
+async def test_workers_without_work_show_that_they_are_there() -> None:
     async def visit(_: str) -> None:
         return None
 
-    queue = WorkQueue(visit)
+    queue = WorkQueue(visit, timing=Timing(idle_seconds=0.05))
     longest = 0.0
     work = asyncio.create_task(queue.run())
     for _ in range(20):
@@ -122,12 +117,11 @@ async def test_workers_without_work_show_that_they_are_there(monkeypatch: pytest
 
 FAILING = """
 import sys
-from cloudscale_operator import __main__, runtime, work_queue
+from cloudscale_operator import __main__, work_queue
 
 async def fail(_):
     raise RuntimeError("a defect")
 
-runtime.SETTLE_SECONDS = 0.5
 work_queue.WorkQueue.run = fail
 sys.exit(__main__.main())
 """
@@ -154,11 +148,10 @@ def test_the_process_ends_when_its_work_has_ended(server: ApiServer, tmp_path: P
 
 
 @asynccontextmanager
-async def probed(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[str]:
+async def probed(server: ApiServer, *, timing: Timing = AT_ONCE) -> AsyncIterator[str]:
     """The address of the probe of an operator whose only watch is this test."""
-    monkeypatch.setattr(handlers, "connect", server.client)
-    monkeypatch.setattr(runtime, "SETTLE_SECONDS", 0.0)
-    registry = handlers.build_registry(Options(image="cloudscale:test"), ended=lambda: None)
+    options = Options(image="cloudscale:test")
+    registry = handlers.build_registry(options, ended=lambda: None, client=server.client, timing=timing)
     settings, indices, memo = OperatorSettings(), OperatorIndexers().indices, AnyMemo(kopf.Memo())
 
     async def run(activity: Activity) -> None:
@@ -187,16 +180,13 @@ async def status_of(endpoint: str) -> int:
         return answer.status
 
 
-async def test_the_probe_of_an_operator_at_work_succeeds(server: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with probed(server, monkeypatch) as endpoint:
+async def test_the_probe_of_an_operator_at_work_succeeds(server: ApiServer) -> None:
+    async with probed(server) as endpoint:
         assert await status_of(endpoint) == 200
 
 
-async def test_the_probe_of_an_operator_without_a_sign_of_life_fails(
-    server: ApiServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runtime, "SILENT_SECONDS", 0.0)
-    async with probed(server, monkeypatch) as endpoint:
+async def test_the_probe_of_an_operator_without_a_sign_of_life_fails(server: ApiServer) -> None:
+    async with probed(server, timing=Timing(settle_seconds=0.0, silent_seconds=0.0)) as endpoint:
         assert await status_of(endpoint) == 500
 
 

@@ -17,7 +17,7 @@ from cloudscale_operator.availability import is_unserved
 from cloudscale_operator.children import ChildKey
 from cloudscale_operator.depth import Reading
 from cloudscale_operator.kinds import HTTP_ROUTE, OPTIONAL_KINDS
-from cloudscale_operator.pods import Trouble
+from cloudscale_operator.pods import Problem
 from cloudscale_operator.status import Observation, Status, build_status, endpoint
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -156,8 +156,8 @@ def test_a_worker_that_was_woken_and_does_not_start_is_told_after_a_while(since:
 def test_a_worker_that_was_woken_and_cannot_start_is_told_at_once() -> None:
     spec = {"processing": {"replicas": {"min": 0}}}
     starting = found(deployment("worker", available=0), spec=spec)
-    trouble = {"worker": Trouble("Unschedulable", "pod x: no node")}
-    observation = replace(starting, reading=depth(7), unserved_since=NOW, troubles=trouble)
+    problem = {"worker": Problem("Unschedulable", "pod x: no node")}
+    observation = replace(starting, reading=depth(7), unserved_since=NOW, problems=problem)
     assert reasons(observation)["WorkersAvailable"] == "False Unschedulable"
 
 

@@ -16,6 +16,7 @@ from cloudscale_operator.context import Context
 from cloudscale_operator.names import selector_labels
 from cloudscale_operator.pipelines import pipeline_key
 from cloudscale_operator.reconcile import Reconciler
+from cloudscale_operator.timing import DEFAULT_TIMING
 
 if TYPE_CHECKING:
     from tests.operator.api_server import ApiServer
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from cloudscale_operator.api import KubernetesApi
     from cloudscale_operator.depth import DepthReaders
+    from cloudscale_operator.timing import Timing
 
 KEY = PipelineKey("shop", "example")
 WAIT = timedelta(seconds=20)
@@ -65,14 +67,18 @@ def egress_ports(server: ApiServer) -> set[int]:
     return {port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]}
 
 
-class Bench:
+class Harness:
     """A reconciler and the API server that it works on; ``sync`` does what the watches do."""
 
-    def __init__(self, server: ApiServer, api: KubernetesApi, readers: DepthReaders) -> None:
+    def __init__(
+        self, server: ApiServer, api: KubernetesApi, readers: DepthReaders, *, timing: Timing = DEFAULT_TIMING
+    ) -> None:
         self.server = server
         self.readers = readers
         context = Context(image="cloudscale:test")
-        self.reconciler = Reconciler(api, readers, context=context, authority_secret="cloudscale-backends-ca")
+        self.reconciler = Reconciler(
+            api, readers, context=context, authority_secret="cloudscale-backends-ca", timing=timing
+        )
 
     async def visit(self, key: PipelineKey = KEY) -> float | None:
         self.sync()
@@ -142,20 +148,20 @@ def owners_of_replicas(server: ApiServer, path: str) -> set[str]:
     return {entry["manager"] for entry in managed if "f:replicas" in entry["fieldsV1"].get("f:spec", {})}
 
 
-async def make_ready(bench: Bench) -> None:
-    bench.server.add_pipeline(spec={})
-    await bench.visit_with_depth()
-    bench.make_available("ingestion", "worker", "dashboard")
-    await bench.visit()
-    assert bench.condition("Ready")["status"] == "True"
+async def make_ready(harness: Harness) -> None:
+    harness.server.add_pipeline(spec={})
+    await harness.visit_with_depth()
+    harness.make_available("ingestion", "worker", "dashboard")
+    await harness.visit()
+    assert harness.condition("Ready")["status"] == "True"
 
 
-async def visit_of_a_new_generation(bench: Bench) -> None:
+async def visit_of_a_new_generation(harness: Harness) -> None:
     """A visit for which what was read of the Secrets is too old."""
-    body = bench.server.pipeline()
+    body = harness.server.pipeline()
     assert body is not None
     body["metadata"]["generation"] += 1
-    await bench.visit()
+    await harness.visit()
 
 
 def terminating_pod() -> dict[str, Any]:
