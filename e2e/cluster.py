@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -164,6 +166,17 @@ def wait_until(what: str, condition: Callable[[], bool], *, seconds: float, ever
     passed = time.monotonic() - start
     log.info("%s: took %.1f s", what, passed)
     return passed
+
+
+def configuration(directory: Path) -> Path:
+    """A file with ``kind/cluster.yaml`` that has free ports of this machine instead of fixed ones."""
+    config = yaml.safe_load((ROOT / "kind/cluster.yaml").read_text())
+    for node in config["nodes"]:
+        for mapping in node.get("extraPortMappings", []):
+            mapping["hostPort"] = 0
+    path = directory / "cluster.yaml"
+    path.write_text(yaml.safe_dump(config))
+    return path
 
 
 def program(name: str) -> Path:

@@ -11,15 +11,13 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
 from e2e import diagnosis
-from e2e.cluster import IMAGE, NAMESPACE, ROOT, SAMPLE_NODE_PORT, Cluster, node_image, program
+from e2e.cluster import IMAGE, NAMESPACE, ROOT, SAMPLE_NODE_PORT, Cluster, configuration, node_image, program
 from e2e.pipelines import sample
 from pytest_kind import KindCluster
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
-    from pathlib import Path
 
 # The store's client complains at length when a port-forward under it ends before it does.
 logging.getLogger("azure").setLevel(logging.CRITICAL)
@@ -37,7 +35,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     )
     cluster = Cluster(kind, IMAGE)
     try:
-        kind.create(_config(tmp_path_factory.mktemp("kind")))
+        kind.create(configuration(tmp_path_factory.mktemp("kind")))
         cluster.run("kubectl", "wait", "node", "--all", "--for=condition=Ready", "--timeout=180s")
         cluster.run("kind/install.sh", timeout=900)
         yield cluster
@@ -88,14 +86,3 @@ def pytest_runtest_makereport(
     if outcome.failed and isinstance(cluster, Cluster):
         outcome.sections.append((f"cluster, namespace {NAMESPACE} and all others", diagnosis.report(cluster)))
     return outcome
-
-
-def _config(directory: Path) -> Path:
-    """``kind/cluster.yaml`` with free ports of this machine instead of fixed ones."""
-    config = yaml.safe_load((ROOT / "kind/cluster.yaml").read_text())
-    for node in config["nodes"]:
-        for mapping in node.get("extraPortMappings", []):
-            mapping["hostPort"] = 0
-    path = directory / "cluster.yaml"
-    path.write_text(yaml.safe_dump(config))
-    return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from e2e.cluster import (
     ROOT,
     SAMPLE_NODE_PORT,
     Cluster,
+    configuration,
     node_image,
     program,
     wait_until,
@@ -60,7 +60,7 @@ def previous_checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def previous(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, previous_checkout: Path
 ) -> Iterator[Cluster]:
-    """A cluster of one node with the version before: image, backends, operator and sample, as its own scripts do it."""
+    """A cluster with the version before: image, backends, operator and sample, as its own scripts do it."""
     subprocess.run(["kind/tools.sh"], cwd=ROOT, check=True, timeout=1200)
     kind = KindCluster(
         request.config.getoption("cluster_name") + "-upgrade",
@@ -70,20 +70,12 @@ def previous(
     )
     cluster = Cluster(kind, PREVIOUS_IMAGE, directory=previous_checkout)
     try:
-        kind.create(_one_node(tmp_path_factory.mktemp("kind")))
+        kind.create(configuration(tmp_path_factory.mktemp("kind")))
         cluster.run("kubectl", "wait", "node", "--all", "--for=condition=Ready", "--timeout=180s")
         cluster.run("kind/up.sh", timeout=1200)
         yield cluster
     finally:
         kind.delete()
-
-
-def _one_node(directory: Path) -> Path:
-    mapping = {"containerPort": SAMPLE_NODE_PORT, "hostPort": 0, "listenAddress": "127.0.0.1"}
-    nodes = [{"role": "control-plane", "extraPortMappings": [mapping]}]
-    configuration = directory / "cluster.yaml"
-    configuration.write_text(json.dumps({"kind": "Cluster", "apiVersion": "kind.x-k8s.io/v1alpha4", "nodes": nodes}))
-    return configuration
 
 
 def images(cluster: Cluster) -> set[str]:
