@@ -120,6 +120,34 @@ def test_signing_out_ends_the_session(page: Page) -> None:
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
+def test_signing_out_ends_the_other_tabs_too(page: Page, running: RunningPipeline) -> None:
+    other = page.context.new_page()
+    other.goto(running.dashboard_url)
+    expect(other.get_by_role("heading", name="Overview")).to_be_visible()
+
+    page.get_by_role("button", name="Sign out").click()
+
+    expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+def test_the_printed_link_signs_in_where_the_sign_in_page_is_open(browser: Browser, running: RunningPipeline) -> None:
+    with open_context(browser) as context:
+        page = context.new_page()
+        page.goto(f"{running.dashboard_url}/sign-in")
+        expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+        page.goto(f"{running.dashboard_url}/sign-in#token={running.token}")
+
+        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+        assert "token" not in page.url
+
+
+def test_the_banner_says_what_the_server_finds(page: Page) -> None:
+    # The two dead letters alone are more than one event in a thousand, or they wait for a decision.
+    expect(page.locator(".health")).to_have_class(re.compile("bad|warn"))
+    expect(page.locator(".health")).to_contain_text(re.compile("dead letters wait|Errors: the error budget"))
+
+
 def test_the_overview_moves_with_the_traffic(page: Page) -> None:
     expect(page.locator(".tile", has_text="Accepted")).to_contain_text(re.compile(r"[1-9]"))
     expect(page.locator(".tile", has_text="Persisted")).to_contain_text(re.compile(r"[1-9]"))

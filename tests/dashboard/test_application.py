@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -13,8 +14,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
+import aiohttp
 import msgspec
 import pytest
+from tests.browser.traffic import event, post
 from tests.dashboard.tokens import CONTOSO, OWNER, READER
 from tests.servers.dashboard import OWN_PAGE, DashboardServer, dashboard_server
 from tests.waiting import wait_until_sync
@@ -197,6 +200,29 @@ def test_an_event_that_is_not_stored_is_not_found(dashboard: DashboardServer) ->
 
     assert answer.status == 404
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_an_event_whose_id_two_tenants_use_opens_by_tenant(
+    dashboard: DashboardServer, running: RunningPipeline
+) -> None:
+    async def send_both() -> None:
+        async with aiohttp.ClientSession() as session:
+            for tenant in ("contoso", "fabrikam"):
+                content = event(tenant) | {"eventId": "used-by-both"}
+                assert await post(session, running.url, content) == 202
+
+    asyncio.run(send_both())
+    both = "/api/events?id=used-by-both"
+    wait_until_sync(lambda: len(dashboard.call(both, token=OWNER).json["events"]) == 2, within=WITHIN)
+
+    for tenant in ("contoso", "fabrikam"):
+        answer = dashboard.call(f"/api/events/used-by-both?tenant={tenant}", token=OWNER)
+        assert answer.json["event"]["tenantId"] == tenant
+    ambiguous = dashboard.call("/api/events/used-by-both", token=OWNER)
+    assert ambiguous.status == 409
+    assert "contoso, fabrikam" in ambiguous.json["detail"]
+    assert dashboard.call("/api/events/used-by-both", token=CONTOSO).json["event"]["tenantId"] == "contoso"
+    assert dashboard.call("/api/events/used-by-both?tenant=fabrikam", token=CONTOSO).status == 403
 
 
 def test_users_are_ordered_by_score(dashboard: DashboardServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import socket
 from contextlib import closing
@@ -143,3 +144,18 @@ def test_a_stream_ends_when_its_token_is_withdrawn(settings: Settings, tmp_path:
 
         assert len(messages) < 30
         assert dashboard.call("/api/stream", token=READER).status == 401
+
+
+@pytest.mark.fault
+def test_figures_that_are_not_renewed_are_called_old(settings: Settings, tmp_path: Path) -> None:
+    with redis_server(tmp_path / "redis") as redis:
+        own = msgspec.structs.replace(settings, redis_url=redis.url)
+        with dashboard_server(tmp_path / "dashboard", own) as dashboard:
+            request = Request(f"{dashboard.url}/api/stream")  # noqa: S310 - our own
+            with urlopen(request, timeout=WITHIN.total_seconds()) as response:  # noqa: S310 - our own
+                lines = (line for line in response if line.startswith(b"data: "))
+                next(lines)
+                redis.kill()
+                said = (msgspec.json.decode(line[len(b"data: ") :])["health"]["message"] for line in lines)
+
+                assert any(message.startswith("The figures are ") for message in itertools.islice(said, 30))

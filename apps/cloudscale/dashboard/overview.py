@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
+from cloudscale.dashboard.health import Health, assess, stale
 from cloudscale.dashboard.points import Point, as_columns, restricted
 from cloudscale.dashboard.responses import JsonResponse, RefusedError
 from cloudscale.dashboard.service_levels import Attainment, attainments
@@ -22,9 +25,10 @@ if TYPE_CHECKING:
 
     from cloudscale.dashboard.access import Viewer
     from cloudscale.dashboard.collector import Collector
+    from cloudscale.pipeline import PipelineSpec
 
-SILENCE_SECONDS = 10.0
-"""A stream with nothing to say sends a comment after this long, so that proxies do not cut it."""
+REPEAT_SECONDS = 2.0
+"""Without a new point the last one is sent again after this long, with its age, so that nobody takes it for new."""
 
 
 class Now(msgspec.Struct, frozen=True, rename="camel"):
@@ -33,21 +37,28 @@ class Now(msgspec.Struct, frozen=True, rename="camel"):
     point: Point
     kept: bool
     service_levels: list[Attainment]
+    health: Health | None
+    """None for a viewer of some tenants, unless the figures are too old."""
 
 
-def now(collector: Collector, viewer: Viewer) -> Now:
-    """The newest point, as far as the viewer may see it."""
-    point = collector.latest
+def now(collector: Collector, viewer: Viewer, spec: PipelineSpec) -> Now:
+    """The newest point and what it means, as far as the viewer may see it."""
+    point, at = collector.latest, time.time()
+    levels = attainments(collector.tallies)
+    health = stale(point, at=at)
+    if health is None and viewer.tenants is None:
+        health = assess(collector.points, point, levels, spec=spec, at=at)
     kept = bool(collector.points) and collector.points[-1] is point
-    return Now(restricted(point, viewer.tenants), kept, attainments(collector.tallies))
+    return Now(restricted(point, viewer.tenants), kept, levels, health)
 
 
 async def history(request: Request) -> Response:
     """The series of the last hour, one list a field."""
     viewer = await viewer_of(request)
     collector: Collector = request.app.state.collector
+    spec = request.app.state.backends.resource.spec
     points = [restricted(point, viewer.tenants) for point in collector.points]
-    return JsonResponse({"series": as_columns(points), "now": now(collector, viewer)})
+    return JsonResponse({"series": as_columns(points), "now": now(collector, viewer, spec)})
 
 
 async def stream(request: Request) -> Response:
@@ -67,6 +78,7 @@ async def stream(request: Request) -> Response:
 async def _messages(request: Request) -> AsyncIterator[bytes]:
     """The stream, for as long as the viewer's token or session holds."""
     collector: Collector = request.app.state.collector
+    spec = request.app.state.backends.resource.spec
     stopping: asyncio.Event = request.app.state.stopping
     yield b"retry: 1000\n\n"
     with collector.listening() as arrival:
@@ -75,13 +87,11 @@ async def _messages(request: Request) -> AsyncIterator[bytes]:
                 viewer = await viewer_of(request)
             except RefusedError:
                 return
-            yield b"data: " + msgspec.json.encode(now(collector, viewer)) + b"\n\n"
+            yield b"data: " + msgspec.json.encode(now(collector, viewer, spec)) + b"\n\n"
             arrival.clear()
-            try:
-                async with asyncio.timeout(SILENCE_SECONDS):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REPEAT_SECONDS):
                     await arrival.wait()
-            except TimeoutError:
-                yield b": still here\n\n"
 
 
 routes = [Route("/api/history", history), Route("/api/stream", stream)]

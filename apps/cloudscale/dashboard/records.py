@@ -50,12 +50,16 @@ async def events(request: Request) -> Response:
 
 
 async def event(request: Request) -> Response:
-    """One event with all its fields."""
+    """One event with all its fields, by tenant and id: tenants may use the same ids."""
     viewer = await viewer_of(request)
-    event_id = request.path_params["event_id"]
-    for document in await _find(request, EventFilter(event_id=event_id), viewer, tenant=None, limit=1):
-        return JsonResponse({"event": {name: value for name, value in document.items() if not name.startswith("_")}})
-    raise RefusedError(404, f"No event {event_id} is stored. It may still be in the queue, or be a dead letter.")
+    event_id, tenant = request.path_params["event_id"], request.query_params.get("tenant") or None
+    found = await _find(request, EventFilter(event_id=event_id), viewer, tenant=tenant, limit=EVENTS_SHOWN)
+    if not found:
+        raise RefusedError(404, f"No event {event_id} is stored. It may still be in the queue, or be a dead letter.")
+    if len(tenants := sorted({str(document.get("tenantId")) for document in found})) > 1:
+        names = ", ".join(tenants)
+        raise RefusedError(409, f"Several tenants have an event {event_id}: add ?tenant= with one of {names}.")
+    return JsonResponse({"event": {name: value for name, value in found[0].items() if not name.startswith("_")}})
 
 
 async def users(request: Request) -> Response:

@@ -17,6 +17,9 @@ const LIVE = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecti
 const main = document.getElementById("main");
 const live = document.getElementById("live");
 const stream = new Stream();
+// The tabs of one browser share the session, so they end together.
+const session = new BroadcastChannel("cloudscale-session");
+session.onmessage = () => location.assign("/sign-in");
 let context;
 let leave = () => {};
 
@@ -54,6 +57,7 @@ function showAccount() {
   if (context.signedIn) {
     const out = async () => {
       await send("DELETE", "/api/session");
+      session.postMessage("ended");
       location.assign("/sign-in");
     };
     fill(account, h("button", { class: "quiet", type: "button", onclick: out, title: `Signed in as ${context.viewer.name}` }, "Sign out"));

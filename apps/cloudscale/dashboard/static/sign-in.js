@@ -21,8 +21,13 @@ form.addEventListener("submit", (event) => {
 });
 
 // A link may carry the token behind the #, which browsers never send to a server.
-const carried = new URLSearchParams(location.hash.slice(1)).get("token");
-if (carried) {
+function signInByLink() {
+  const carried = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (!carried) return;
   history.replaceState(null, "", location.pathname);
   signIn(carried);
 }
+
+// Opened in a tab that shows this page already, the link changes nothing but what is behind the #.
+window.addEventListener("hashchange", signInByLink);
+signInByLink();

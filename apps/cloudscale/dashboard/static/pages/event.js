@@ -21,11 +21,11 @@ function steps(event) {
   );
 }
 
-export async function showEvent(id) {
+export async function showEvent({ eventId, tenantId }) {
   const body = h("div", {}, notice("Loading…"));
   dialog("Event", body);
   try {
-    const { event } = await get(`/api/events/${encodeURIComponent(id)}`);
+    const { event } = await get(`/api/events/${encodeURIComponent(eventId)}`, { tenant: tenantId });
     fill(
       body,
       definitions([

@@ -60,7 +60,7 @@ export default {
             "section",
             { class: "card" },
             h("h2", {}, events.length >= limit ? `The newest ${limit} events` : `${events.length} events`),
-            table("Events", COLUMNS, events, { empty: "No event matches. It may still be in the queue, or be a dead letter.", onrow: (row) => showEvent(row.eventId) }),
+            table("Events", COLUMNS, events, { empty: "No event matches. It may still be in the queue, or be a dead letter.", onrow: (row) => showEvent(row) }),
           ),
         );
       } catch (problem) {

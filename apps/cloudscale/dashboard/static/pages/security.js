@@ -66,7 +66,7 @@ export default {
           ),
           card(
             "Suspicious events",
-            table("Suspicious events", suspiciousColumns, suspicious, { empty: "No suspicious events.", tall: true, onrow: (row) => showEvent(row.eventId) }),
+            table("Suspicious events", suspiciousColumns, suspicious, { empty: "No suspicious events.", tall: true, onrow: (row) => showEvent(row) }),
           ),
         );
       },

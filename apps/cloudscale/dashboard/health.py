@@ -1,0 +1,125 @@
+"""How a pipeline is, in one sentence: the most serious problem first, with a link to where it is shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from cloudscale.telemetry.service_levels import PROCESSING_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cloudscale.dashboard.points import Point
+    from cloudscale.dashboard.service_levels import Attainment
+    from cloudscale.pipeline import PipelineSpec
+
+State = Literal["good", "warn", "bad"]
+
+STALE_SECONDS = 5.0
+"""Figures come once a second; older ones do not show the present."""
+TREND_SECONDS = 60.0
+"""Span over which the queue's depth is compared."""
+SHORTEST_TREND_SECONDS = 10.0
+OLD_EVENT_SECONDS = 300.0
+"""Wait of the oldest event from which on there is a backlog, however few events there are."""
+REFUSED_SHARE = 0.05
+"""Of all that was sent, from which on refusals are worth a warning."""
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The state, and what to read about it; ``link`` is a page of the dashboard, empty where none says more."""
+
+    state: State
+    message: str
+    link: str = ""
+
+
+def assess(
+    points: Sequence[Point], latest: Point, levels: Sequence[Attainment], *, spec: PipelineSpec, at: float
+) -> Health:
+    """The health of a pipeline at a moment.
+
+    Args:
+        points: the series, oldest first; the trend of the queue's depth is read from its end.
+        latest: the newest figures.
+        levels: the service levels over the last hour.
+        spec: what the pipeline should be.
+        at: the moment, in epoch seconds.
+    """
+    for health in (*_outages(latest, spec, at), *_problems(points, latest, levels, spec=spec)):
+        return health
+    return Health("good", "All is well. Events are flowing." if latest.accepted else "All is well. No events arrive.")
+
+
+def stale(latest: Point, *, at: float) -> Health | None:
+    """That the figures are too old to say anything, or None."""
+    age = at - latest.at
+    if age <= STALE_SECONDS:
+        return None
+    return Health("bad", f"The figures are {_spoken(age)} old: Redis or the dashboard's collector does not answer.")
+
+
+def _outages(latest: Point, spec: PipelineSpec, at: float) -> Iterator[Health]:
+    if old := stale(latest, at=at):
+        yield old
+    if not latest.ingestion:
+        yield Health("bad", "Ingestion is not running: no events are taken in.")
+    if opened := [name for name, state in latest.breakers.items() if state == 2]:
+        yield Health("bad", f"The circuit breaker of {' and '.join(opened)} is open: calls are paused.")
+    if spec.paused:
+        waiting = f" {latest.queue_depth:,} wait." if latest.queue_depth else ""
+        yield Health("warn", f"The pipeline is paused: events are accepted and not processed.{waiting}")
+    elif not latest.workers and (latest.queue_depth or spec.processing.replicas.min):
+        yield Health("warn", "No worker is running: accepted events wait in the queue.")
+
+
+def _problems(
+    points: Sequence[Point], latest: Point, levels: Sequence[Attainment], *, spec: PipelineSpec
+) -> Iterator[Health]:
+    steps = spec.processing.concurrency.steps
+    if latest.queue_depth and (
+        (len(steps) > 1 and latest.queue_depth >= steps[1].depth) or (latest.oldest_seconds or 0) > OLD_EVENT_SECONDS
+    ):
+        yield Health("bad", f"{latest.queue_depth:,} events wait in the queue, {_trend(points, latest)}.")
+    for level in levels:
+        if level.budget_left < 0:
+            counts = f"{level.bad:,.0f} of {level.total:,.0f} were bad"
+            text = f"{level.title}: the error budget of the last hour is overspent, {counts}."
+            yield Health("bad", text, "#/dead-letters" if level.name == "errors" else "")
+    if not latest.cache_available:
+        yield Health("warn", "Redis is away: limits hold in each process only, duplicates are found by the store.")
+    if latest.queue_depth is None:
+        yield Health("warn", "The queue's depth cannot be read.")
+    if latest.lag_p99 is not None and latest.lag_p99 > PROCESSING_SECONDS * 1000:
+        late = _spoken(latest.lag_p99 / 1000)
+        yield Health(
+            "warn", f"Events are stored late: 1 in 100 after more than {late} (target {PROCESSING_SECONDS:g} s)."
+        )
+    refused = latest.rejections + latest.rate_limited
+    if refused and refused >= REFUSED_SHARE * (refused + latest.accepted):
+        share = refused / (refused + latest.accepted)
+        yield Health("warn", f"{share:.0%} of what is sent is refused: {refused:,.1f} a second.")
+    if latest.dead_letter_depth:
+        yield Health("warn", f"{latest.dead_letter_depth:,} dead letters wait for a decision.", "#/dead-letters")
+
+
+def _trend(points: Sequence[Point], latest: Point) -> str:
+    """How the queue's depth moves, and when it will be empty if it goes on like that."""
+    depth = latest.queue_depth or 0
+    known = [point for point in points if point.queue_depth is not None and latest.at - point.at <= TREND_SECONDS]
+    if not known or latest.at - known[0].at < SHORTEST_TREND_SECONDS:
+        return "and it is not known yet how that changes"
+    rate = (depth - (known[0].queue_depth or 0)) / (latest.at - known[0].at)
+    if rate < 0:
+        return f"{-rate:,.0f} fewer a second: drained in about {_spoken(depth / -rate)}"
+    return f"{rate:,.0f} more a second" if rate > 0 else "and it does not get less"
+
+
+def _spoken(seconds: float) -> str:
+    """A time as people say it, in its largest unit."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
