@@ -30,6 +30,7 @@ from tests.docs.blocks import (
     pages,
 )
 
+from cloudscale.examples import Kind, find
 from cloudscale.local.background import BackgroundRun
 from cloudscale.pipeline import load
 
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(300)
 
 LANGUAGES = {RUN, CHECKED, "yaml", "json", "text", "{literalinclude}", "{toctree}", "{image}"}
-DEFAULT_PIPELINE = "apps/cloudscale/examples/clickstream.yaml"
+DEFAULT_EXAMPLE = "clickstream"
 STARTED_ELSEWHERE = re.compile(r"^(make |cloudscale run )")
 """What the pages tell to start; it runs until it is stopped, so a fixture starts it."""
 
@@ -57,15 +58,15 @@ def name_of(value: object) -> str:
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], BackgroundRun]]:
-    """Gives the run of a resource's file, which starts when it is first asked for."""
+    """Gives the run of an example, which starts when it is first asked for."""
     runs: dict[str, BackgroundRun] = {}
     with ExitStack() as exits:
 
-        def run_of(file: str) -> BackgroundRun:
-            if file not in runs:
-                data = tmp_path_factory.mktemp("docs") / "data"
-                runs[file] = exits.enter_context(BackgroundRun(pipeline_file=ROOT / file, data_directory=data))
-            return runs[file]
+        def run_of(example: str) -> BackgroundRun:
+            if example not in runs:
+                data, file = tmp_path_factory.mktemp("docs") / "data", find(example, kind=Kind.PIPELINE)
+                runs[example] = exits.enter_context(BackgroundRun(pipeline_file=file, data_directory=data))
+            return runs[example]
 
         yield run_of
 
@@ -77,7 +78,7 @@ def test_what_a_page_tells_to_type_works_in_its_order(page: Path, running: Calla
     missing = sorted(tool for tool in needed if shutil.which(tool) is None)
     if missing:
         pytest.skip(f"{page.name} is not typed: {', '.join(missing)} is not installed here")
-    run = running(next(iter(re.findall(r"^cloudscale run (\S+)", typed, re.MULTILINE)), DEFAULT_PIPELINE))
+    run = running(next(iter(re.findall(r"^cloudscale run --example (\S+)", typed, re.MULTILINE)), DEFAULT_EXAMPLE))
 
     lines = [line for line in typed.splitlines() if not STARTED_ELSEWHERE.match(line)]
     script = (
