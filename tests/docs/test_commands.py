@@ -133,7 +133,7 @@ def test_commands_and_options_of_cloudscale_exist(block: Block) -> None:
 @pytest.mark.parametrize("block", SHELL, ids=name_of)
 def test_what_is_made_is_in_the_makefile(block: Block) -> None:
     makefile = (ROOT / "Makefile").read_text()
-    made = [command[command.index("make") + 1] for command in commands_of(block.text) if "make" in command[:-1]]
+    made = [command[1] for command in commands_of(block.text) if command[0] == "make" and len(command) > 1]
 
     assert [
         t for t in made if re.fullmatch(r"[a-z0-9-]+", t) and not re.search(rf"^{t}:.*##", makefile, re.MULTILINE)
