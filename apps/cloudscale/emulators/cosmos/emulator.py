@@ -51,10 +51,6 @@ class Emulator:
             budget = self._budgets[number] = Budget(per_second)
         return budget
 
-    def range_of(self, effective: str) -> int:
-        """The index of the partition key range that holds an effective partition key."""
-        return max(index for index, start in enumerate(self.boundaries[:-1]) if start <= effective)
-
     def find_container(self, request: Request, database: str, name: str) -> Documents:
         """The container of a request; raises CosmosError 404, or 400 when the client means an earlier one."""
         documents = self.catalogue.container(database, name)

@@ -28,6 +28,7 @@ from cloudscale.emulators.servicebus.sessions import Acceptance, Session
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cloudscale.emulators.servicebus.broker import Broker
     from cloudscale.emulators.servicebus.channel import Channel
     from cloudscale.emulators.servicebus.queue import Queue
 
@@ -61,10 +62,10 @@ class PendingAttach:
         self.channel.write(Detach(self.request.handle, closed=True).encode())
 
 
-def attach(channel: Channel, request: Attach) -> None:
+def attach(channel: Channel, broker: Broker, request: Attach) -> None:
     """Answer an attach with a link, or refuse it: attach without a terminus, then detach with the error (2.6.3)."""
     try:
-        _attach(channel, request)
+        _attach(channel, broker, request)
     except ConditionError as error:
         refuse(channel, request, error)
 
@@ -88,14 +89,14 @@ def _answer_without_terminus(channel: Channel, request: Attach) -> None:
     channel.write(answer.encode())
 
 
-def _attach(channel: Channel, request: Attach) -> None:
+def _attach(channel: Channel, broker: Broker, request: Attach) -> None:
     if request.target is not None and request.target.descriptor == COORDINATOR:
         raise NotImplementedConditionError("the emulator has no transactions: send and settle without one")
     end = request.source if request.role else request.target
     fields = end.value if end is not None else []
     path = entity_path(str(fields[0])) if fields and fields[0] else ""
     if path == CBS:
-        _attach_requests(channel, request, path, lambda: None)
+        _attach_requests(channel, broker, request, path=path, check=lambda: None)
         return
     address = parse_address(path)
 
@@ -105,33 +106,35 @@ def _attach(channel: Channel, request: Attach) -> None:
 
     # Whoever has no token learns nothing about which queues exist.
     channel.connection.authorize(address.resource)
-    queue = channel.connection.broker.queue(address.entity)
+    queue = broker.queue(address.entity)
     if address.management:
-        _attach_requests(channel, request, path, check)
+        _attach_requests(channel, broker, request, path=path, check=check)
     elif not request.role:
         if address.dead:
             raise NotAllowedError("a dead-letter queue takes no messages from clients: send to the queue itself")
         _accept(channel, request)
-        link = IncomingLink(channel, request.handle, sends_to(channel, queue), check)
+        link = IncomingLink(channel, broker, request.handle, receive=sends_to(broker, queue), check=check)
         channel.incoming[request.handle] = link
         link.start()
     else:
         deletes = request.snd_settle_mode == 1
         outgoing = OutgoingLink(channel, request.handle, queue, dead=address.dead, deletes=deletes, check=check)
-        _attach_receiver(channel, request, outgoing)
+        _attach_receiver(channel, broker, request, outgoing)
 
 
-def _attach_requests(channel: Channel, request: Attach, path: str, check: Callable[[], None]) -> None:
+def _attach_requests(
+    channel: Channel, broker: Broker, request: Attach, *, path: str, check: Callable[[], None]
+) -> None:
     _accept(channel, request)
     if request.role:
         channel.outgoing[request.handle] = ReplyLink(channel, request.handle, path, check)
         return
-    link = IncomingLink(channel, request.handle, answers(channel, path), check)
+    link = IncomingLink(channel, broker, request.handle, receive=answers(channel, broker, path), check=check)
     channel.incoming[request.handle] = link
     link.start()
 
 
-def _attach_receiver(channel: Channel, request: Attach, link: OutgoingLink) -> None:
+def _attach_receiver(channel: Channel, broker: Broker, request: Attach, link: OutgoingLink) -> None:
     wanted = _session_filter(request)
     if not link.queue.description.requires_session or link.dead:
         if wanted is not None:
@@ -163,7 +166,7 @@ def _attach_receiver(channel: Channel, request: Attach, link: OutgoingLink) -> N
         refuse(channel, request, error)
 
     timeout = (request.properties or {}).get(ACCEPT_TIMEOUT, DEFAULT_ACCEPT_TIMEOUT_MILLISECONDS)
-    acceptance = Acceptance(channel.connection.broker.clock() + int(timeout), accept, decline)
+    acceptance = Acceptance(broker.clock() + int(timeout), accept, decline)
     channel.pending[request.handle] = PendingAttach(channel, request, link.queue, acceptance)
     link.queue.accept_session(acceptance)
 

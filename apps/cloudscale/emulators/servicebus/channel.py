@@ -23,6 +23,7 @@ from cloudscale.emulators.servicebus.settlement import settle
 
 if TYPE_CHECKING:
     from cloudscale.emulators.servicebus.attachment import PendingAttach
+    from cloudscale.emulators.servicebus.broker import Broker
     from cloudscale.emulators.servicebus.connection import Connection
     from cloudscale.emulators.servicebus.links import IncomingLink, OutgoingLink, ReplyLink
 
@@ -35,8 +36,9 @@ _MODULO = 2**32
 class Channel:
     """The server's end of a session. Delivery ids count within it (2.5.1)."""
 
-    def __init__(self, connection: Connection, number: int, begin: Begin) -> None:
+    def __init__(self, connection: Connection, broker: Broker, number: int, begin: Begin) -> None:
         self.connection = connection
+        self._broker = broker
         self.number = number
         self.incoming: dict[int, IncomingLink] = {}
         self.outgoing: dict[int, OutgoingLink | ReplyLink] = {}
@@ -57,7 +59,7 @@ class Channel:
     def on_performative(self, performative: Performative) -> None:
         """Handle a frame other than a transfer."""
         if isinstance(performative, Attach):
-            attach(self, performative)
+            attach(self, self._broker, performative)
         elif isinstance(performative, Flow):
             self._on_flow(performative)
         elif isinstance(performative, Disposition):
@@ -163,7 +165,7 @@ class Channel:
 
     def _on_disposition(self, disposition: Disposition) -> None:
         last = disposition.first if disposition.last is None else disposition.last
-        settle(self, disposition, last)
+        settle(self, self._broker.faults, disposition, last=last)
 
     def _on_detach(self, detach: Detach) -> None:
         pending = self.pending.pop(detach.handle, None)

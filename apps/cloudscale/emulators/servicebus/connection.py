@@ -170,7 +170,7 @@ class Connection(asyncio.Protocol):
         elif isinstance(performative, performatives.Begin):
             if channel in self.channels or channel > CHANNEL_MAX:
                 raise CodecError(f"channel {channel} is in use or above the maximum of {CHANNEL_MAX}")
-            self.channels[channel] = Channel(self, channel, performative)
+            self.channels[channel] = Channel(self, self.broker, channel, performative)
         elif (known := self.channels.get(channel)) is None:
             raise CodecError(f"a {type(performative).__name__} frame arrived on channel {channel}, which never began")
         elif isinstance(performative, performatives.End):

@@ -12,6 +12,7 @@ from cloudscale.emulators.servicebus.conditions import ConditionError, MessageTo
 from cloudscale.emulators.servicebus.message import BATCH_FORMAT, for_delivery, parse, unbatch
 
 if TYPE_CHECKING:
+    from cloudscale.emulators.servicebus.broker import Broker
     from cloudscale.emulators.servicebus.channel import Channel
     from cloudscale.emulators.servicebus.performatives import Flow, Transfer
     from cloudscale.emulators.servicebus.queue import Queue
@@ -29,9 +30,12 @@ Receive = Callable[[bytes, int], None]
 class IncomingLink:
     """A link on which the client sends: puts the parts of messages together and answers with their outcome."""
 
-    def __init__(self, channel: Channel, handle: int, receive: Receive, check: Callable[[], None]) -> None:
+    def __init__(
+        self, channel: Channel, broker: Broker, handle: int, *, receive: Receive, check: Callable[[], None]
+    ) -> None:
         self.check = check
         self._channel = channel
+        self._broker = broker
         self._handle = handle
         self._receive = receive
         self._delivery_count = 0
@@ -79,7 +83,7 @@ class IncomingLink:
         self._delivery_count = (self._delivery_count + 1) % _MODULO
         self._granted -= 1
         delivery = transfer.delivery_id or 0
-        if not transfer.settled and not self._channel.connection.broker.faults.drop_acknowledgements:
+        if not transfer.settled and not self._broker.faults.drop_acknowledgements:
             self._channel.dispose(delivery, delivery, outcome, receiver=True)
         if self._granted <= SENDER_CREDIT // 2:
             self._granted = SENDER_CREDIT
@@ -89,11 +93,11 @@ class IncomingLink:
         return MessageTooLargeError(f"a message of {size} octets exceeds the maximum of {MAX_MESSAGE_BYTES}: split it")
 
 
-def sends_to(channel: Channel, queue: Queue) -> Receive:
+def sends_to(broker: Broker, queue: Queue) -> Receive:
     """Build what a sender's link does: put messages and batches of messages into a queue."""
 
     def receive(data: bytes, message_format: int) -> None:
-        channel.connection.broker.faults.check()
+        broker.faults.check()
         description = queue.description
         with_identity = description.requires_session or description.requires_duplicate_detection
         parts = unbatch(data) if message_format == BATCH_FORMAT else [data]

@@ -19,7 +19,7 @@ from cloudscale.emulators.servicebus.settlement import plain_keys
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cloudscale.emulators.servicebus.channel import Channel
+    from cloudscale.emulators.servicebus.broker import Broker
     from cloudscale.emulators.servicebus.queue import Queue
     from cloudscale.emulators.servicebus.stored import StoredMessage
 
@@ -66,7 +66,7 @@ class Call:
         return [token.bytes_le if isinstance(token, uuid.UUID) else bytes(token) for token in tokens]
 
 
-def manage(channel: Channel, path: str, request: Request) -> Reply:
+def manage(broker: Broker, path: str, request: Request) -> Reply:
     """Carry a request out.
 
     Raises:
@@ -78,7 +78,7 @@ def manage(channel: Channel, path: str, request: Request) -> Reply:
     if handler is None:
         raise NotImplementedConditionError(f"the emulator does not know the operation {operation!r}")
     arguments = request.value if isinstance(request.value, dict) else {}
-    return handler(Call(channel.connection.broker.queue(address.entity), address.dead, arguments))
+    return handler(Call(broker.queue(address.entity), address.dead, arguments))
 
 
 def _renew_locks(call: Call) -> Reply:

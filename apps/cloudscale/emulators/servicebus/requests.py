@@ -20,15 +20,16 @@ from cloudscale.emulators.servicebus.message import Request, parse_request, resp
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cloudscale.emulators.servicebus.broker import Broker
     from cloudscale.emulators.servicebus.channel import Channel
 
 
-def answers(channel: Channel, path: str) -> Callable[[bytes, int], None]:
+def answers(channel: Channel, broker: Broker, path: str) -> Callable[[bytes, int], None]:
     """Build what a request link does: answer on the reply link of the same node."""
 
     def receive(data: bytes, _: int) -> None:
         request = parse_request(data)
-        reply = _token_reply(channel, request) if path == CBS else _management_reply(channel, path, request)
+        reply = _token_reply(channel, broker, request) if path == CBS else _management_reply(broker, path, request)
         link = _reply_link(channel, path)
         if link is not None:
             link.reply(reply)
@@ -45,11 +46,11 @@ def _reply_link(channel: Channel, path: str) -> ReplyLink | None:
     return None
 
 
-def _token_reply(channel: Channel, request: Request) -> bytes:
+def _token_reply(channel: Channel, broker: Broker, request: Request) -> bytes:
     status, description = 202, "Accepted"
     try:
         # The Python SDK calls its signatures jwt, so the type says nothing.
-        claim = verify(_text(request.value), channel.connection.broker.key, now=time.time())
+        claim = verify(_text(request.value), broker.key, now=time.time())
         channel.connection.claims[str(request.properties.get("name"))] = claim
     except ConditionError as error:
         status, description = error.status, str(error)
@@ -60,12 +61,12 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _management_reply(channel: Channel, path: str, request: Request) -> bytes:
+def _management_reply(broker: Broker, path: str, request: Request) -> bytes:
     value: Any = None
     properties: dict[str, Any] = {}
     try:
-        channel.connection.broker.faults.check()
-        status, value, condition = manage(channel, path, request)
+        broker.faults.check()
+        status, value, condition = manage(broker, path, request)
         description = "OK"
     except ConditionError as error:
         status, description, condition = error.status, str(error), error.condition

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cloudscale.emulators.servicebus.channel import Channel
+    from cloudscale.emulators.servicebus.faults import Faults
     from cloudscale.emulators.servicebus.links import OutgoingLink
     from cloudscale.emulators.servicebus.performatives import Disposition
     from cloudscale.emulators.servicebus.queue import Queue
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 DEAD_LETTER_KEYS = ("DeadLetterReason", "DeadLetterErrorDescription")
 
 
-def settle(channel: Channel, disposition: Disposition, last: int) -> None:
-    """Apply an outcome to a range of deliveries and confirm it, one answer for all that went well.
+def settle(channel: Channel, faults: Faults, disposition: Disposition, *, last: int) -> None:
+    """Apply an outcome to the deliveries up to ``last`` and confirm it, one answer for all that went well.
 
     A client that settles only after the broker (``rcv-settle-mode`` second) waits for the confirmation; a settled
     disposition wants none.
@@ -48,7 +49,7 @@ def settle(channel: Channel, disposition: Disposition, last: int) -> None:
             answers.append((delivery, frames.rejected(error.condition, str(error))))
         else:
             answers.append((delivery, frames.simple_outcome(outcome)))
-    if disposition.settled or channel.connection.broker.faults.drop_acknowledgements:
+    if disposition.settled or faults.drop_acknowledgements:
         return
     if not failed:
         channel.dispose(disposition.first, last, frames.simple_outcome(outcome), receiver=False)
