@@ -51,7 +51,7 @@ async def _run(settings: Settings) -> None:
     def ready(ports: Ports) -> None:
         scheme = "amqps" if settings.tls else "amqp"
         host = settings.host
-        logs.tell(f"listening {scheme}://{host}:{ports.amqp} https://{host}:{ports.management}")
+        logs.announce(f"listening {scheme}://{host}:{ports.amqp} https://{host}:{ports.management}")
 
     await serve(settings, ready=ready, stop=stop)
 

@@ -11,7 +11,11 @@ from aiohttp import web
 
 from cloudscale.emulators.servicebus import atom, metrics
 from cloudscale.emulators.servicebus.authorization import entity_path, verify
-from cloudscale.emulators.servicebus.conditions import ArgumentError, ConditionError
+from cloudscale.emulators.servicebus.conditions import (
+    ArgumentError,
+    ConditionError,
+    NotImplementedConditionError,
+)
 from cloudscale.emulators.servicebus.description import QueueDescription
 from cloudscale.emulators.servicebus.faults import NO_FAULTS, Faults
 
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "application/atom+xml;type=entry;charset=utf-8"
 OPEN_PATHS = {"/health", "/metrics"}
 PAGE_SIZE = 100
+NAMESPACE = "cloudscale"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -43,6 +48,8 @@ class Administration:
                 web.put("/$faults", self._set_faults),
                 web.delete("/$faults", self._clear_faults),
                 web.get("/{path:\\$[Rr]esources/[Qq]ueues}", self._list),
+                web.get("/{path:\\$[Nn]amespaceinfo}", self._namespace),
+                web.get("/{path:\\$[Rr]esources/[Tt]opics}", self._list_topics),
                 web.get("/{path:.+}", self._get),
                 web.put("/{path:.+}", self._put),
                 web.delete("/{path:.+}", self._delete),
@@ -91,6 +98,12 @@ class Administration:
         queues = sorted(self._broker.queues.values(), key=lambda queue: queue.description.name.lower())
         more = f"$skip={skip + top}&$top={top}" if skip + top < len(queues) else None
         return self._xml(200, atom.render_feed(queues[skip : skip + top], self._base(request), more))
+
+    async def _namespace(self, request: web.Request) -> web.Response:
+        return self._xml(200, atom.render_namespace(NAMESPACE, self._broker.started, self._base(request)))
+
+    async def _list_topics(self, _: web.Request) -> web.Response:
+        raise NotImplementedConditionError("topics are not supported by this emulator: it has queues only")
 
     async def _get(self, request: web.Request) -> web.Response:
         queue = self._broker.queue(request.match_info["path"])

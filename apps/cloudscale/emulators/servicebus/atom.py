@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from cloudscale.emulators.servicebus.conditions import ArgumentError
-from cloudscale.emulators.servicebus.description import FOREVER_MILLISECONDS, MEGABYTE, QueueDescription
+from cloudscale.emulators.servicebus.description import FOREVER_MILLISECONDS, MEGABYTE, QueueDescription, Status
 from cloudscale.emulators.servicebus.stored import State
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ _DURATION = re.compile(
     re.ASCII,
 )
 _MILLISECONDS = {"days": 86_400_000, "hours": 3_600_000, "minutes": 60_000, "seconds": 1000}
+LONGEST_MESSAGE_KILOBYTES = 1024
 LONGEST_NUMBER = 18
 """Digits of a number that fits 64 bits; the interpreter refuses to print those of some thousands."""
 
@@ -88,16 +89,31 @@ def parse_queue(body: bytes) -> QueueChange:
         raise ArgumentError(f"the body is no XML: {error}") from None
     described = root.find(f".//{{{CONNECT}}}QueueDescription")
     if described is None:
-        raise ArgumentError("the body holds no QueueDescription: the emulator has queues only, no topics")
+        raise ArgumentError("the body holds no QueueDescription: topics are not supported by this emulator")
     given = {child.tag.removeprefix(f"{{{CONNECT}}}"): (child.text or "").strip() for child in described}
-    for name in ("ForwardTo", "ForwardDeadLetteredMessagesTo"):
-        if given.get(name):
-            raise ArgumentError(f"{name} is not supported by the emulator: read from the queue itself")
+    _refuse_missing(described, given)
     try:
         fields = {field: read(given[name]) for name, (field, read) in _SETTINGS.items() if given.get(name)}
     except ValueError as error:
         raise ArgumentError(f"a property of the queue is no number: {error}") from None
     return QueueChange(fields)
+
+
+def _refuse_missing(described: ET.Element, given: dict[str, str]) -> None:
+    """Refuse settings that change what a queue does and that the emulator would only forget."""
+    for name in ("ForwardTo", "ForwardDeadLetteredMessagesTo"):
+        if given.get(name):
+            raise ArgumentError(f"{name} is not supported by this emulator: read from the queue itself")
+    for name in ("EnablePartitioning", "EnableExpress"):
+        if given.get(name, "").lower() == "true":
+            raise ArgumentError(f"{name} is not supported by this emulator: leave it off")
+    if described.find(f"{{{CONNECT}}}AuthorizationRules/{{{CONNECT}}}AuthorizationRule") is not None:
+        raise ArgumentError("AuthorizationRules are not supported by this emulator: use the key of the namespace")
+    size = given.get("MaxMessageSizeInKilobytes")
+    if size and _number(size) > LONGEST_MESSAGE_KILOBYTES:
+        raise ArgumentError(
+            f"MaxMessageSizeInKilobytes above {LONGEST_MESSAGE_KILOBYTES} is not supported by this emulator"
+        )
 
 
 def render_entry(queue: Queue, base: str) -> str:
@@ -125,6 +141,20 @@ def render_feed(queues: Sequence[Queue], base: str, following: str | None = None
     )
 
 
+def render_namespace(name: str, created: int, base: str) -> str:
+    """Write what is known of the namespace; ``created`` is the time at which the broker started."""
+    moment = _moment(created)
+    return (
+        f'<entry xmlns="{ATOM}"><id>{base}/$namespaceinfo</id><title type="text">{escape(name)}</title>'
+        f"<updated>{moment}</updated><author><name>cloudscale</name></author>"
+        f'<link rel="self" href="{base}/$namespaceinfo"/><content type="application/xml">'
+        f'<NamespaceInfo xmlns="{CONNECT}" xmlns:i="http://www.w3.org/2001/XMLSchema-instance">'
+        f"<CreatedTime>{moment}</CreatedTime><MessagingSKU>Standard</MessagingSKU>"
+        f"<ModifiedTime>{moment}</ModifiedTime><Name>{escape(name)}</Name><NamespaceType>Messaging</NamespaceType>"
+        "</NamespaceInfo></content></entry>"
+    )
+
+
 def render_error(status: int, detail: str) -> str:
     """Write an error."""
     return f"<Error><Code>{status}</Code><Detail>{escape(detail)}</Detail></Error>"
@@ -140,7 +170,7 @@ def _settings(description: QueueDescription) -> str:
         ("DeadLetteringOnMessageExpiration", _boolean(description.dead_lettering_on_expiration)),
         ("DuplicateDetectionHistoryTimeWindow", format_duration(description.duplicate_detection_window)),
         ("MaxDeliveryCount", description.max_delivery_count),
-        ("EnableBatchedOperations", "true"),
+        ("EnableBatchedOperations", _boolean(description.batched_operations)),
     ]
     return "".join(f"<{name}>{value}</{name}>" for name, value in elements)
 
@@ -160,11 +190,11 @@ def _figures(queue: Queue) -> str:
     details = "".join(f"<d2p1:{name}>{value}</d2p1:{name}>" for name, value in counts)
     return (
         f"<SizeInBytes>{queue.contents.size_bytes}</SizeInBytes><MessageCount>{len(queue.messages)}</MessageCount>"
-        f"<IsAnonymousAccessible>false</IsAnonymousAccessible><Status>Active</Status>"
+        f"<IsAnonymousAccessible>false</IsAnonymousAccessible><Status>{description.status}</Status>"
         f"<CreatedAt>{_moment(description.created)}</CreatedAt><UpdatedAt>{_moment(description.updated)}</UpdatedAt>"
         f"<AccessedAt>{_moment(0)}</AccessedAt>{metadata}<SupportOrdering>true</SupportOrdering>"
         f'<CountDetails xmlns:d2p1="{COUNTS}">{details}</CountDetails>'
-        f"<AutoDeleteOnIdle>{FOREVER}</AutoDeleteOnIdle><EnablePartitioning>false</EnablePartitioning>"
+        f"<AutoDeleteOnIdle>{format_duration(description.auto_delete_on_idle)}</AutoDeleteOnIdle><EnablePartitioning>false</EnablePartitioning>"
         f"<EntityAvailabilityStatus>Available</EntityAvailabilityStatus><EnableExpress>false</EnableExpress>"
     )
 
@@ -178,6 +208,13 @@ def _number(text: str) -> int:
     if len(text) > LONGEST_NUMBER:
         raise ArgumentError(f"a number of {len(text)} digits is none that a queue can use")
     return int(text)
+
+
+def _status(text: str) -> Status:
+    try:
+        return Status(text)
+    except ValueError:
+        raise ArgumentError(f"{text[:40]!r} is no status of a queue: {', '.join(Status)}") from None
 
 
 def _boolean(value: bool) -> str:
@@ -194,4 +231,7 @@ _SETTINGS: dict[str, tuple[str, Any]] = {
     "DuplicateDetectionHistoryTimeWindow": ("duplicate_detection_window", parse_duration),
     "MaxDeliveryCount": ("max_delivery_count", _number),
     "UserMetadata": ("user_metadata", str),
+    "Status": ("status", _status),
+    "AutoDeleteOnIdle": ("auto_delete_on_idle", parse_duration),
+    "EnableBatchedOperations": ("batched_operations", lambda text: text.lower() == "true"),
 }

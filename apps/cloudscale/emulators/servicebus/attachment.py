@@ -101,12 +101,18 @@ def _attach(channel: Channel, broker: Broker, request: Attach) -> None:
     address = parse_address(path)
 
     def check() -> None:
-        queue.check()
+        if address.management:
+            queue.check()
+        elif request.role:
+            queue.check_receiving()
+        else:
+            queue.check_sending()
         channel.connection.authorize(address.resource)
 
     # Whoever has no token learns nothing about which queues exist.
     channel.connection.authorize(address.resource)
     queue = broker.queue(address.entity)
+    check()
     if address.management:
         _attach_requests(channel, broker, request, path=path, check=check)
     elif not request.role:

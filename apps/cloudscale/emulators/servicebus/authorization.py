@@ -1,7 +1,7 @@
-"""Shared access signatures: who may use which entity ("Service Bus access control with Shared Access Signatures").
+r"""Shared access signatures: who may use which entity ("Service Bus access control with Shared Access Signatures").
 
 A token names a resource (``sr``), a key (``skn``), an expiry in Unix seconds (``se``) and the base64 HMAC-SHA256 of
-``sr + "\\n" + se`` under the key (``sig``). It is good for the resource and everything below it; the host in it does
+``sr + "\n" + se`` under the key (``sig``). It is good for the resource and everything below it; the host in it does
 not matter, because an emulator is known by many names.
 """
 

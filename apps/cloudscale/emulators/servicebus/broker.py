@@ -53,6 +53,7 @@ class Broker:
         """
         self.key = key
         self.clock = clock
+        self.started = clock()
         self.faults: Faults = NO_FAULTS
         self.journal = Journal(directory / "journal", segment_bytes=segment_bytes)
         self._cache = PayloadCache(cache_bytes)
@@ -134,6 +135,9 @@ class Broker:
         now = self.clock()
         for queue in list(self.queues.values()):
             queue.tick(now)
+            if queue.is_idle(now):
+                log.info("idle queue is deleted", queue=queue.description.name)
+                self.delete_queue(queue.description.name)
         self._compact()
         self.journal.collect()
 

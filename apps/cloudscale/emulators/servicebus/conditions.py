@@ -54,6 +54,13 @@ class NotImplementedConditionError(ConditionError):
     status = 501
 
 
+class EntityDisabledError(ConditionError):
+    """The status of the queue forbids to send to it or to receive from it."""
+
+    condition = "com.microsoft:entity-disabled"
+    status = 403
+
+
 class QuotaExceededError(ConditionError):
     """The queue holds as many bytes as it may."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 
 import msgspec
 
@@ -11,10 +12,30 @@ from cloudscale.emulators.servicebus.conditions import ArgumentError
 MEGABYTE = 1024 * 1024
 LONGEST_LOCK_MILLISECONDS = 5 * 60 * 1000
 DUPLICATE_WINDOW_RANGE_MILLISECONDS = (20_000, 7 * 24 * 3600 * 1000)
+SHORTEST_IDLE_MILLISECONDS = 5 * 60 * 1000
 FOREVER_MILLISECONDS = 922_337_203_685_477
 """The longest .NET ``TimeSpan``, which stands for "never expires"."""
 
 _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._/~-]*[A-Za-z0-9])?")
+
+
+class Status(StrEnum):
+    """What clients may do with a queue."""
+
+    ACTIVE = "Active"
+    DISABLED = "Disabled"
+    SEND_DISABLED = "SendDisabled"
+    RECEIVE_DISABLED = "ReceiveDisabled"
+
+    @property
+    def takes_messages(self) -> bool:
+        """Whether messages can be sent to the queue."""
+        return self in {Status.ACTIVE, Status.RECEIVE_DISABLED}
+
+    @property
+    def gives_messages(self) -> bool:
+        """Whether messages can be received from the queue."""
+        return self in {Status.ACTIVE, Status.SEND_DISABLED}
 
 
 class QueueDescription(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +51,9 @@ class QueueDescription(msgspec.Struct, frozen=True, kw_only=True):
     dead_lettering_on_expiration: bool = False
     max_size_bytes: int = 1024 * MEGABYTE
     user_metadata: str | None = None
+    status: Status = Status.ACTIVE
+    auto_delete_on_idle: int = FOREVER_MILLISECONDS
+    batched_operations: bool = True
     created: int = 0
     updated: int = 0
 
@@ -46,6 +70,9 @@ class QueueDescription(msgspec.Struct, frozen=True, kw_only=True):
         _check_range("DefaultMessageTimeToLive (ms)", self.default_time_to_live, 1, FOREVER_MILLISECONDS)
         low, high = DUPLICATE_WINDOW_RANGE_MILLISECONDS
         _check_range("DuplicateDetectionHistoryTimeWindow (ms)", self.duplicate_detection_window, low, high)
+        _check_range(
+            "AutoDeleteOnIdle (ms)", self.auto_delete_on_idle, SHORTEST_IDLE_MILLISECONDS, FOREVER_MILLISECONDS
+        )
         _check_range("MaxSizeInMegabytes (bytes)", self.max_size_bytes, 1, 80 * 1024 * MEGABYTE)
         return self
 

@@ -51,6 +51,11 @@ class Places:
         self._waiting: dict[Place, list[int]] = {}
         self._consumers: dict[Place, deque[Consumer]] = {}
 
+    @property
+    def has_consumers(self) -> bool:
+        """Whether somebody takes messages anywhere in the queue."""
+        return bool(self._consumers)
+
     def add(self, message: StoredMessage) -> None:
         """Let a message wait."""
         heappush(self._waiting.setdefault(place_of(message), []), message.sequence)

@@ -23,6 +23,7 @@ import structlog
 
 from cloudscale.emulators.servicebus.conditions import (
     ArgumentError,
+    EntityDisabledError,
     EntityNotFoundError,
     MessageLockLostError,
     MessageNotFoundError,
@@ -57,6 +58,7 @@ class Queue:
         self.completed = self.sent = 0
         self.deleted = False
         self._clock = clock
+        self._used = clock()
         self._places = Places(self.messages)
         self._locks: Deadlines[bytes] = Deadlines(self._lock_due)
         self._expiries: Deadlines[int] = Deadlines(self._expiry_due)
@@ -78,15 +80,46 @@ class Queue:
         if self.deleted:
             raise self._gone()
 
+    def check_sending(self) -> None:
+        """See that the queue takes messages.
+
+        Raises:
+            EntityDisabledError: its status forbids to send.
+            EntityNotFoundError: it was deleted.
+        """
+        self.check()
+        if not self.description.status.takes_messages:
+            raise self._disabled("takes no messages")
+
+    def check_receiving(self) -> None:
+        """See that the queue gives messages.
+
+        Raises:
+            EntityDisabledError: its status forbids to receive.
+            EntityNotFoundError: it was deleted.
+        """
+        self.check()
+        if not self.description.status.gives_messages:
+            raise self._disabled("gives no messages")
+
+    def is_idle(self, now: int) -> bool:
+        """Whether nobody has used the queue for as long as makes the service delete it."""
+        limit = self.description.auto_delete_on_idle
+        if limit >= FOREVER_MILLISECONDS or self._places.has_consumers or self.sessions.waiting:
+            return False
+        return now - self._used >= limit
+
     def send(self, incoming: Sequence[IncomingMessage]) -> list[int]:
         """Take messages in, all or none; return their sequence numbers. A duplicate is dropped and gets 0.
 
         Raises:
             QuotaExceededError: the queue is full.
             NotAllowedError: the queue has sessions and a message names none.
+            EntityDisabledError: the queue's status forbids to send.
             EntityNotFoundError: the queue was deleted, here and in the settlements.
         """
-        self.check()
+        self.check_sending()
+        self._used = self._clock()
         size = sum(len(message.payload) for message in incoming)
         if (held := self.contents.size_bytes) + size > self.description.max_size_bytes:
             raise QuotaExceededError(
@@ -104,10 +137,12 @@ class Queue:
 
     def subscribe(self, consumer: Consumer, *, dead: bool) -> None:
         """Let a consumer take messages as far as its credit goes."""
+        self._used = self._clock()
         self._places.join(consumer, dead=dead)
 
     def unsubscribe(self, consumer: Consumer, *, dead: bool, counted: bool) -> None:
         """Let a consumer go; a session it holds becomes free (``counted``: as a failed delivery)."""
+        self._used = self._clock()
         self._places.leave(consumer, dead=dead)
         if consumer.session is not None:
             self._release_session(consumer.session, counted=counted)
@@ -337,6 +372,10 @@ class Queue:
     def _schedule_due(self, sequence: int) -> int | None:
         message = self.messages.get(sequence)
         return None if message is None else message.due
+
+    def _disabled(self, what: str) -> EntityDisabledError:
+        status = self.description.status
+        return EntityDisabledError(f"the queue {self.description.name!r} {what}: its status is {status}")
 
     def _gone(self) -> EntityNotFoundError:
         return EntityNotFoundError(f"the queue {self.description.name!r} was deleted: create it, and attach again")
