@@ -41,7 +41,7 @@ def configure(*, level: int, processors: Sequence[Processor] | None = None) -> N
     )
 
 
-def tell(line: str) -> None:
+def announce(line: str) -> None:
     """Write a line to stdout, for whoever started the process and waits for it."""
     _write(STANDARD_OUTPUT, line + "\n")
 

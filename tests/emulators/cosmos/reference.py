@@ -22,6 +22,7 @@ def evaluate(node: ast.Expression, document: dict[str, Any]) -> Any:  # noqa: C9
         case ast.Name():
             return document
         case ast.Property(target, key):
+            assert not isinstance(key, ast.Parameter)
             return _member(evaluate(target, document), key)
         case ast.Negation(operand):
             value = evaluate(operand, document)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from cloudscale.emulators.cosmos.catalogue import Catalogue, prepare_file
 from cloudscale.emulators.cosmos.emulator import Emulator
-from cloudscale.emulators.cosmos.query.functions import register
 from cloudscale.emulators.cosmos.storage import Storage
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ async def open_catalogue(
     """A storage in ``directory``, with a container in the database ``db`` unless there are some from before."""
     path = directory / "cosmos.sqlite"
     prepare_file(path)
-    storage = Storage(path, fsync="interval", prepare_reader=register)
+    storage = Storage(path, fsync="interval")
     try:
         catalogue = Catalogue(storage)
         if not catalogue.databases():

@@ -105,3 +105,14 @@ async def test_the_mode_with_all_versions_is_refused(container: ContainerProxy) 
     with pytest.raises(CosmosHttpResponseError) as caught:
         await read(container, mode="AllVersionsAndDeletes")
     assert caught.value.status_code == 400
+
+
+async def test_a_page_never_cuts_a_transaction_and_its_items_have_one_number(container: ContainerProxy) -> None:
+    batch = [("create", ({"id": str(number), "pk": "a"},)) for number in range(10)]
+    await container.execute_item_batch(batch, "a")
+    await container.create_item({"id": "later", "pk": "a"})
+    pages = container.query_items_change_feed(start_time="Beginning", partition_key="a", max_item_count=3).by_page()
+    first = [item async for item in await pages.__anext__()]
+    assert [item["id"] for item in first] == [str(number) for number in range(10)]
+    assert len({item["_lsn"] for item in first}) == 1
+    assert [item["id"] async for item in await pages.__anext__()] == ["later"]

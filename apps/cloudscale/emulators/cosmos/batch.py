@@ -69,13 +69,14 @@ def run_batch(
     results: list[bytes] = []
     total = 0.0
     documents.look_ahead(partition_key, _ids(operations))
-    for position, operation in enumerate(operations):
-        try:
-            result, charge = run_operation(documents, operation, partition_key, minimal=minimal)
-        except CosmosError as error:
-            raise BatchFailedError(_failure(len(operations), position, error)) from error
-        total += charge
-        results.append(result)
+    with documents.transaction():
+        for position, operation in enumerate(operations):
+            try:
+                result, charge = run_operation(documents, operation, partition_key, minimal=minimal)
+            except CosmosError as error:
+                raise BatchFailedError(_failure(len(operations), position, error)) from error
+            total += charge
+            results.append(result)
     return b"[" + b",".join(results) + b"]", round(total, 2)
 
 

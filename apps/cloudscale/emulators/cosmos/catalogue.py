@@ -10,8 +10,10 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from cloudscale.emulators.cosmos.clock import Clock
+from cloudscale.emulators.cosmos.computed_properties import parse_computed_properties
 from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.errors import OWNER_NOT_FOUND, bad_request, conflict, not_found
+from cloudscale.emulators.cosmos.indexing import complete
 from cloudscale.emulators.cosmos.partition_key import PartitionKeyDefinition
 from cloudscale.emulators.cosmos.resources import Container, Database
 from cloudscale.emulators.cosmos.storage import Storage
@@ -27,12 +29,6 @@ CREATE TABLE IF NOT EXISTS containers (number INTEGER PRIMARY KEY AUTOINCREMENT,
 CREATE TABLE IF NOT EXISTS health (number INTEGER PRIMARY KEY, ts INTEGER NOT NULL)
 """
 MAXIMUM_NAME_CHARACTERS: Final = 255
-DEFAULT_INDEXING_POLICY: Final = {
-    "indexingMode": "consistent",
-    "automatic": True,
-    "includedPaths": [{"path": "/*"}],
-    "excludedPaths": [{"path": '/"_etag"/?'}],
-}
 
 
 def prepare_file(path: Path) -> None:
@@ -238,11 +234,17 @@ def _check_definition(definition: dict[str, Any]) -> dict[str, Any]:
         raise bad_request("partitionKey must be an object.")
     PartitionKeyDefinition.parse(partition_key)
     parse_unique_keys(kept)
+    if partition_key.get("version", 2) != 2:
+        raise bad_request("Only version 2 of the partition key's hash is supported by this emulator.")
     kept["partitionKey"] = {"kind": "Hash", **partition_key, "version": 2}
     ttl = kept.get("defaultTtl")
     if ttl is not None and (not isinstance(ttl, int) or isinstance(ttl, bool) or not (ttl == -1 or 0 < ttl < 2**31)):
         raise bad_request("defaultTtl must be -1 or a positive number of seconds below 2^31.")
-    kept.setdefault("indexingPolicy", DEFAULT_INDEXING_POLICY)
+    kept["indexingPolicy"] = complete(kept.get("indexingPolicy"))
+    parse_computed_properties(kept)
+    for name in ("vectorEmbeddingPolicy", "fullTextPolicy", "clientEncryptionPolicy", "changeFeedPolicy"):
+        if kept.get(name):
+            raise bad_request(f"{name} is not supported by this emulator.")
     return kept
 
 

@@ -7,6 +7,7 @@ Cosmos DB", and the SDKs' use of ``A-IM``, ``If-None-Match`` and ``If-Modified-S
 import sqlite3
 import time
 
+from cloudscale.emulators.cosmos.bindings import Bindings
 from cloudscale.emulators.cosmos.decoding import http_date, whole_number
 from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.emulator import Emulator, answer, feed
@@ -15,7 +16,6 @@ from cloudscale.emulators.cosmos.extents import Extent, extent_of, page_size_of,
 from cloudscale.emulators.cosmos.items import check_budget, spend
 from cloudscale.emulators.cosmos.protocol import Request, Response
 from cloudscale.emulators.cosmos.query.execution import MAXIMUM_PAGE_BYTES
-from cloudscale.emulators.cosmos.query.scope import Bindings
 from cloudscale.emulators.cosmos.resources import Container, render
 from cloudscale.emulators.cosmos.tables import COLUMNS, first_lsn_at, to_item
 from cloudscale.emulators.cosmos.throughput import query_charge
@@ -75,23 +75,25 @@ def _modified_since(request: Request) -> int | None:
 def _changes(  # noqa: PLR0913 - one page's bounds
     connection: sqlite3.Connection, container: Container, extent: Extent, *, start: int, end: int, now: int, size: int
 ) -> tuple[list[bytes], int]:
-    """A page of documents with their ``_lsn``, and the sequence number that it reaches."""
+    """A page of documents with their ``_lsn``, and the sequence number that it reaches.
+
+    A page ends between two transactions, never within one.
+    """
     bindings = Bindings()
     conditions = [f"d.lsn > {bindings.bind(start)}", f"d.lsn <= {bindings.bind(end)}"]
     conditions += extent.conditions(container.number, bindings, indexed=False)
     conditions += visible(container, bindings, now)
     rows = connection.execute(
-        f"SELECT {COLUMNS} FROM documents_{container.number} AS d WHERE {' AND '.join(conditions)} "
-        f"ORDER BY d.lsn LIMIT {bindings.bind(size)}",
+        f"SELECT {COLUMNS} FROM documents_{container.number} AS d WHERE {' AND '.join(conditions)} ORDER BY d.lsn",
         bindings.values,
     )
     members: list[bytes] = []
-    total = 0
+    total = last = 0
     for row in rows:
         item = to_item(row)
-        member = render(container, item)[:-1] + b',"_lsn":%d}' % item.lsn
-        members.append(member)
-        total += len(member)
-        if len(members) == size or total > MAXIMUM_PAGE_BYTES:
-            return members, item.lsn
+        if item.lsn != last and (len(members) >= size or total > MAXIMUM_PAGE_BYTES):
+            return members, last
+        last = item.lsn
+        members.append(render(container, item)[:-1] + b',"_lsn":%d}' % item.lsn)
+        total += len(members[-1])
     return members, end

@@ -4,6 +4,7 @@ Only these members are decoded; the text itself is stored as it came unless name
 a write hardly depends on what is in the document.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,10 +12,14 @@ import msgspec
 
 from cloudscale.emulators.cosmos.errors import CosmosError, bad_request
 from cloudscale.emulators.cosmos.partition_key import UNDEFINED, Component, PartitionKeyDefinition
-from cloudscale.emulators.cosmos.resources import SYSTEM_PROPERTIES
+from cloudscale.emulators.cosmos.property_path import SYSTEM_PROPERTIES
 
 MAXIMUM_DOCUMENT_BYTES: Final = 2 * 1024 * 1024
 MAXIMUM_ID_BYTES: Final = 1023
+# The exponent of a number that may be beyond a double, which only the full decoder finds. It is looked for in two
+# steps, since one expression for both takes five times as long.
+_EXPONENT: Final = re.compile(rb"[eE][+\d]\d\d")
+_END_OF_NUMBER: Final = re.compile(rb"\d*[\s,\]}]")
 _Leaf = str | int | float | bool | None | msgspec.UnsetType
 
 
@@ -85,10 +90,25 @@ class HeadReader:
         )
 
 
-def _plain_names(body: bytes) -> bytes:
-    """The document with as few escapes as JSON needs, so that paths find its members by name.
+def refuse_numbers_beyond_doubles(body: bytes) -> None:
+    """Raise CosmosError 400 for a document with a number such as 1e400.
 
-    Clients may write ``\\u00e9`` for é, and SQLite compares names as they are written, up to 3.40 at least. A document
+    For writes of single items: in a batch it would cost a third of the time that a document takes.
+    """
+    if any(_END_OF_NUMBER.match(body, match.end()) for match in _EXPONENT.finditer(body)):
+        try:
+            msgspec.json.decode(body)
+        except msgspec.ValidationError as error:
+            raise bad_request(f"The document cannot be stored: {error}.") from error
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            # What else is wrong with it is said when it is written.
+            return
+
+
+def _plain_names(body: bytes) -> bytes:
+    r"""The document with as few escapes as JSON needs, so that paths find its members by name.
+
+    Clients may write ``\u00e9`` for é, and SQLite compares names as they are written, up to 3.40 at least. A document
     that cannot be written differently, as one with a number beyond a double's range, stays as it came.
     """
     if b"\\u" not in body and b"\\/" not in body:
@@ -135,8 +155,6 @@ def _walk(head: Any, attributes: list[str]) -> Component:
 def _check_id(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise bad_request("The input content is invalid because the required property 'id' is missing or not a string.")
-    if "/" in value or "\\" in value or "?" in value or "#" in value:
-        raise bad_request("A document id cannot contain '/', '\\', '?' or '#'.")
     if len(value) > MAXIMUM_ID_BYTES or len(value.encode()) > MAXIMUM_ID_BYTES:
         raise bad_request(f"A document id has at most {MAXIMUM_ID_BYTES} bytes.")
     return value

@@ -1,24 +1,24 @@
 """The documents of one container: every change of an item goes through here, inside a write of the storage."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from cloudscale.emulators.cosmos.clock import Clock
 from cloudscale.emulators.cosmos.document_head import Head, HeadReader
 from cloudscale.emulators.cosmos.errors import (
-    PARTITION_KEY_MISMATCH,
     CosmosError,
     bad_request,
     conflict,
     not_found,
-    precondition_failed,
 )
 from cloudscale.emulators.cosmos.key_index import KeyIndex, key_digest
 from cloudscale.emulators.cosmos.partition_key import Component, canonical
 from cloudscale.emulators.cosmos.partitions import Partitions
-from cloudscale.emulators.cosmos.resources import Container, Item
+from cloudscale.emulators.cosmos.preconditions import check_match, check_partition_key
+from cloudscale.emulators.cosmos.resources import Container, Item, document_number
 from cloudscale.emulators.cosmos.storage import Storage
-from cloudscale.emulators.cosmos.tables import COLUMNS, first_lsn_at, to_item
+from cloudscale.emulators.cosmos.tables import COLUMNS, expired_numbers, to_item
 from cloudscale.emulators.cosmos.unique_keys import UniqueKeys
 
 # Sequence numbers are reserved in blocks, so that none is used twice after a restart although the documents with the
@@ -37,6 +37,7 @@ class Documents:
         self._table = f"documents_{container.number}"
         self._buffer: dict[int, Item] = {}
         self._enlisted = False
+        self._shared_lsn: int | None = None
         self.reload()
 
     def reload(self) -> None:
@@ -137,6 +138,14 @@ class Documents:
             item = to_item(self._connection.execute(statement, (number,)).fetchone())
         return item
 
+    def name_of(self, rid: str) -> str:
+        """The id of the document with a resource id; raises CosmosError 404."""
+        number = document_number(self.container.rid_bytes, rid)
+        row = self._connection.execute(f"SELECT id FROM {self._table} WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            raise not_found(rid)
+        return str(row[0].decode())
+
     # writing
 
     def look_ahead(self, partition_key: Sequence[Component], ids: Iterable[str]) -> None:
@@ -151,7 +160,7 @@ class Documents:
     def create(self, body: bytes, partition_key: Sequence[Component] | None) -> Item:
         """Store a new document; raises CosmosError 409 when its id is taken in its partition."""
         head = self.heads.read(body)
-        _check_partition_key(head, partition_key)
+        check_partition_key(head, partition_key)
         self._enlist()
         return self._insert(head)
 
@@ -160,12 +169,12 @@ class Documents:
     ) -> tuple[Item, bool]:
         """Store a document whether or not it exists; True when it is new."""
         head = self.heads.read(body)
-        _check_partition_key(head, partition_key)
+        check_partition_key(head, partition_key)
         self._enlist()
         existing = self._find(head.partition_key, head.id)
         if existing is None:
             return self._insert(head), True
-        _check_match(existing, if_match)
+        check_match(existing, if_match)
         return self._update(existing, head), False
 
     def replace(
@@ -173,12 +182,12 @@ class Documents:
     ) -> Item:
         """Store another version of a document that exists."""
         head = self.heads.read(body)
-        _check_partition_key(head, partition_key)
+        check_partition_key(head, partition_key)
         if head.id != document_id:
             raise bad_request(f"The id '{head.id}' in the document differs from '{document_id}' in the request.")
         self._enlist()
         existing = self.find(head.partition_key, document_id)
-        _check_match(existing, if_match)
+        check_match(existing, if_match)
         return self._update(existing, head)
 
     def modify(
@@ -192,7 +201,7 @@ class Documents:
         """Replace a document by what ``change`` makes of it; its id and partition key cannot change."""
         self._enlist()
         existing = self.find(partition_key, document_id)
-        _check_match(existing, if_match)
+        check_match(existing, if_match)
         head = change(existing)
         if head.id != existing.id or canonical(head.partition_key) != canonical(partition_key):
             raise bad_request("A patch can change neither 'id' nor the partition key.")
@@ -202,9 +211,24 @@ class Documents:
         """Remove a document."""
         self._enlist()
         existing = self.find(partition_key, document_id)
-        _check_match(existing, if_match)
+        check_match(existing, if_match)
         self._remove(existing)
         self._next_lsn()
+
+    def delete_partition(self, partition_key: Sequence[Component], limit: int) -> bool:
+        """Remove up to ``limit`` documents of a partition; False when there were none."""
+        partition = self.partitions.find(partition_key)
+        if partition is None:
+            return False
+        self._enlist()
+        self.flush()
+        statement = f"SELECT {COLUMNS} FROM {self._table} WHERE partition = ? LIMIT ?"
+        found = self._connection.execute(statement, (partition, limit)).fetchall()
+        for row in found:
+            self._remove(to_item(row))
+        if found:
+            self._next_lsn()
+        return bool(found)
 
     def expire(self, numbers: Sequence[int]) -> None:
         """Remove documents whose time to live has run out, if they are still there and nobody has renewed them."""
@@ -220,12 +244,13 @@ class Documents:
             if self.is_visible(existing, self._now):
                 raise conflict(head.id)
             self._remove(existing)
-        lsn = self._next_lsn()
-        item = Item(lsn, lsn, partition, self._now, head.ttl, head.id, head.body)
+        number = self._next_number()
+        lsn = number if self._shared_lsn is None else self._shared_lsn
+        item = Item(number, lsn, partition, self._now, head.ttl, head.id, head.body)
         if self._unique.any:
             self._unique.add(item)
-        self._buffer[lsn] = item
-        self.keys.add(digest, lsn)
+        self._buffer[number] = item
+        self.keys.add(digest, number)
         self.count += 1
         return item
 
@@ -249,7 +274,20 @@ class Documents:
         self.keys.remove(key_digest(item.partition, item.id))
         self.count -= 1
 
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All writes inside have one sequence number, so that readers of changes get all of them or none."""
+        self._enlist()
+        self._shared_lsn = self._next_number()
+        try:
+            yield
+        finally:
+            self._shared_lsn = None
+
     def _next_lsn(self) -> int:
+        return self._next_number() if self._shared_lsn is None else self._shared_lsn
+
+    def _next_number(self) -> int:
         self.lsn += 1
         if self.lsn > self._reserved:
             self._reserved += RESERVED_SEQUENCE_NUMBERS
@@ -260,38 +298,6 @@ class Documents:
 
     # time to live
 
-    def lsn_at(self, timestamp: int) -> int:
-        """The lowest sequence number that was given at ``timestamp`` or later: time and sequence rise together."""
-        return first_lsn_at(self._connection, self.container.number, timestamp, self.lsn + 1)
-
     def expired(self, limit: int) -> list[int]:
         """Numbers of up to ``limit`` documents whose time to live has run out."""
-        default = self.container.default_ttl
-        if default is None:
-            return []
-        now = self._clock.now()
-        numbers = self._connection.execute(
-            f"SELECT number FROM {self._table} WHERE ttl > 0 AND ts + ttl <= ? LIMIT ?",
-            (now, limit),
-        ).fetchall()
-        if default > 0 and len(numbers) < limit:
-            numbers += self._connection.execute(
-                f"SELECT number FROM {self._table} WHERE lsn < ? AND ttl IS NULL LIMIT ?",
-                (self.lsn_at(now - default + 1), limit - len(numbers)),
-            ).fetchall()
-        return [number for (number,) in numbers]
-
-
-def _check_partition_key(head: Head, expected: Sequence[Component] | None) -> None:
-    if expected is None or (head.partition_key == expected and type(head.partition_key[0]) is type(expected[0])):
-        return
-    if canonical(head.partition_key) != canonical(expected):
-        raise bad_request(
-            "PartitionKey extracted from document doesn't match the one specified in the header.",
-            substatus=PARTITION_KEY_MISMATCH,
-        )
-
-
-def _check_match(item: Item, if_match: str | None) -> None:
-    if if_match is not None and if_match != "*" and if_match.strip('"') != item.etag.strip('"'):
-        raise precondition_failed()
+        return expired_numbers(self._connection, self.container, self._clock.now(), end=self.lsn + 1, limit=limit)

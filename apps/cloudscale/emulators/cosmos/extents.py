@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from cloudscale.emulators.cosmos.bindings import Bindings
 from cloudscale.emulators.cosmos.decoding import whole_number
 from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.emulator import Emulator, partition_key_of
@@ -15,7 +16,6 @@ from cloudscale.emulators.cosmos.errors import PARTITION_RANGE_GONE, CosmosError
 from cloudscale.emulators.cosmos.partition_key import Component, canonical
 from cloudscale.emulators.cosmos.protocol import Request
 from cloudscale.emulators.cosmos.query.execution import MAXIMUM_PAGE_ITEMS
-from cloudscale.emulators.cosmos.query.scope import Bindings
 from cloudscale.emulators.cosmos.resources import Container
 
 DEFAULT_PAGE_ITEMS: Final = 100
@@ -66,6 +66,12 @@ def partitions_with_prefix(container: int, bindings: Bindings, prefix: str) -> s
 
 def extent_of(emulator: Emulator, documents: Documents, request: Request) -> Extent:
     """What a request's headers say; raises CosmosError 400 or 410."""
+    header = request.headers.get("x-ms-documentdb-partitionkey")
+    prefix = None if header is None else documents.container.partition_key.prefix_of_header(header)
+    if prefix is not None:
+        # All keys that begin so lie between their beginning's hash and whatever follows it.
+        low = documents.container.partition_key.effective(prefix)
+        return Extent(low=low, high=low + "FF")
     key = partition_key_of(request, documents)
     if key is not None:
         return Extent().holding(documents, key)

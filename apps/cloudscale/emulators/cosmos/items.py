@@ -1,6 +1,9 @@
 """Requests for single items and transactional batches."""
 
+from typing import Final
+
 from cloudscale.emulators.cosmos.batch import BatchFailedError, parse_batch, run_batch
+from cloudscale.emulators.cosmos.document_head import refuse_numbers_beyond_doubles
 from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.emulator import Emulator, answer, is_true, partition_key_of, required_partition_key
 from cloudscale.emulators.cosmos.patching import patch_item
@@ -8,11 +11,15 @@ from cloudscale.emulators.cosmos.protocol import Request, Response
 from cloudscale.emulators.cosmos.resources import Item, render
 from cloudscale.emulators.cosmos.throughput import read_charge, write_charge
 
+# Documents of a partition that are removed in one write.
+DELETED_IN_A_WRITE: Final = 200
+
 
 async def create_item(emulator: Emulator, documents: Documents, request: Request) -> Response:
     """POST docs: create, or upsert when the header says so."""
     key = partition_key_of(request, documents)
     check_budget(emulator, documents)
+    refuse_numbers_beyond_doubles(request.body)
     if is_true(request, "x-ms-documentdb-is-upsert"):
         if_match = request.headers.get("if-match")
         item, created = await emulator.storage.write(lambda: documents.upsert(request.body, key, if_match=if_match))
@@ -38,6 +45,7 @@ async def replace_item(emulator: Emulator, documents: Documents, request: Reques
     key = partition_key_of(request, documents)
     check_budget(emulator, documents)
     if_match = request.headers.get("if-match")
+    refuse_numbers_beyond_doubles(request.body)
     item = await emulator.storage.write(lambda: documents.replace(name, request.body, key, if_match=if_match))
     return _written(emulator, documents, request, item, status=200)
 
@@ -58,6 +66,15 @@ async def delete_item(emulator: Emulator, documents: Documents, request: Request
     if_match = request.headers.get("if-match")
     await emulator.storage.write(lambda: documents.delete(name, key, if_match=if_match))
     return answer(b"", status=204, charge=spend(emulator, documents, "write", write_charge(0)), documents=documents)
+
+
+async def delete_partition(emulator: Emulator, documents: Documents, request: Request) -> Response:
+    """POST operations/partitionkeydelete: all items of a partition, a few in each write so that others do not wait."""
+    key = required_partition_key(request, documents)
+    check_budget(emulator, documents)
+    while await emulator.storage.write(lambda: documents.delete_partition(key, DELETED_IN_A_WRITE)):
+        spend(emulator, documents, "write", write_charge(0))
+    return answer(b"", charge=write_charge(0), documents=documents)
 
 
 async def run_transaction(emulator: Emulator, documents: Documents, request: Request) -> Response:

@@ -15,6 +15,7 @@ import msgspec
 
 from cloudscale.emulators.cosmos.decoding import decode_json
 from cloudscale.emulators.cosmos.errors import PARTITION_KEY_MISMATCH, bad_request
+from cloudscale.emulators.cosmos.property_path import segments
 
 
 class Undefined:
@@ -54,11 +55,21 @@ class PartitionKeyDefinition:
             raise bad_request("partitionKey.kind must be 'Hash' for one path and 'MultiHash' for several.")
         if len(paths) > 3:
             raise bad_request("A hierarchical partition key has at most three paths.")
-        return cls(tuple(tuple(_segments(path)) for path in paths), kind == "MultiHash")
+        return cls(tuple(segments(path) for path in paths), kind == "MultiHash")
 
     def of_document(self, document: dict[str, Any]) -> tuple[Component, ...]:
-        """The partition key of a decoded document."""
-        return tuple(_component(_at(document, path)) for path in self.paths)
+        """The partition key of a decoded document. A path that leads to an object or array leads to nothing."""
+        values = [_at(document, path) for path in self.paths]
+        return tuple(UNDEFINED if isinstance(value, dict | list) else value for value in values)
+
+    def prefix_of_header(self, header: str) -> tuple[Component, ...] | None:
+        """The first components of a hierarchical key, where the header has fewer than the key; None for a whole key."""
+        if not self.hierarchical:
+            return None
+        values = decode_json(_header_decoder, header, "The partition key header, which must be a JSON array,")
+        if not 0 < len(values) < len(self.paths):
+            return None
+        return tuple(_component(UNDEFINED if value == {} else value) for value in values)
 
     def of_header(self, header: str) -> tuple[Component, ...]:
         """The partition key in ``x-ms-documentdb-partitionkey``, a JSON array with a component for each path."""
@@ -89,10 +100,6 @@ def range_boundaries(count: int) -> list[str]:
     """The ``count`` + 1 borders of the partition key ranges, from "" to "FF"."""
     inner = [f"{_SPACE * index // count:08X}" for index in range(1, count)]
     return ["", *inner, "FF"]
-
-
-def _segments(path: str) -> list[str]:
-    return [segment.strip('"') for segment in path.strip("/").split("/")]
 
 
 def _at(document: Any, path: Sequence[str]) -> Any:

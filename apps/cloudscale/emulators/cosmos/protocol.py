@@ -84,16 +84,19 @@ class Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the transport."""
         self._transport = cast("asyncio.Transport", transport)
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the interface's signature
+        """Stop answering: nobody listens any more."""
         self._connections.discard(self)
         self._writable.set()
         if self._worker is not None:
             self._worker.cancel()
 
     def data_received(self, data: bytes) -> None:
+        """Parse octets; what is not HTTP is refused."""
         if self._refusal is not None:
             return
         try:
@@ -105,35 +108,43 @@ class Connection(asyncio.Protocol):
             self._refuse(cause if isinstance(cause, CosmosError) else CosmosError(400, f"Not HTTP/1.1: {error}"))
 
     def pause_writing(self) -> None:
+        """Wait with further answers: the client reads slowly."""
         self._writable.clear()
 
     def resume_writing(self) -> None:
+        """Go on answering."""
         self._writable.set()
 
     # httptools callbacks
 
     def on_message_begin(self) -> None:
+        """Start with an empty request."""
         self._reset()
 
     def on_url(self, url: bytes) -> None:
+        """Take a part of the target."""
         self._url += url
         self._count_header_bytes(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
         self._count_header_bytes(len(name) + len(value))
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
+        """Invite the body if the client waits for that."""
         if self._headers.get("expect", "").lower() == "100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, body: bytes) -> None:
+        """Take a part of the body; raises CosmosError 413 beyond the limit."""
         self._body_bytes += len(body)
         if self._body_bytes > MAXIMUM_BODY_BYTES:
             raise CosmosError(413, f"Request size is too large: the limit is {MAXIMUM_BODY_BYTES} bytes.")
         self._chunks.append(body)
 
     def on_message_complete(self) -> None:
+        """Queue the request, and read no further while too many wait."""
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         path = self._url.decode("latin-1").partition("?")[0]
         method = self._parser.get_method().decode("ascii")

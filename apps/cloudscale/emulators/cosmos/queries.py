@@ -1,27 +1,33 @@
 """Requests that query a container. They run on reader threads."""
 
+import asyncio
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
+from cloudscale.emulators.cosmos.bindings import Bindings
 from cloudscale.emulators.cosmos.documents import Documents
-from cloudscale.emulators.cosmos.emulator import Emulator, answer, encode, feed
+from cloudscale.emulators.cosmos.emulator import Emulator, answer, encode, feed, is_true
 from cloudscale.emulators.cosmos.extents import Extent, extent_of, page_size_of, partitions_with_prefix, visible
 from cloudscale.emulators.cosmos.items import check_budget, spend
 from cloudscale.emulators.cosmos.key_index import key_digest
 from cloudscale.emulators.cosmos.protocol import Request, Response
 from cloudscale.emulators.cosmos.query.ast import Expression, Logical, Query
-from cloudscale.emulators.cosmos.query.execution import Page, decode_token, run_page
-from cloudscale.emulators.cosmos.query.expressions import ExpressionCompiler
-from cloudscale.emulators.cosmos.query.narrowing import MAXIMUM_POINTS, Narrowing, narrow
+from cloudscale.emulators.cosmos.query.execution import Continuation, Page, decode_token, run_page
+from cloudscale.emulators.cosmos.query.narrowing import MAXIMUM_POINTS, Narrowing, constants, narrow
 from cloudscale.emulators.cosmos.query.parser import parse_query
 from cloudscale.emulators.cosmos.query.request import QueryRequest, parse_request
-from cloudscale.emulators.cosmos.query.scope import Bindings, Scope, document_root
-from cloudscale.emulators.cosmos.query.statement import Statement, compile_query, counts_documents, root_alias
+from cloudscale.emulators.cosmos.query.scope import Compilation
+from cloudscale.emulators.cosmos.query.selection import compile_query, counts_documents, orders_by_time
+from cloudscale.emulators.cosmos.stored_rows import DocumentReader, StoredRows, count_documents
 from cloudscale.emulators.cosmos.tables import first_lsn_at
 from cloudscale.emulators.cosmos.throughput import query_charge
 
+SHORT_QUERY_CHARACTERS: Final = 4_000
+Work = Callable[[sqlite3.Connection, int, Continuation | None], Page]
 # Marks a query that a plan has rewritten: it is answered for all ranges, whichever range it is sent to.
 ALL_RANGES: Final = "/* all ranges */ "
 
@@ -68,14 +74,18 @@ async def plan_query(emulator: Emulator, documents: Documents, request: Request)
 
 async def _answer_query(emulator: Emulator, documents: Documents, request: Request, asked: QueryRequest) -> Response:
     check_budget(emulator, documents)
-    query = parse_query(asked.query)
+    query = await _parse(asked.query)
+    documents.container.indexing.check(query, may_scan=is_true(request, "x-ms-documentdb-query-enable-scan"))
     extent = Extent() if asked.query.startswith(ALL_RANGES) else extent_of(emulator, documents, request)
     work = _prepare(documents, query, asked, extent)
     size, continuation = page_size_of(request), decode_token(request.headers.get("x-ms-continuation"))
-    page = await emulator.storage.query(
-        lambda connection: run_page(connection, work(connection), page_size=size, continuation=continuation)
-    )
+    page = await emulator.storage.query(lambda connection: work(connection, size, continuation))
     return _page_answer(emulator, documents, page)
+
+
+async def _parse(text: str) -> Query:
+    """Read a query, on a thread when it is long."""
+    return parse_query(text) if len(text) <= SHORT_QUERY_CHARACTERS else await asyncio.to_thread(parse_query, text)
 
 
 def _page_answer(emulator: Emulator, documents: Documents, page: Page) -> Response:
@@ -84,46 +94,67 @@ def _page_answer(emulator: Emulator, documents: Documents, page: Page) -> Respon
     return feed("Documents", documents.container.rid, page.results, charge=charge, documents=documents, headers=headers)
 
 
-def _prepare(
-    documents: Documents, query: Query, asked: QueryRequest, extent: Extent
-) -> Callable[[sqlite3.Connection], Statement]:
-    """Compile on the loop, where the key index is; what needs the tables is left for the thread."""
-    container, values = documents.container, asked.values
-    bindings = Bindings()
-    root = document_root(bindings, container)
-    constants = ExpressionCompiler(Bindings(), Scope(Bindings(), {}, {}), values)
-    narrowing = narrow(query.where, root_alias(query), container.partition_key, constants.constant_of)
+def _prepare(documents: Documents, query: Query, asked: QueryRequest, extent: Extent) -> Work:
+    """Find out on the loop, where the key index is, which documents to look at; the rest is left for the thread."""
+    container, parameters = documents.container, asked.values
+    narrowing = narrow(query.where, query.container, container.partition_key, constants(parameters))
     where = query.where
     if extent.partition is None and narrowing.partition_key is not None:
         extent = extent.holding(documents, narrowing.partition_key)
         where = _conjunction(narrowing.rest)
-    statement = compile_query(
-        query,
-        table=f"documents_{container.number}",
-        root=root,
-        bindings=bindings,
-        parameters=values,
-        where=where,
-    )
-    now = int(time.time())
+    bindings = Bindings()
+    conditions: list[str] = []
     numbers = _candidates(documents, extent, narrowing)
     if numbers is not None:
-        statement.conditions.append(f"d.number IN ({', '.join(map(str, numbers))})")
-    elif where is None and extent.is_everything and counts_documents(query):
-        total = documents.count
-        return lambda connection: _count_statement(connection, documents, statement, total, now)
-    if numbers is None and extent.partition is None and narrowing.partition_prefix is not None:
-        statement.conditions.append(partitions_with_prefix(container.number, bindings, narrowing.partition_prefix))
-    statement.conditions.extend(extent.conditions(container.number, bindings, indexed=numbers is None))
-    statement.conditions.extend(visible(container, bindings, now))
-    end = documents.lsn + 1
+        conditions.append(f"d.number IN ({', '.join(map(str, numbers))})")
+        named = extent.partition is None or all(key is None for key, _ in narrowing.points or ())
+        if narrowing.points_are_all and named:
+            where = None
+    elif extent.partition is None and narrowing.partition_prefix is not None:
+        conditions.append(partitions_with_prefix(container.number, bindings, narrowing.partition_prefix))
+        where = _conjunction(narrowing.rest)
+    now, end, total = int(time.time()), documents.lsn + 1, documents.count
+    conditions.extend(extent.conditions(container.number, bindings, indexed=numbers is None))
+    counts_all = not conditions and where is None and counts_documents(query)
+    conditions.extend(visible(container, bindings, now))
 
-    def bound_by_time(connection: sqlite3.Connection) -> Statement:
+    def work(connection: sqlite3.Connection, size: int, continuation: Continuation | None) -> Page:
+        if counts_all:
+            return _count_page(total - _count_expired(connection, documents, now), continuation)
         for operator, timestamp in narrowing.timestamps:
-            statement.conditions.extend(_lsn_bounds(connection, container.number, bindings, operator, timestamp, end))
-        return statement
+            conditions.extend(_lsn_bounds(connection, container.number, bindings, operator, timestamp, end))
+        if where is None and counts_documents(query):
+            count = count_documents(connection, container.number, conditions=conditions, bindings=bindings)
+            return _count_page(count, continuation)
+        compilation = Compilation(parameters, container.computed)
+        selection = compile_query(query, compilation, where=where)
+        by_time = query.order_by[0].descending if orders_by_time(query) else None
+        if by_time is not None:
+            # Timestamps rise with sequence numbers, which have an index.
+            selection = replace(selection, order_by=[])
+        reader = DocumentReader(container, compilation.use)
+        rows = StoredRows(
+            connection, reader, container.number, conditions=conditions, bindings=bindings, by_time=by_time
+        )
+        with _snapshot(connection):
+            return run_page(selection, rows, places=compilation.places, page_size=size, continuation=continuation)
 
-    return bound_by_time
+    return work
+
+
+@contextmanager
+def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """All statements of a page see the same documents."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")
+
+
+def _count_page(count: int, continuation: Continuation | None) -> Page:
+    text = str(count).encode()
+    return Page([], None, 0) if continuation is not None and continuation.taken else Page([text], None, len(text))
 
 
 def _conjunction(expressions: list[Expression]) -> Expression | None:
@@ -167,36 +198,18 @@ def _lsn_bounds(
     return {"=": [low, high], ">": [low], ">=": [low], "<": [high], "<=": [high]}[operator]
 
 
-def _count_statement(
-    connection: sqlite3.Connection, documents: Documents, statement: Statement, total: int, now: int
-) -> Statement:
-    """All documents that were stored less those whose time to live has run out and that are not yet removed."""
+def _count_expired(connection: sqlite3.Connection, documents: Documents, now: int) -> int:
+    """How many documents have run out of their time to live and are not yet removed."""
     container = documents.container
-    expired = 0
-    if container.default_ttl is not None:
-        table = f"documents_{container.number}"
-        (expired,) = connection.execute(
-            f"SELECT count(*) FROM {table} WHERE ttl > 0 AND ts + ttl <= ?",
-            (now,),
-        ).fetchone()
-        if container.default_ttl > 0:
-            bound = first_lsn_at(connection, container.number, now - container.default_ttl + 1, documents.lsn + 1)
-            (more,) = connection.execute(
-                f"SELECT count(*) FROM {table} WHERE lsn < ? AND ttl IS NULL",
-                (bound,),
-            ).fetchone()
-            expired += more
-    bindings = Bindings()
-    count = bindings.bind(total - expired)
-    return Statement(
-        result=f"CAST({count} AS TEXT)",
-        source="(SELECT 1 AS number) AS d",
-        conditions=[],
-        keys=[],
-        grouping="",
-        distinct=False,
-        joined=False,
-        offset=statement.offset,
-        limit=statement.limit,
-        bindings=bindings,
-    )
+    if container.default_ttl is None:
+        return 0
+    table = f"documents_{container.number}"
+    (expired,) = connection.execute(
+        f"SELECT count(*) FROM {table} WHERE ttl > 0 AND ts + ttl <= ?",
+        (now,),
+    ).fetchone()
+    if container.default_ttl > 0:
+        bound = first_lsn_at(connection, container.number, now - container.default_ttl + 1, documents.lsn + 1)
+        (more,) = connection.execute(f"SELECT count(*) FROM {table} WHERE lsn < ? AND ttl IS NULL", (bound,)).fetchone()
+        expired += more
+    return int(expired)

@@ -1,12 +1,14 @@
 """Resource ids, ETags and the system properties that the service adds to what users store."""
 
-from binascii import b2a_base64
+from binascii import a2b_base64, b2a_base64
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
+from cloudscale.emulators.cosmos.computed_properties import parse_computed_properties
+from cloudscale.emulators.cosmos.errors import CosmosError
+from cloudscale.emulators.cosmos.indexing import IndexingPolicy, complete, indexing_policy
 from cloudscale.emulators.cosmos.partition_key import PartitionKeyDefinition
-
-SYSTEM_PROPERTIES: Final = ("_rid", "_self", "_etag", "_attachments", "_ts", "_lsn")
+from cloudscale.emulators.cosmos.query.ast import Expression
 
 
 def encode_rid(data: bytes) -> str:
@@ -55,6 +57,8 @@ class Container:
     throughput: dict[str, Any] | None
     partition_key: PartitionKeyDefinition = field(init=False)
     default_ttl: int | None = field(init=False)
+    indexing: IndexingPolicy = field(init=False)
+    computed: dict[str, Expression] = field(init=False)
     rid_bytes: bytes = field(init=False)
     rid: str = field(init=False)
     self_link: str = field(init=False)
@@ -70,6 +74,12 @@ class Container:
         self.definition = definition
         self.partition_key = PartitionKeyDefinition.parse(definition["partitionKey"])
         self.default_ttl = definition.get("defaultTtl")
+        try:
+            self.indexing = indexing_policy(complete(definition.get("indexingPolicy")))
+            self.computed = parse_computed_properties(definition)
+        except CosmosError:
+            # An earlier version took any policy and heeded none.
+            self.indexing, self.computed = indexing_policy(complete(None)), {}
 
     @property
     def id(self) -> str:
@@ -96,6 +106,16 @@ class Item(NamedTuple):
     def etag(self) -> str:
         """The ETag, quoted."""
         return etag(self.lsn, self.timestamp)
+
+
+def document_number(container_rid: bytes, rid: str) -> int | None:
+    """The number in the resource id of one of the container's documents; None for any other text."""
+    try:
+        data = a2b_base64(rid.replace("-", "/"), strict_mode=True)
+    except ValueError:
+        return None
+    number = int.from_bytes(data[8:], "little")
+    return number if len(data) == 16 and data.startswith(container_rid) and number < 2**63 else None
 
 
 def document_rid(container_rid: bytes, number: int) -> str:

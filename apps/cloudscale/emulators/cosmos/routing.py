@@ -32,7 +32,7 @@ class Router:
     async def __call__(self, request: Request) -> Response:
         """Answer a request. Raises Abort when the connection is to be closed instead."""
         started = time.perf_counter()
-        segments = unquote(request.path).strip("/").split("/") if request.path != "/" else []
+        segments = path_segments(request.path)
         if segments[:1] in (["health"], ["ready"], ["metrics"], ["$faults"]):
             return await self._operate(request, segments)
         try:
@@ -89,6 +89,11 @@ class Router:
         return Response(200, b'{"status":"ok"}')
 
 
+def path_segments(path: str) -> list[str]:
+    """The names in a path. It is split before it is unescaped, since an id may hold a slash."""
+    return [unquote(segment) for segment in path.strip("/").split("/")] if path != "/" else []
+
+
 def route(emulator: Emulator, request: Request, segments: list[str]) -> Awaitable[Response]:
     """The handler's coroutine; raises CosmosError 404 or 405 when there is none."""
     method = request.method
@@ -97,6 +102,8 @@ def route(emulator: Emulator, request: Request, segments: list[str]) -> Awaitabl
             return _item(emulator, request, (database, container, name))
         case ["dbs", database, "colls", container, "docs"]:
             return _items(emulator, request, (database, container))
+        case ["dbs", database, "colls", container, "operations", "partitionkeydelete"] if method == "POST":
+            return items.delete_partition(emulator, emulator.find_container(request, database, container), request)
         case ["dbs", database, "colls", container, "pkranges"] if method == "GET":
             return administration.list_partition_ranges(emulator, request, database, container)
     return _administer(emulator, request, segments)
@@ -105,6 +112,9 @@ def route(emulator: Emulator, request: Request, segments: list[str]) -> Awaitabl
 def _item(emulator: Emulator, request: Request, names: tuple[str, str, str]) -> Awaitable[Response]:
     database, container, name = names
     documents = emulator.find_container(request, database, container)
+    if container == documents.container.rid:
+        # A link made of resource ids, as documents bring it in _self.
+        name = documents.name_of(name)
     match request.method:
         case "GET":
             return items.read_item(emulator, documents, request, name)

@@ -18,7 +18,6 @@ from cloudscale.emulators.cosmos.catalogue import Catalogue, prepare_file
 from cloudscale.emulators.cosmos.emulator import Emulator
 from cloudscale.emulators.cosmos.errors import StartupError
 from cloudscale.emulators.cosmos.protocol import Connection
-from cloudscale.emulators.cosmos.query.functions import register
 from cloudscale.emulators.cosmos.reaper import reap_regularly
 from cloudscale.emulators.cosmos.routing import Router
 from cloudscale.emulators.cosmos.storage import FsyncPolicy, Storage
@@ -106,7 +105,7 @@ async def serve(settings: ServerSettings, stop: asyncio.Event) -> None:
 def _open(path: Path, fsync: FsyncPolicy) -> tuple[Storage, Catalogue]:
     try:
         prepare_file(path)
-        storage = Storage(path, fsync=fsync, prepare_reader=register)
+        storage = Storage(path, fsync=fsync)
         try:
             return storage, Catalogue(storage)
         except BaseException:
@@ -139,7 +138,7 @@ async def _listen(
         data_directory=str(settings.data_directory),
     )
     # For whoever starts this process and waits: the address, also when the port was left to the system.
-    logs.tell(f"listening {emulator.scheme}://{settings.host}:{server.sockets[0].getsockname()[1]}")
+    logs.announce(f"listening {emulator.scheme}://{settings.host}:{server.sockets[0].getsockname()[1]}")
     # What lives now lives as long as the process: the collector need not look at it again. Requests leave no cycles.
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER_OBJECTS)

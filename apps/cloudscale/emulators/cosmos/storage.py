@@ -31,7 +31,7 @@ from cloudscale.emulators.cosmos.errors import cannot_write, is_missing_table, s
 FsyncPolicy = Literal["always", "interval"]
 
 READER_THREADS: Final = 2
-LOCK_PATIENCE: Final = timedelta(seconds=30)
+LOCK_TIMEOUT: Final = timedelta(seconds=30)
 CHECKPOINT_SECONDS: Final = 1.0
 # The log is cut back to nothing when it has grown beyond this; until then its pages are used again.
 LOG_BYTES: Final = 64 * 1024 * 1024
@@ -61,9 +61,8 @@ class Participant(Protocol):
 class Storage:
     """The database file. Use ``write`` to change it, ``read`` for quick and ``query`` for long reads."""
 
-    def __init__(self, path: Path, *, fsync: FsyncPolicy, prepare_reader: Callable[[sqlite3.Connection], None]) -> None:
+    def __init__(self, path: Path, *, fsync: FsyncPolicy) -> None:
         self._path = path
-        self._prepare_reader = prepare_reader
         self.connection = self._connect(WRITER_CACHE_KIBIBYTES)
         self.connection.execute(f"PRAGMA synchronous={'FULL' if fsync == 'always' else 'NORMAL'}")
         # Checkpoints run on a thread, never inside a write.
@@ -80,7 +79,7 @@ class Storage:
 
     def _connect(self, cache_kibibytes: int) -> sqlite3.Connection:
         connection = sqlite3.connect(
-            self._path, isolation_level=None, check_same_thread=False, timeout=LOCK_PATIENCE.total_seconds()
+            self._path, isolation_level=None, check_same_thread=False, timeout=LOCK_TIMEOUT.total_seconds()
         )
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA cache_size=-{cache_kibibytes}")
@@ -210,7 +209,6 @@ class Storage:
         except queue.Empty:
             reader = self._connect(READER_CACHE_KIBIBYTES)
             reader.execute("PRAGMA query_only=1")
-            self._prepare_reader(reader)
         try:
             return work(reader)
         except sqlite3.Error as error:
@@ -221,7 +219,7 @@ class Storage:
             self._readers.put(reader)
 
     def _checkpoint_regularly(self) -> None:
-        # Without patience: waiting for a long query to end, a checkpoint would keep every writer waiting too.
+        # Without a timeout: waiting for a long query to end, a checkpoint would keep every writer waiting too.
         connection = self._connect(1024)
         connection.execute("PRAGMA busy_timeout=0")
         wal = self._path.with_name(self._path.name + "-wal")

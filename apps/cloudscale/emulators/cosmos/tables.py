@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from cloudscale.emulators.cosmos.resources import Item
+from cloudscale.emulators.cosmos.resources import Container, Item
 
 COLUMNS: Final = "number, lsn, partition, ts, ttl, id, body"
 
@@ -60,3 +60,23 @@ def first_lsn_at(connection: sqlite3.Connection, container: int, timestamp: int,
         else:
             low = row[0] + 1
     return low
+
+
+def expired_numbers(
+    connection: sqlite3.Connection, container: Container, now: int, *, end: int, limit: int
+) -> list[int]:
+    """Numbers of up to ``limit`` documents whose time to live has run out; sequence numbers are below ``end``."""
+    default, table = container.default_ttl, f"documents_{container.number}"
+    if default is None:
+        return []
+    numbers = connection.execute(
+        f"SELECT number FROM {table} WHERE ttl > 0 AND ts + ttl <= ? LIMIT ?",
+        (now, limit),
+    ).fetchall()
+    if default > 0 and len(numbers) < limit:
+        first = first_lsn_at(connection, container.number, now - default + 1, end)
+        numbers += connection.execute(
+            f"SELECT number FROM {table} WHERE lsn < ? AND ttl IS NULL LIMIT ?",
+            (first, limit - len(numbers)),
+        ).fetchall()
+    return [number for (number,) in numbers]

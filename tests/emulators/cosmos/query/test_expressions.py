@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.emulators.cosmos.query.evaluation import run, same
 from tests.emulators.cosmos.reference import UNDEFINED, evaluate
 
 from cloudscale.emulators.cosmos.query import ast
-from cloudscale.emulators.cosmos.query.condition import memory
-from cloudscale.emulators.cosmos.query.expressions import ExpressionCompiler
-from cloudscale.emulators.cosmos.query.fragments import as_json
 from cloudscale.emulators.cosmos.query.parser import parse_query
-from cloudscale.emulators.cosmos.query.scope import Bindings, Scope, plain_root
 
 texts = st.text(st.sampled_from("abAB é%_*\"'\\{["), max_size=4)
 numbers = st.integers(-20, 20) | st.sampled_from([0.5, -2.25, 1.0, 1e10])
@@ -62,29 +57,6 @@ def _compound(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 expressions = st.recursive(leaves, _compound, max_leaves=6)
-
-
-def run(expression: ast.Expression, document: dict[str, Any], parameters: dict[str, Any] | None = None) -> Any:
-    """The value that the compiled expression has in SQLite."""
-    bindings = Bindings()
-    compiler = ExpressionCompiler(bindings, Scope(bindings, {"c": plain_root()}, {}), parameters or {})
-    sql = as_json(compiler.compile(expression))
-    statement = f"SELECT {sql} FROM (SELECT :document AS body) AS d"  # noqa: S608 - compiled
-    row = (
-        memory().execute(statement, {**bindings.values, "document": msgspec.json.encode(document).decode()}).fetchone()
-    )
-    return UNDEFINED if row[0] is None else msgspec.json.decode(row[0])
-
-
-def same(left: Any, right: Any) -> bool:
-    """Equality that tells booleans from numbers and allows for rounding."""
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(same, left, right))
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(same(left[name], right[name]) for name in left)
-    if isinstance(left, int | float) and isinstance(right, int | float):
-        return isinstance(left, bool) == isinstance(right, bool) and math.isclose(left, right, rel_tol=1e-12)
-    return bool(left == right)
 
 
 @settings(max_examples=600, deadline=None)

@@ -1,6 +1,7 @@
 """What a query says, as a tree."""
 
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,10 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Property:
-    """``target.key``, ``target["key"]`` or ``target[0]``."""
+    """``target.key``, ``target["key"]``, ``target[0]`` or ``target[@key]``."""
 
     target: "Expression"
-    key: str | int
+    key: str | int | Parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,13 @@ class Minus:
 
 
 @dataclass(frozen=True, slots=True)
+class Complement:
+    """``~operand``."""
+
+    operand: "Expression"
+
+
+@dataclass(frozen=True, slots=True)
 class Logical:
     """``AND`` or ``OR`` of two or more operands, flat, so that a thousand of them are no deep tree."""
 
@@ -58,7 +66,7 @@ class Logical:
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """Comparison, arithmetic, ``||`` or ``??``."""
+    """Comparison, arithmetic, a bitwise operator, ``||`` or ``??``."""
 
     operator: str
     left: "Expression"
@@ -115,6 +123,14 @@ class ArrayLiteral:
     elements: tuple["Expression", ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Subquery:
+    """``(SELECT …)``: the only result, or undefined; with ``EXISTS`` or ``ARRAY`` before it, that of all results."""
+
+    query: "Query"
+    use: str = ""
+
+
 Expression = (
     Literal
     | Parameter
@@ -122,6 +138,7 @@ Expression = (
     | Property
     | Negation
     | Minus
+    | Complement
     | Logical
     | Binary
     | Membership
@@ -130,6 +147,7 @@ Expression = (
     | Call
     | ObjectLiteral
     | ArrayLiteral
+    | Subquery
 )
 
 
@@ -137,15 +155,19 @@ class Undefined:
     """The constant ``undefined``."""
 
 
-UNDEFINED = Undefined()
+UNDEFINED: Final = Undefined()
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """``alias IN source``: one row for each element of an array."""
+    """A source of rows: ``each`` element of an array or result of a subquery, or else the one value of a path.
+
+    ``alias`` is empty where the query gives it no name.
+    """
 
     alias: str
     source: Expression
+    each: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +188,14 @@ class Ordering:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A whole query. ``items`` is empty for ``SELECT *``; ``value`` is the expression of ``SELECT VALUE``."""
+    """A whole query. ``items`` is empty for ``SELECT *``; ``value`` is the expression of ``SELECT VALUE``.
 
-    alias: str
+    ``container`` is the name under which the query knows the document, empty without FROM; ``joins`` are its other
+    sources. ``selects_document`` tells ``FROM c`` from ``FROM t IN c.tags``, where c can be used but is not selected.
+    """
+
+    container: str = ""
+    selects_document: bool = False
     items: tuple[SelectItem, ...] = ()
     value: Expression | None = None
     distinct: bool = False

@@ -1,31 +1,26 @@
 """Whether one document meets a condition: ``FROM c WHERE …``, as a patch carries it."""
 
-import sqlite3
-from functools import lru_cache
+from typing import Any
 
-from cloudscale.emulators.cosmos.query.expressions import ExpressionCompiler
-from cloudscale.emulators.cosmos.query.fragments import as_boolean
-from cloudscale.emulators.cosmos.query.functions import register
+import msgspec
+
+from cloudscale.emulators.cosmos.query.ast import UNDEFINED
+from cloudscale.emulators.cosmos.query.compiler import Compiler
 from cloudscale.emulators.cosmos.query.parser import parse_condition
-from cloudscale.emulators.cosmos.query.scope import Bindings, Scope, plain_root
+from cloudscale.emulators.cosmos.query.scope import DOCUMENT, Compilation, Deadline, Scope
+from cloudscale.emulators.cosmos.query.selection import compile_subquery
+from cloudscale.emulators.cosmos.query.values import decode_document
+
+# A condition is looked at inside a write, which others wait for.
+CONDITION_SECONDS = 1.0
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
 def holds(condition: str, document: bytes) -> bool:
     """Whether the condition is true of the document's JSON text; raises CosmosError 400 for a bad condition."""
     alias, expression = parse_condition(condition)
-    bindings = Bindings()
-    compiler = ExpressionCompiler(bindings, Scope(bindings, {alias: plain_root()}, {}), {})
-    test = as_boolean(compiler.compile(expression))
-    statement = f"SELECT {test} FROM (SELECT :document AS body) AS d"
-    result: int | None
-    (result,) = memory().execute(statement, {**bindings.values, "document": document.decode()}).fetchone()
-    return result == 1
-
-
-@lru_cache(maxsize=1)
-def memory() -> sqlite3.Connection:
-    """A database in memory, for expressions over values that are in no table. Only for the event loop's thread."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.text_factory = bytes
-    register(connection)
-    return connection
+    compilation = Compilation({}, deadline=Deadline(CONDITION_SECONDS))
+    test = Compiler(compilation, Scope({alias: DOCUMENT}), compile_subquery).compile(expression)
+    values: list[Any] = [UNDEFINED] * compilation.places
+    values[DOCUMENT] = decode_document(_decoder, document)
+    return test(values) is True

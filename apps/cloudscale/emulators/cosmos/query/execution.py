@@ -1,4 +1,4 @@
-"""Runs a statement page by page.
+"""Runs a query page by page.
 
 Pages of documents go on after the keys of the last result (keyset pagination), so whatever is written between two
 pages moves nothing: a document that exists all the time is returned exactly once, in the order of its number, which
@@ -6,23 +6,24 @@ never changes, or of the ORDER BY.
 """
 
 import base64
-import sqlite3
-import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from cloudscale.emulators.cosmos.decoding import decode_json
-from cloudscale.emulators.cosmos.errors import CosmosError, bad_request, is_missing_table
-from cloudscale.emulators.cosmos.query.fragments import canonical
-from cloudscale.emulators.cosmos.query.statement import Key, Statement
+from cloudscale.emulators.cosmos.errors import bad_request
+from cloudscale.emulators.cosmos.query.ast import UNDEFINED
+from cloudscale.emulators.cosmos.query.results import SortKeys, compute, sort, sort_keys
+from cloudscale.emulators.cosmos.query.scope import DOCUMENT, Values
+from cloudscale.emulators.cosmos.query.selection import Selection
+from cloudscale.emulators.cosmos.query.values import encode
 
 MAXIMUM_PAGE_BYTES: Final = 4 * 1024 * 1024
 MAXIMUM_PAGE_ITEMS: Final = 1_000
-QUERY_SECONDS: Final = 60.0
-_INSTRUCTIONS_BETWEEN_CHECKS: Final = 100_000
+# Rows that are kept beyond a page before the worst of them are dropped.
+_SORTED_ROWS: Final = 4_000
 
 
 class Continuation(msgspec.Struct, array_like=True):
@@ -30,19 +31,52 @@ class Continuation(msgspec.Struct, array_like=True):
 
     taken: int
     skip: int = 0
-    keys: list[str | int | float | None] = []
+    keys: list[str | int | float | bool | None] = []
 
+
+Position = tuple[int, ...]
+"""Where a document comes in the order in which documents are read; no two have the same."""
+SortedRow = tuple[SortKeys, Position, int]
+"""What a row is ordered by, the position of its document, and its number in it."""
 
 _continuation_decoder: Final = msgspec.json.Decoder(Continuation)
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Results as JSON text, and the token for the next page unless this was the last."""
+    """Results as JSON text, and the token for the next page unless this was the last.
+
+    ``read`` is how many documents were looked at.
+    """
 
     results: list[bytes]
     token: str | None
     size: int
+    read: int = 0
+
+
+class Row(Protocol):
+    """A document that a query looks at."""
+
+    @property
+    def position(self) -> Position:
+        """Its place in the order in which documents are read."""
+
+    def load(self) -> dict[str, Any]:
+        """What the query needs of it."""
+
+    def render(self) -> bytes:
+        """All of it, as clients see it."""
+
+
+class Rows(Protocol):
+    """The documents that a query is about."""
+
+    def start(self, position: Position | None) -> Iterator[Row]:
+        """The documents from a position on, or all."""
+
+    def fetch(self, position: Position) -> Row | None:
+        """The document at a position, unless it is gone."""
 
 
 def decode_token(token: str | None) -> Continuation | None:
@@ -61,111 +95,180 @@ def _encode_token(continuation: Continuation) -> str:
 
 
 def run_page(
-    connection: sqlite3.Connection,
-    statement: Statement,
-    *,
-    page_size: int,
-    continuation: Continuation | None,
-    values: Mapping[str, object] | None = None,
+    selection: Selection, rows: Rows, *, places: int, page_size: int, continuation: Continuation | None
 ) -> Page:
-    """The next page; raises CosmosError 400 for what SQLite cannot do, 408 for a query that takes too long."""
-    start = continuation or Continuation(taken=0, skip=statement.offset)
-    remaining = None if statement.limit is None else statement.limit - start.taken
+    """The next page; raises CosmosError 400 for what cannot be computed, 408 for a query that takes too long.
+
+    ``places`` is the length of the list of values that the query's functions work on.
+    """
+    start = continuation or Continuation(taken=0, skip=selection.offset)
+    remaining = None if selection.limit is None else selection.limit - start.taken
     if remaining is not None and remaining <= 0:
         return Page([], None, 0)
     wanted = page_size if remaining is None else min(page_size, remaining)
-    bound = {**statement.bindings.values, **(values or {})}
-    if statement.grouping is None and len(start.keys) not in (0, len(statement.keys)):
-        raise bad_request("The continuation token belongs to another query.")
-    sql = _row_sql(statement, start, bound) if statement.grouping is None else _group_sql(statement)
-    # One more than asked for tells whether there is another page.
-    bound |= {"page": wanted + 1, "skip": start.skip}
-    rows = _execute(connection, sql, bound)
-    results: list[bytes] = []
-    size = used = 0
-    for row in rows[:wanted]:
-        used += 1
-        if row[0] is not None:
-            results.append(row[0])
-            size += len(row[0])
-        if size > MAXIMUM_PAGE_BYTES:
-            break
-    if used == len(rows) or used == remaining:
-        return Page(results, None, size)
-    following = Continuation(start.taken + used)
-    if statement.grouping is None:
-        following.keys = [key.decode() if isinstance(key, bytes) else key for key in rows[used - 1][1:]]
-    else:
-        following.skip = start.skip + used
-    return Page(results, _encode_token(following), size)
+    run = _Run(selection, rows, [UNDEFINED] * places, wanted)
+    if not selection.reads_documents:
+        run.rows = _Nothing()
+    if selection.is_whole:
+        return run.whole(start)
+    return run.sorted(start, remaining) if selection.order_by else run.streamed(start, remaining)
 
 
-def _execute(connection: sqlite3.Connection, sql: str, values: Mapping[str, object]) -> list[tuple[bytes | None, ...]]:
-    deadline = time.monotonic() + QUERY_SECONDS
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, _INSTRUCTIONS_BETWEEN_CHECKS)
-    try:
-        return connection.execute(sql, values).fetchall()
-    except sqlite3.OperationalError as error:
-        if "interrupted" in str(error):
-            raise CosmosError(408, f"The query took longer than {QUERY_SECONDS:g} s.") from error
-        if is_missing_table(error):
-            raise
-        raise bad_request(f"The query cannot be run: {error}.") from error
-    finally:
-        connection.set_progress_handler(None, 0)
+class _Nothing:
+    """One row for a query that is about no documents."""
+
+    position = (0,)
+
+    def start(self, position: Position | None) -> Iterator[Row]:  # noqa: ARG002 - the interface's signature
+        yield self
+
+    def fetch(self, position: Position) -> Row:  # noqa: ARG002 - the interface's signature
+        return self
+
+    def load(self) -> dict[str, Any]:
+        return {}
+
+    def render(self) -> bytes:
+        return b"{}"
 
 
-def _where(conditions: list[str]) -> str:
-    return f" WHERE {' AND '.join(conditions)}" if conditions else ""
+class _Run:
+    """One page of one query. ``values`` is the list that all functions of the query work on."""
+
+    def __init__(self, selection: Selection, rows: Rows, values: Values, wanted: int) -> None:
+        self.rows = rows
+        self._selection = selection
+        self._values = values
+        self._wanted = wanted
+        self._read = 0
+        values[DOCUMENT] = {}
+
+    def _combinations(self, row: Row) -> Iterable[Values]:
+        self._selection.step()
+        self._read += 1
+        self._values[DOCUMENT] = row.load()
+        return self._selection.rows(self._values)
+
+    def _all(self) -> Iterator[Values]:
+        for row in self.rows.start(None):
+            yield from self._combinations(row)
+
+    def _result(self, row: Row, values: Values) -> bytes | None:
+        if self._selection.is_document:
+            return row.render()
+        value = self._selection.result(values)
+        return None if value is UNDEFINED else encode(value)
+
+    def whole(self, start: Continuation) -> Page:
+        """Compute everything, and give the part of it that the page is."""
+        around = list(self._values)
+        results = compute(self._selection, self._all(), around)[start.taken :]
+        taken: list[bytes] = []
+        size = 0
+        for value in results[: self._wanted]:
+            taken.append(encode(value))
+            size += len(taken[-1])
+            if size > MAXIMUM_PAGE_BYTES:
+                break
+        is_last = len(taken) == len(results)
+        token = None if is_last else _encode_token(Continuation(start.taken + len(taken)))
+        return Page(taken, token, size, self._read)
+
+    def streamed(self, start: Continuation, remaining: int | None) -> Page:
+        """Read documents until the page is full."""
+        skip = start.skip
+        results: list[bytes] = []
+        size = 0
+        place: list[Any] = []
+        for row, index, values in self._from(start.keys):
+            result = self._result(row, values)
+            if result is None:
+                continue
+            if skip:
+                skip -= 1
+                continue
+            if len(results) == self._wanted or size > MAXIMUM_PAGE_BYTES:
+                return Page(
+                    results, _encode_token(Continuation(start.taken + len(results), 0, place)), size, self._read
+                )
+            results.append(result)
+            size += len(result)
+            place = [*row.position, index + 1]
+            if len(results) == remaining:
+                break
+        return Page(results, None, size, self._read)
+
+    def _from(self, keys: list[Any]) -> Iterator[tuple[Row, int, Values]]:
+        """The rows behind a continuation's, with their number in their document."""
+        if not all(type(key) is int for key in keys) or len(keys) == 1:
+            raise _foreign()
+        position = tuple(keys[:-1]) or None
+        for row in self.rows.start(position):
+            done = keys[-1] if row.position == position else 0
+            for index, values in enumerate(self._combinations(row)):
+                if index >= done:
+                    yield row, index, values
+
+    def sorted(self, start: Continuation, remaining: int | None) -> Page:
+        """Find the keys of the page's rows first, and then the documents."""
+        found = self._best(start, self._wanted + start.skip + 1)
+        page = found[start.skip : start.skip + self._wanted]
+        results: list[bytes] = []
+        size = used = 0
+        for _, position, wanted in page:
+            row = self.rows.fetch(position)
+            for index, values in enumerate(self._combinations(row) if row is not None else ()):
+                if index == wanted and row is not None and (result := self._result(row, values)) is not None:
+                    results.append(result)
+                    size += len(result)
+            used += 1
+            if size > MAXIMUM_PAGE_BYTES:
+                break
+        if start.skip + used >= len(found) or used == remaining:
+            return Page(results, None, size, self._read)
+        following = Continuation(start.taken + used, 0, _encode_keys(page[used - 1]))
+        return Page(results, _encode_token(following), size, self._read)
+
+    def _best(self, start: Continuation, count: int) -> list[SortedRow]:
+        """The first ``count`` rows behind the continuation: what they are ordered by, and where they are."""
+        descending = [each for _, each in self._selection.order_by]
+        after = _decode_keys(start.keys, len(descending))
+        found: list[SortedRow] = []
+        for row in self.rows.start(None):
+            for index, values in enumerate(self._combinations(row)):
+                candidate = sort_keys(self._selection, values), row.position, index
+                if after is None or _is_after(candidate, after, descending):
+                    found.append(candidate)
+            if len(found) > 2 * count + _SORTED_ROWS:
+                sort(found, descending)
+                del found[count:]
+        sort(found, descending)
+        return found[:count]
 
 
-def _order_by(keys: list[str], directions: list[Key]) -> str:
-    terms = [f"{name} DESC" if key.descending else name for name, key in zip(keys, directions, strict=True)]
-    return f" ORDER BY {', '.join(terms)}" if terms else ""
+def _foreign() -> Exception:
+    return bad_request("The continuation token belongs to another query.")
 
 
-def _row_sql(statement: Statement, start: Continuation, values: dict[str, object]) -> str:
-    names = [key.sql for key in statement.keys]
-    conditions = list(statement.conditions)
-    if start.keys:
-        conditions.append(_after(statement.keys, start, values))
-    tail = f" FROM {statement.source}{_where(conditions)}{_order_by(names, statement.keys)} LIMIT :page OFFSET :skip"
-    if not statement.is_ordered or statement.joined:
-        return f"SELECT {statement.result}, {', '.join(names)}{tail}"
-    # Sort keys and numbers only; the documents themselves are looked up for the page.
-    aliases = [f"k{index}" for index in range(len(names))]
-    columns = ", ".join(f"{name} AS {alias}" for name, alias in zip(names, aliases, strict=True))
-    return (
-        f"SELECT {statement.result}, {', '.join(aliases)} FROM (SELECT {columns}{tail}) AS s "
-        f"CROSS JOIN {statement.source} ON d.number = s.{aliases[-1]}{_order_by(aliases, statement.keys)}"
-    )
+def _encode_keys(row: SortedRow) -> list[Any]:
+    keys, position, index = row
+    return [*(part for key in keys for part in key), *position, index]
 
 
-def _after(keys: list[Key], start: Continuation, values: dict[str, object]) -> str:
-    """The condition that a row comes after the given keys, most significant first."""
-    alternatives: list[str] = []
-    same: list[str] = []
-    for index, (key, value) in enumerate(zip(keys, start.keys, strict=True)):
-        values[f"k{index}"] = value
-        if value is None:
-            # NULL sorts before everything, so only an ascending order has something after it.
-            step = "0" if key.descending else f"{key.sql} IS NOT NULL"
-        elif key.descending:
-            step = f"({key.sql} < :k{index} OR {key.sql} IS NULL)"
-        else:
-            step = f"{key.sql} > :k{index}"
-        alternatives.append("(" + " AND ".join([*same, step]) + ")")
-        same.append(f"{key.sql} IS :k{index}")
-    return f"({' OR '.join(alternatives)})"
+def _decode_keys(flat: list[Any], count: int) -> SortedRow | None:
+    if not flat:
+        return None
+    parts, place = flat[: 2 * count], flat[2 * count :]
+    if len(place) != 2 or not all(isinstance(each, int) for each in (*parts[::2], *place)):
+        raise _foreign()
+    return tuple(zip(parts[::2], parts[1::2], strict=True)), (place[0],), place[1]
 
 
-def _group_sql(statement: Statement) -> str:
-    names = [key.sql for key in statement.keys]
-    grouping = f" GROUP BY {statement.grouping}" if statement.grouping else ""
-    sql = (
-        f"SELECT {statement.result} AS result FROM {statement.source}{_where(statement.conditions)}"
-        f"{grouping}{_order_by(names, statement.keys)}"
-    )
-    if statement.distinct:
-        sql = f"SELECT result FROM ({sql}) GROUP BY {canonical('result')}"
-    return f"{sql} LIMIT :page OFFSET :skip"
+def _is_after(row: SortedRow, last: SortedRow, descending: Sequence[bool]) -> bool:
+    for mine, other, falls in zip(row[0], last[0], descending, strict=True):
+        if mine != other:
+            try:
+                return (mine < other) is falls
+            except TypeError as error:
+                raise _foreign() from error
+    return row[1:] > last[1:]

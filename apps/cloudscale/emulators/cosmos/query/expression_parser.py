@@ -1,7 +1,7 @@
 """Tokens to the tree of one expression: a recursive-descent parser for the expressions of Cosmos SQL.
 
-"Scalar expressions" in "Query language in Azure Cosmos DB for NoSQL". What is not supported (subqueries, bitwise
-operators) is refused with the token's name and position.
+"Scalar expressions" in "Query language in Azure Cosmos DB for NoSQL". What is not supported (user-defined functions)
+is refused with the token's name and position.
 """
 
 from typing import Final
@@ -11,6 +11,7 @@ from cloudscale.emulators.cosmos.query.ast import (
     ArrayLiteral,
     Binary,
     Call,
+    Complement,
     Conditional,
     Expression,
     Like,
@@ -23,15 +24,19 @@ from cloudscale.emulators.cosmos.query.ast import (
     ObjectLiteral,
     Parameter,
     Property,
+    Query,
+    Subquery,
 )
-from cloudscale.emulators.cosmos.query.lexer import Kind, Token, syntax_error
+from cloudscale.emulators.cosmos.query.lexer import Kind, Token, not_supported, syntax_error
 
 MAXIMUM_DEPTH: Final = 60
 _COMPARISONS: Final = frozenset({"=", "!=", "<>", "<", "<=", ">", ">="})
+# From the loosest binding to the tightest.
+_BITWISE: Final = (("|",), ("^",), ("&",), ("<<", ">>", ">>>"))
 _CONSTANTS: Final = {"TRUE": True, "FALSE": False, "NULL": None, "UNDEFINED": UNDEFINED}
 RESERVED_WORDS: Final = frozenset({
     "SELECT", "FROM", "WHERE", "GROUP", "ORDER", "OFFSET", "LIMIT", "JOIN", "IN", "AS", "BY", "AND", "OR", "NOT",
-    "BETWEEN", "LIKE", "ESCAPE", "ASC", "DESC", "TOP", "DISTINCT", "VALUE", "EXISTS", "UDF",
+    "BETWEEN", "LIKE", "ESCAPE", "ASC", "DESC", "TOP", "DISTINCT", "VALUE", "EXISTS", "UDF", "HAVING",
 })  # fmt: skip
 
 
@@ -79,6 +84,10 @@ class ExpressionParser:
         while self._accept(","):
             expressions.append(self.expression())
         return tuple(expressions)
+
+    def subquery(self) -> Query:
+        """Take a SELECT; raises CosmosError 400."""
+        raise syntax_error(self.token, "an expression: a subquery is not possible here")
 
     # expressions, from the loosest binding to the tightest
 
@@ -155,9 +164,17 @@ class ExpressionParser:
         return None
 
     def _concatenation(self) -> Expression:
-        left = self._sum()
+        left = self._bitwise(0)
         while self._accept("||"):
-            left = Binary("||", left, self._sum())
+            left = Binary("||", left, self._bitwise(0))
+        return left
+
+    def _bitwise(self, level: int) -> Expression:
+        if level == len(_BITWISE):
+            return self._sum()
+        left = self._bitwise(level + 1)
+        while operator := self._accept(*_BITWISE[level]):
+            left = Binary(operator, left, self._bitwise(level + 1))
         return left
 
     def _sum(self) -> Expression:
@@ -176,27 +193,39 @@ class ExpressionParser:
         minus = False
         while operator := self._accept("-", "+"):
             minus ^= operator == "-"
-        operand = self._postfix()
+        complements = 0
+        while self._accept("~"):
+            complements += 1
+        operand = self._unary() if complements and self.token.text in ("-", "+") else self._postfix()
+        for _ in range(complements):
+            operand = Complement(operand)
         if minus and isinstance(operand, Literal) and isinstance(operand.value, int | float):
             return Literal(-operand.value)
         return Minus(operand) if minus else operand
 
     def _postfix(self) -> Expression:
         expression = self._primary()
-        while True:
-            if self._accept("."):
-                token = self._next()
-                if token.kind is not Kind.WORD:
-                    raise syntax_error(token, "a property name")
-                expression = Property(expression, token.text)
-            elif self._accept("["):
-                token = self._next()
-                if token.kind not in (Kind.STRING, Kind.NUMBER) or isinstance(token.value, float):
-                    raise syntax_error(token, "a quoted name or an index")
-                expression = Property(expression, token.value)
-                self.expect("]")
-            else:
-                return expression
+        while self.token.text in (".", "[") and self.token.kind is Kind.SYMBOL:
+            expression = self._step(expression)
+        return expression
+
+    def _step(self, target: Expression) -> Property:
+        """Take ``.name`` or ``[key]``."""
+        if self._next().text == ".":
+            token = self._next()
+            if token.kind is not Kind.WORD:
+                raise syntax_error(token, "a property name")
+            return Property(target, token.text)
+        token = self._next()
+        key: str | int | Parameter
+        if token.kind is Kind.PARAMETER:
+            key = Parameter(token.text, token.position)
+        elif token.kind in (Kind.STRING, Kind.NUMBER) and not isinstance(token.value, float):
+            key = token.value
+        else:
+            raise syntax_error(token, "a quoted name or an index")
+        self.expect("]")
+        return Property(target, key)
 
     def _primary(self) -> Expression:
         token = self._next()
@@ -207,9 +236,7 @@ class ExpressionParser:
         if token.kind is Kind.WORD:
             return self._word(token)
         if token.text == "(":
-            if self.token.keyword == "SELECT":
-                raise syntax_error(self.token, "an expression: subqueries are not supported")
-            expression = self.expression()
+            expression = Subquery(self.subquery()) if self.token.keyword == "SELECT" else self.expression()
             self.expect(")")
             return expression
         if token.text == "[":
@@ -223,6 +250,13 @@ class ExpressionParser:
     def _word(self, token: Token) -> Expression:
         if token.keyword in _CONSTANTS:
             return Literal(_CONSTANTS[token.keyword])
+        if token.keyword == "UDF" and self.token.text == ".":
+            raise not_supported("A user-defined function", token.position)
+        if token.keyword in ("EXISTS", "ARRAY") and self.token.text == "(":
+            self._next()
+            query = self.subquery()
+            self.expect(")")
+            return Subquery(query, token.keyword)
         if self.token.text == "(" and self.token.kind is Kind.SYMBOL and token.keyword not in RESERVED_WORDS:
             self._next()
             arguments: tuple[Expression, ...] = ()

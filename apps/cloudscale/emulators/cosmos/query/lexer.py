@@ -19,7 +19,7 @@ _TOKEN: Final = re.compile(
     | (?P<number>0[xX][0-9a-fA-F]+|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)
     | (?P<parameter>@\w+)
     | (?P<word>[^\W\d]\w*|\$\w+)
-    | (?P<symbol>\?\?|\|\||<>|!=|<=|>=|[-+*/%=<>(),.\[\]{}:?])
+    | (?P<symbol>\?\?|\|\||<>|!=|<=|>>>|<<|>>|>=|[-+*/%=<>(),.\[\]{}:?&|^~])
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -58,6 +58,11 @@ def syntax_error(token: Token, expected: str = "") -> CosmosError:
     what = "the end of the query" if token.kind is Kind.END else f"'{token.text[:40]}'"
     hint = f", expected {expected}" if expected else ""
     return bad_request(f"Syntax error, incorrect syntax near {what} at position {token.position}{hint}.")
+
+
+def not_supported(what: str, position: int) -> CosmosError:
+    """400 for what the service has and the emulator has not."""
+    return bad_request(f"{what}, at position {position}, is not supported by this emulator.")
 
 
 def tokenize(text: str) -> list[Token]:

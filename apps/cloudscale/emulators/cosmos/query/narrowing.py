@@ -4,15 +4,26 @@ Only conditions that hold for every result count: those joined by AND at the top
 which is how clients read many items at once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from cloudscale.emulators.cosmos.partition_key import Component, PartitionKeyDefinition
-from cloudscale.emulators.cosmos.query.ast import Binary, Call, Expression, Logical, Membership, Name, Property
+from cloudscale.emulators.cosmos.query.ast import (
+    Binary,
+    Call,
+    Expression,
+    Literal,
+    Logical,
+    Membership,
+    Name,
+    Parameter,
+    Property,
+)
 
 MAXIMUM_POINTS: Final = 2_000
 Constant = Callable[[Expression], object]
+Point = tuple[tuple[Component, ...] | None, str]
 _FLIPPED: Final = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
@@ -22,14 +33,33 @@ class Narrowing:
 
     ``partition_key`` is the only one that can match; with ``partition_prefix`` only those can that begin so.
     ``timestamps`` are comparisons of ``_ts`` with a number.
-    ``rest`` is what is left of the condition when the partition key is taken care of.
+    ``rest`` is what is left of the condition when the partition key, or else the prefix, is taken care of;
+    ``points_are_all`` says that nothing is left when the points are.
     """
 
     partition_key: tuple[Component, ...] | None
     partition_prefix: str | None
-    points: list[tuple[tuple[Component, ...] | None, str]] | None
+    points: list[Point] | None
+    points_are_all: bool
     timestamps: list[tuple[str, float]]
     rest: list[Expression]
+
+
+class _NotConstant:
+    """The value of what is no constant."""
+
+
+def constants(parameters: Mapping[str, object]) -> Constant:
+    """The values of literals and parameters, for ``narrow``."""
+
+    def constant(expression: Expression) -> object:
+        if isinstance(expression, Literal):
+            return expression.value
+        if isinstance(expression, Parameter):
+            return parameters.get(expression.name, _NotConstant)
+        return _NotConstant
+
+    return constant
 
 
 def narrow(where: Expression | None, alias: str, definition: PartitionKeyDefinition, constant: Constant) -> Narrowing:
@@ -42,11 +72,18 @@ def narrow(where: Expression | None, alias: str, definition: PartitionKeyDefinit
         for operator, path, value in map(reader.comparison, conjuncts)
         if path == ("_ts",) and isinstance(value, int | float) and not isinstance(value, bool)
     ]
-    points = None if where is None else reader.points(where)
+    points, points_are_all = (None, False) if where is None else reader.points(where)
     if points is not None and len(points) > MAXIMUM_POINTS:
         points = None
-    prefix = next(filter(None, map(reader.partition_prefix, conjuncts)), None)
-    return Narrowing(key, prefix, points, timestamps, [each for each in conjuncts if each not in used])
+    prefix = None
+    if key is None:
+        for conjunct in conjuncts:
+            prefix = reader.partition_prefix(conjunct)
+            if prefix is not None:
+                used = [conjunct]
+                break
+    rest = [conjunct for conjunct in conjuncts if not any(conjunct is each for each in used)]
+    return Narrowing(key, prefix, points, points_are_all, timestamps, rest)
 
 
 def _operands(operator: str, expression: Expression | None) -> list[Expression]:
@@ -96,27 +133,30 @@ class _Reader:
         is_whole_key = len(self._definition.paths) == 1 and path == self._definition.paths[0]
         return prefix if is_whole_key and isinstance(prefix, str) else None
 
-    def points(self, expression: Expression) -> list[tuple[tuple[Component, ...] | None, str]] | None:
+    def points(self, expression: Expression) -> tuple[list[Point] | None, bool]:
+        """The points of a condition, if it has some, and whether it says nothing else."""
         alternatives = _operands("OR", expression)
         if len(alternatives) > 1:
-            result = []
+            result: list[Point] = []
+            are_all = True
             for alternative in alternatives:
-                points = self.points(alternative)
+                points, exact = self.points(alternative)
                 if points is None:
-                    return None
+                    return None, False
                 result += points
-            return result
+                are_all &= exact
+            return result, are_all
         conjuncts = _operands("AND", expression)
-        key, _ = self.partition_key(conjuncts)
+        key, used = self.partition_key(conjuncts)
         for conjunct in conjuncts:
             ids = self._ids(conjunct)
             if ids is not None:
-                return [(key, name) for name in ids]
+                return [(key, name) for name in ids], len(conjuncts) == len(used) + 1
             if isinstance(conjunct, Logical) and len(conjuncts) > 1:
-                points = self.points(conjunct)
+                points, _ = self.points(conjunct)
                 if points is not None:
-                    return [(own or key, name) for own, name in points]
-        return None
+                    return [(own or key, name) for own, name in points], False
+        return None, False
 
     def _ids(self, expression: Expression) -> list[str] | None:
         if isinstance(expression, Membership):
@@ -132,9 +172,11 @@ class _Reader:
     def _path(self, expression: Expression) -> tuple[str | int, ...]:
         keys: list[str | int] = []
         while isinstance(expression, Property):
+            if isinstance(expression.key, Parameter):
+                return ()
             keys.append(expression.key)
             expression = expression.target
-        if isinstance(expression, Name) and expression.name == self._alias:
+        if isinstance(expression, Name) and self._alias and expression.name == self._alias:
             return tuple(reversed(keys))
         return ()
 

@@ -1,16 +1,19 @@
 """The body of a query request, and queries over the few resources that are not documents."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 from cloudscale.emulators.cosmos.decoding import decode_json
-from cloudscale.emulators.cosmos.query.condition import memory
-from cloudscale.emulators.cosmos.query.execution import MAXIMUM_PAGE_ITEMS, run_page
+from cloudscale.emulators.cosmos.query.execution import MAXIMUM_PAGE_ITEMS, Position, Row, run_page
 from cloudscale.emulators.cosmos.query.parser import parse_query
-from cloudscale.emulators.cosmos.query.scope import Bindings, plain_root
-from cloudscale.emulators.cosmos.query.statement import compile_query
+from cloudscale.emulators.cosmos.query.scope import Compilation, Deadline
+from cloudscale.emulators.cosmos.query.selection import compile_query
+
+# These queries run on the event loop, over what is in memory.
+RESOURCE_SECONDS: Final = 1.0
 
 
 class QueryParameter(msgspec.Struct):
@@ -40,18 +43,40 @@ def parse_request(body: bytes) -> QueryRequest:
     return decode_json(_request_decoder, body, "The query request")
 
 
+@dataclass(frozen=True, slots=True)
+class _Resource:
+    position: Position
+    text: bytes
+
+    def load(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = msgspec.json.decode(self.text)
+        return loaded
+
+    def render(self) -> bytes:
+        return self.text
+
+
+class _Resources:
+    def __init__(self, members: Sequence[bytes]) -> None:
+        self._members = [_Resource((number,), text) for number, text in enumerate(members)]
+
+    def start(self, position: Position | None) -> Iterator[Row]:
+        yield from self._members[0 if position is None else position[0] :]
+
+    def fetch(self, position: Position) -> Row | None:
+        return self._members[position[0]]
+
+
 def select_resources(members: Sequence[bytes], body: bytes) -> list[bytes]:
     """The results of a query over resources given as JSON text."""
     request = parse_request(body)
     query = parse_query(request.query)
-    bindings = Bindings()
-    encoded = bindings.bind(b"[" + b",".join(members) + b"]")
-    statement = compile_query(
-        query,
-        table=f"(SELECT key AS number, value AS body FROM json_each(CAST({encoded} AS TEXT)))",
-        root=plain_root(),
-        bindings=bindings,
-        parameters=request.values,
-        where=query.where,
-    )
-    return run_page(memory(), statement, page_size=MAXIMUM_PAGE_ITEMS, continuation=None).results
+    compilation = Compilation(request.values, deadline=Deadline(RESOURCE_SECONDS))
+    selection = compile_query(query, compilation, where=query.where)
+    return run_page(
+        selection,
+        _Resources(members),
+        places=compilation.places,
+        page_size=MAXIMUM_PAGE_ITEMS,
+        continuation=None,
+    ).results

@@ -1,129 +1,85 @@
-"""Where expressions take their values from: the document, its system properties and joined arrays."""
+"""Where the expressions of a query take their values from: one list of values, with a place for each name."""
 
-from collections.abc import Mapping
+import sys
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Final
 
-import msgspec
+from cloudscale.emulators.cosmos.errors import CosmosError, bad_request
+from cloudscale.emulators.cosmos.query.ast import Expression, Name
 
-from cloudscale.emulators.cosmos.errors import bad_request
-from cloudscale.emulators.cosmos.query.ast import Expression, Name, Property
-from cloudscale.emulators.cosmos.query.fragments import UNDEFINED, Fragment, Kind, any_json, number, text
-from cloudscale.emulators.cosmos.resources import Container
+QUERY_SECONDS: Final = 60.0
+_STEPS_BETWEEN_LOOKS: Final = 200
+# The place of the document itself.
+DOCUMENT: Final = 0
+
+Values = list[Any]
+Evaluate = Callable[[Values], Any]
 
 
-def _double(value: int) -> float:
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise bad_request("A number is beyond the range of a double.") from error
+class Deadline:
+    """Ends a query that takes too long: everything that repeats something counts its steps here."""
+
+    def __init__(self, seconds: float = QUERY_SECONDS) -> None:
+        self._at = time.monotonic() + seconds
+        self._seconds = seconds
+        self._steps = 0
+
+    def step(self) -> None:
+        """Raise CosmosError 408 when the time is over."""
+        self._steps += 1
+        if self._steps % _STEPS_BETWEEN_LOOKS == 0 and time.monotonic() > self._at:
+            raise CosmosError(408, f"The query took longer than {self._seconds:g} s.")
 
 
 @dataclass(slots=True)
-class Bindings:
-    """Values bound to the statement: nothing a user writes ever becomes SQL text."""
+class DocumentUse:
+    """What a query needs of each document: all of it, or some members at its top."""
 
-    values: dict[str, object] = field(default_factory=dict)
+    whole: bool = False
+    names: set[str] = field(default_factory=set)
 
-    def bind(self, value: object) -> str:
-        """The placeholder for ``value``."""
-        if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**63:
-            value = _double(value)
-        name = f"p{len(self.values)}"
-        self.values[name] = value
-        return f":{name}"
+
+@dataclass(slots=True)
+class Compilation:
+    """What the parts of one query share. ``computed`` are the container's computed properties."""
+
+    parameters: Mapping[str, Any]
+    computed: Mapping[str, Expression] = field(default_factory=dict)
+    use: DocumentUse = field(default_factory=DocumentUse)
+    deadline: Deadline = field(default_factory=Deadline)
+    places: int = 1
+    moment: float = field(default_factory=time.time)
+
+    def new_place(self) -> int:
+        """A place for another value."""
+        self.places += 1
+        return self.places - 1
+
+    def parameter(self, name: str, position: int) -> Any:
+        """The value of ``@name``; raises CosmosError 400 when the request brings none."""
+        if name not in self.parameters:
+            raise bad_request(f"The parameter '{name}' at position {position} has no value.")
+        value = self.parameters[name]
+        if isinstance(value, int) and not -sys.float_info.max <= value <= sys.float_info.max:
+            raise bad_request(f"The parameter '{name}' is beyond the range of a double.")
+        return value
 
 
 @dataclass(frozen=True, slots=True)
-class Root:
-    """A JSON text in a column, addressed by paths. ``system`` are properties that are not in the text."""
-
-    body: str
-    whole: str
-    system: Mapping[str, Fragment]
-
-
-def document_root(bindings: Bindings, container: Container) -> Root:
-    """The stored document: its system properties are columns."""
-    prefix = bindings.bind(container.rid_bytes)
-    link = bindings.bind(container.self_link)
-    rid = f"cosmos_rid({prefix}, d.number)"
-    etag = "('\"' || printf('%08x', d.lsn) || '-0000-0000-0000-' || printf('%012x', d.ts) || '\"')"
-    return Root(
-        "d.body",
-        f"cosmos_document({prefix}, {link}, d.body, d.number, d.lsn, d.ts)",
-        {
-            "id": text("d.id"),
-            "_ts": number("d.ts"),
-            "_etag": text(etag),
-            "_rid": text(rid),
-            "_self": text(f"({link} || 'docs/' || {rid} || '/')"),
-            "_attachments": text("'attachments/'"),
-        },
-    )
-
-
-def plain_root() -> Root:
-    """A JSON text that holds everything."""
-    return Root("d.body", "d.body", {})
-
-
-def element_root(table: str) -> Root:
-    """An element of a joined array, a row of ``json_each``."""
-    structured = f"(CASE WHEN {table}.type IN ('array', 'object') THEN {table}.value END)"
-    return Root(structured, f"cosmos_element({table}.type, {table}.value)", {})
-
-
 class Scope:
-    """Resolves names and properties."""
+    """The names that an expression can use, with their places; a subquery sees those around it too."""
 
-    def __init__(self, bindings: Bindings, roots: dict[str, Root], tables: dict[str, str]) -> None:
-        self._bindings = bindings
-        self._roots = roots
-        self._tables = tables
+    names: Mapping[str, int]
 
-    def name(self, name: Name) -> Fragment:
-        """An alias on its own."""
-        root = self._root(name)
-        table = self._tables.get(name.name)
-        if table is not None:
-            return Fragment(Kind.ANY, f"{table}.value", f"{table}.type", root.whole)
-        return any_json(root.whole)
+    def with_name(self, name: str, place: int) -> "Scope":
+        """The scope with one more name; raises CosmosError 400 when this query has it already."""
+        return Scope({**self.names, name: place})
 
-    def property_of(self, expression: Property) -> Fragment | None:
-        """A property reached from an alias by a path; None when the target is computed."""
-        keys: list[str | int] = []
-        target: Expression = expression
-        while isinstance(target, Property):
-            keys.append(target.key)
-            target = target.target
-        if not isinstance(target, Name):
-            return None
-        keys.reverse()
-        root = self._root(target)
-        system = root.system.get(str(keys[0]))
-        if system is not None:
-            return system if len(keys) == 1 else UNDEFINED
-        return path_fragment(self._bindings, root.body, keys)
-
-    def _root(self, name: Name) -> Root:
-        root = self._roots.get(name.name)
-        if root is None:
+    def find(self, name: Name) -> int:
+        """The place of a name; raises CosmosError 400."""
+        place = self.names.get(name.name)
+        if place is None:
             raise bad_request(f"Identifier '{name.name}' at position {name.position} could not be resolved.")
-        return root
-
-
-def path_fragment(bindings: Bindings, body: str, keys: list[str | int]) -> Fragment:
-    """The value at a path of a JSON text."""
-    path = bindings.bind("$" + "".join(_step(key) for key in keys))
-    return Fragment(Kind.ANY, f"json_extract({body}, {path})", f"json_type({body}, {path})", f"({body} -> {path})")
-
-
-def _step(key: str | int) -> str:
-    if isinstance(key, int):
-        # SQLite reads an index modulo 2^32.
-        return f"[{min(key, 2**31)}]"
-    # As it is written in the stored text.
-    name = msgspec.json.encode(key).decode()
-    if '"' in key:
-        raise bad_request(f"A property name with a quote cannot be queried: {name}.")
-    return f".{name}"
+        return place

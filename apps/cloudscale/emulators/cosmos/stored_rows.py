@@ -1,0 +1,139 @@
+"""The documents of a container as a query looks at them: as little of each as the query needs."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypedDict
+
+import msgspec
+
+from cloudscale.emulators.cosmos.bindings import Bindings
+from cloudscale.emulators.cosmos.errors import bad_request
+from cloudscale.emulators.cosmos.property_path import SYSTEM_PROPERTIES
+from cloudscale.emulators.cosmos.query.execution import Position, Row
+from cloudscale.emulators.cosmos.query.scope import DocumentUse
+from cloudscale.emulators.cosmos.query.values import decode_document
+from cloudscale.emulators.cosmos.resources import (
+    Container,
+    document_rid,
+    etag,
+    system_properties,
+)
+
+# What is added to a document that is answered.
+_ANSWERED: Final = [name for name in SYSTEM_PROPERTIES if name != "_lsn"]
+_whole_decoder: Final = msgspec.json.Decoder()
+
+
+class DocumentReader:
+    """Reads what a query uses of the documents of one container."""
+
+    def __init__(self, container: Container, use: DocumentUse) -> None:
+        self._container = container
+        self._system = [name for name in _ANSWERED if use.whole or name in use.names]
+        members = sorted(use.names.difference(SYSTEM_PROPERTIES))
+        self._is_read = use.whole or bool(members)
+        self._decoder: msgspec.json.Decoder[Any] = _whole_decoder
+        if not use.whole and all(map(str.isascii, members)):
+            # Members that are not named are skipped, not decoded. The decoder finds names in ASCII only.
+            self._decoder = msgspec.json.Decoder(TypedDict("Members", dict.fromkeys(members, Any), total=False))  # type: ignore[operator]
+
+    def load(self, number: int, lsn: int, timestamp: int, body: bytes) -> dict[str, Any]:
+        """The members that the query uses, system properties among them."""
+        document = decode_document(self._decoder, body) if self._is_read else {}
+        for name in self._system:
+            document[name] = self._property(name, number, lsn, timestamp)
+        return document
+
+    def _property(self, name: str, number: int, lsn: int, timestamp: int) -> Any:
+        if name == "_ts":
+            return timestamp
+        if name == "_etag":
+            return etag(lsn, timestamp)
+        if name == "_attachments":
+            return "attachments/"
+        rid = document_rid(self._container.rid_bytes, number)
+        return rid if name == "_rid" else f"{self._container.self_link}docs/{rid}/"
+
+    def render(self, number: int, lsn: int, timestamp: int, body: bytes) -> bytes:
+        """The document as clients see it."""
+        return body[:-1] + system_properties(self._container, number, lsn, timestamp).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRow:
+    """A row of the table."""
+
+    reader: DocumentReader
+    position: Position
+    columns: tuple[int, int, int, bytes]
+
+    def load(self) -> dict[str, Any]:
+        """What the query uses of it."""
+        return self.reader.load(*self.columns)
+
+    def render(self) -> bytes:
+        """All of it."""
+        return self.reader.render(*self.columns)
+
+
+class StoredRows:
+    """The documents that meet SQL conditions on ``d``, by number or in the order of their last writes."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        reader: DocumentReader,
+        container: int,
+        *,
+        conditions: Sequence[str],
+        bindings: Bindings,
+        by_time: bool | None = None,
+    ) -> None:
+        """``by_time`` is True for the newest first, False for the oldest first, None for the order of numbers."""
+        self._connection = connection
+        self._reader = reader
+        self._table = f"documents_{container} AS d"
+        self._conditions = conditions
+        self._values = bindings.values
+        # Writes of one transaction have one sequence number.
+        self._columns = ("d.number",) if by_time is None else ("d.lsn", "d.number")
+        self._descends = bool(by_time)
+
+    def start(self, position: Position | None) -> Iterator[Row]:
+        """The documents from a position on, or all."""
+        conditions, values = list(self._conditions), dict(self._values)
+        if position is not None:
+            conditions.append(self._compare("<=" if self._descends else ">=", position, values))
+        direction = " DESC" if self._descends else ""
+        order = ", ".join(f"{column}{direction}" for column in self._columns)
+        return self._select(conditions, values, f" ORDER BY {order}")
+
+    def fetch(self, position: Position) -> Row | None:
+        """The document at a position, unless it is gone."""
+        values = dict(self._values)
+        conditions = [*self._conditions, self._compare("=", position, values)]
+        return next(self._select(conditions, values, ""), None)
+
+    def _compare(self, operator: str, position: Position, values: dict[str, object]) -> str:
+        if len(position) != len(self._columns):
+            raise bad_request("The continuation token belongs to another query.")
+        names = [f"position{index}" for index in range(len(position))]
+        values.update(zip(names, position, strict=True))
+        return f"({', '.join(self._columns)}) {operator} ({', '.join(f':{name}' for name in names)})"
+
+    def _select(self, conditions: Sequence[str], values: dict[str, object], order: str) -> Iterator[Row]:
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        sql = f"SELECT d.number, d.lsn, d.ts, d.body FROM {self._table}{where}{order}"
+        for row in self._connection.execute(sql, values):
+            position = (row[0],) if len(self._columns) == 1 else (row[1], row[0])
+            yield StoredRow(self._reader, position, row)
+
+
+def count_documents(
+    connection: sqlite3.Connection, container: int, *, conditions: Sequence[str], bindings: Bindings
+) -> int:
+    """How many documents meet SQL conditions, which an index tells without a look at documents."""
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    (count,) = connection.execute(f"SELECT count(*) FROM documents_{container} AS d{where}", bindings.values).fetchone()
+    return int(count)
