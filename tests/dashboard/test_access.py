@@ -100,7 +100,7 @@ def test_a_token_is_found_by_its_digest_until_it_is_withdrawn(tmp_path: Path) ->
 
 
 def test_changed_tokens_hold_without_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(access, "CHECK_SECONDS", 0.0)
     path = written(tmp_path, f"- {{token: {TOKEN}, name: ann}}")
     tokens = TokenFile(path)
     assert tokens.current().viewer_of_token(TOKEN) is not None
@@ -115,7 +115,7 @@ def test_changed_tokens_hold_without_a_restart(tmp_path: Path, monkeypatch: pyte
 def test_a_changed_file_that_cannot_be_used_leaves_the_former_tokens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(access, "CHECK_SECONDS", 0.0)
     path = written(tmp_path, f"- {{token: {TOKEN}, name: ann}}")
     tokens = TokenFile(path)
 

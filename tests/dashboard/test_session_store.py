@@ -83,7 +83,7 @@ async def test_without_redis_only_sessions_that_were_seen_go_on(
 
 
 async def test_the_memory_is_bounded(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "REMEMBERED_SESSIONS", 3)
+    monkeypatch.setattr(module, "MAXIMUM_CACHED_SESSIONS", 3)
     store = SessionStore(redis, key_prefix=PREFIX)
     for number in range(9):
         await store.open(f"d{number}")

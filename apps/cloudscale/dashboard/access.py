@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 MINIMUM_TOKEN_LENGTH = 16
-LOOK_SECONDS = 5.0
-"""The token file is looked at no more often."""
+CHECK_SECONDS = 5.0
+"""Shortest time between two checks of the token file."""
 LARGEST_FILE_BYTES = 256 * 1024
 
 
@@ -85,14 +85,14 @@ class TokenFile:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._access = read_access(path)
-        self._looked_at = time.monotonic()
+        self._checked_at = time.monotonic()
         self._changed_at = _changed_at(path)
 
     def current(self) -> Access:
         """Who may see and do what. A changed file that cannot be used leaves the former tokens in force."""
-        if self._path is None or time.monotonic() - self._looked_at < LOOK_SECONDS:
+        if self._path is None or time.monotonic() - self._checked_at < CHECK_SECONDS:
             return self._access
-        self._looked_at = time.monotonic()
+        self._checked_at = time.monotonic()
         changed_at = _changed_at(self._path)
         if changed_at != self._changed_at:
             self._changed_at = changed_at

@@ -22,10 +22,10 @@ from cloudscale.dashboard.audit import Audit
 from cloudscale.dashboard.backends import Backends
 from cloudscale.dashboard.body_limit import BodyLimit
 from cloudscale.dashboard.collector import Collector
-from cloudscale.dashboard.remembered import Remembered
 from cloudscale.dashboard.responses import EXCEPTION_HANDLERS, JsonResponse, SecurityHeaders
 from cloudscale.dashboard.session_store import SessionStore
 from cloudscale.dashboard.static_files import assets
+from cloudscale.dashboard.ttl_cache import TtlCache
 from cloudscale.tasks import cancel_and_wait, start_task
 from cloudscale.telemetry import metrics
 
@@ -58,8 +58,8 @@ def build_application(resource: EventPipeline, settings: Settings) -> Starlette:
             state.backends = backends
             state.sessions = SessionStore(backends.redis, key_prefix=keys.sessions)
             state.audit = Audit(backends.redis, keys)
-            state.balances = Remembered(BALANCE_SECONDS)
-            state.answers = Remembered(ANSWER_SECONDS)
+            state.balances = TtlCache(BALANCE_SECONDS)
+            state.answers = TtlCache(ANSWER_SECONDS)
             state.stopping = asyncio.Event()
             state.collector = Collector(backends.redis, keys, backlog=backends.backlog, name=socket.gethostname())
             state.collecting = start_task(state.collector.run(), name="collector")

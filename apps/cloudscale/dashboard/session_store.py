@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SESSION_SECONDS = 12 * 3600
-REMEMBERED_SESSIONS = 1000
+MAXIMUM_CACHED_SESSIONS = 1000
 TRUSTED_SECONDS = 5.0
 """How long a session that Redis has confirmed is not asked for again: a session that was ended elsewhere lives on as
 long here."""
@@ -87,7 +87,7 @@ class SessionStore:
     def _remember(self, key: str, digest: str, ends_at: float) -> None:
         self._seen[key] = digest, ends_at, time.monotonic() + TRUSTED_SECONDS
         self._seen.move_to_end(key)
-        if len(self._seen) > REMEMBERED_SESSIONS:
+        if len(self._seen) > MAXIMUM_CACHED_SESSIONS:
             self._seen.popitem(last=False)
 
     def _forget(self, key: str) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_DATA_DIRECTORY = Path(".cloudscale")
 ENDING_SECONDS = 15.0
 """How long a start waits for what a run that was killed has left, which ends within ten seconds."""
-_LOOK_SECONDS = 0.1
+_POLL_SECONDS = 0.1
 _NAMES = (
     *("broker", "store", "redis", "logs", "metrics", "keys", "replays", LOCK),
     *("run.json", ".run.json.new", "pipeline.json", ".pipeline.json.new", "run.out"),
@@ -134,7 +134,7 @@ def _take(lock: int, path: Path) -> None:
                 f"{path} is in use by processes that process {holder} has left behind: end them, as `fuser "
                 f"{path / LOCK}` lists them, or choose another directory with --data-dir"
             )
-        time.sleep(_LOOK_SECONDS)
+        time.sleep(_POLL_SECONDS)
 
 
 def _has_ended(process_id: str) -> bool:

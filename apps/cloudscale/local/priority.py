@@ -35,7 +35,7 @@ QUIET_SECONDS = 300.0
 """They give way again when events have not waited longer than :data:`CAUGHT_UP_SECONDS` for so long: the other programs
 that keep the machine busy are mostly still there when the queue is empty."""
 
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 READ_SECONDS = 2.0
 SAMPLE_EVENTS = 51
 
@@ -75,12 +75,12 @@ class Courtesy:
         self._caught_up_since = clock()
 
     async def watch(self) -> None:
-        """Look once a second until cancelled; while Redis does not answer all stays as it is."""
+        """Check once a second until cancelled; while Redis does not answer nothing changes."""
         while True:
             with contextlib.suppress(RedisError, OSError, TimeoutError):
                 self.judge(await self._waiting_seconds())
             self._apply(self.gives_way)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS)
 
     def judge(self, waiting_seconds: float) -> None:
         """Decide by how long events wait at present."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
-class Remembered:
+class TtlCache:
     """Answers of slow questions, kept for a while, each question asked once at a time."""
 
     def __init__(self, seconds: float) -> None:
