@@ -35,7 +35,7 @@ from cloudscale.events.types import EventTypes
 from cloudscale.ledger.settling import Ledger, Settlement
 from cloudscale.limits.admission import Admission
 from cloudscale.limits.rates import Rates
-from cloudscale.limits.velocity import Sighting, VelocityWindows
+from cloudscale.limits.velocity import VelocityEvent, VelocityWindows
 from cloudscale.local.plan import LOOPBACK
 from cloudscale.local.ports import find_free_ports
 from cloudscale.local.redis_server import configuration, find_program
@@ -87,7 +87,7 @@ async def run(redis: Redis, bodies: Sequence[bytes], *, events: int, group: int)
         turn += enriched
         if len(turn) >= TURN_EVENTS:
             milliseconds = origin.received_at.timestamp() * 1000
-            await velocity.count([Sighting(CLIENT, event.event_id, milliseconds) for event in turn])
+            await velocity.count([VelocityEvent(CLIENT, event.event_id, milliseconds) for event in turn])
             await ledger.settle(
                 [
                     Settlement(event.tenant_id, event.event_id, event.document["acceptance"], event.received_hour)

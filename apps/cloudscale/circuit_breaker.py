@@ -118,7 +118,7 @@ class CircuitBreaker:
             self._count(failures=1)
             if self._calls >= self._minimum_calls and self._failures >= self._failure_ratio * self._calls:
                 self._open()
-                self._say_open(error)
+                self._log_opened(error)
 
     def _count(self, *, failures: int) -> None:
         number = int(self._clock() / self._slice_seconds)
@@ -137,7 +137,7 @@ class CircuitBreaker:
         self._opened_at = self._clock()
         self._probe_started_at = None
 
-    def _say_open(self, error: Exception | None) -> None:
+    def _log_opened(self, error: Exception | None) -> None:
         self._failing_since = self._clock()
         log.warning(
             "circuit breaker opened: no calls are made",

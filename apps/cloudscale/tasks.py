@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 Result = TypeVar("Result")
 
-AGAIN_SECONDS = 0.5
+CANCEL_AGAIN_SECONDS = 0.5
 
 
 def start_task(work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[None]:
@@ -23,11 +23,11 @@ def start_task(work: Coroutine[Any, Any, None], *, name: str) -> asyncio.Task[No
     For work that is not awaited while it runs: should it fail, the log has the error at once.
     """
     task = asyncio.create_task(work, name=name)
-    task.add_done_callback(_tell_failure)
+    task.add_done_callback(_log_failure)
     return task
 
 
-def _tell_failure(task: asyncio.Task[None]) -> None:
+def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
         log.error("a background task failed and does not run any more", task=task.get_name(), exc_info=error)
 
@@ -42,7 +42,7 @@ async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
     while pending:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=AGAIN_SECONDS)
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_SECONDS)
 
 
 async def gather_all(calls: Iterable[Awaitable[Result]]) -> list[Result]:

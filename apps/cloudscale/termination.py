@@ -11,17 +11,17 @@ import signal
 _NUMBERS = (signal.SIGTERM, signal.SIGINT)
 
 
-def end_at_once_when_told() -> None:
+def exit_on_signal() -> None:
     """End the process on SIGTERM or SIGINT until it installs handlers of its own, which then replace these.
 
     Nothing has begun yet, so nothing has to be finished. The kernel's own reaction is not enough: it does nothing for
     the first process of a container.
     """
     for number in _NUMBERS:
-        signal.signal(number, _end_at_once)
+        signal.signal(number, _exit_at_once)
 
 
-def end_forks_at_once_when_told() -> None:
+def exit_forks_on_signal() -> None:
     """The same for every process that is forked from here on.
 
     A fork starts with its parent's handlers, which would do in it what only the parent needs. The signals are held
@@ -30,7 +30,7 @@ def end_forks_at_once_when_told() -> None:
     os.register_at_fork(before=_hold_back, after_in_parent=_let_through, after_in_child=_start_as_fork)
 
 
-def _end_at_once(_number: int, _frame: object) -> None:
+def _exit_at_once(_number: int, _frame: object) -> None:
     # Whatever is being imported could catch an exception.
     os._exit(0)
 
@@ -44,5 +44,5 @@ def _let_through() -> None:
 
 
 def _start_as_fork() -> None:
-    end_at_once_when_told()
+    exit_on_signal()
     _let_through()

@@ -13,7 +13,7 @@ import pytest
 from tests.servers.cosmos import cosmos_server
 from tests.servers.redis import redis_server
 from tests.servers.servicebus import servicebus_server
-from tests.worker.place import Backends, Place, page_view
+from tests.worker.harness import Backends, Harness, page_view
 
 from cloudscale.settings import as_environment
 
@@ -36,12 +36,12 @@ def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
 
 
 @pytest.fixture
-async def place(backends: Backends, tmp_path: Path) -> AsyncIterator[Place]:
-    async with Place(backends, tmp_path) as opened:
+async def place(backends: Backends, tmp_path: Path) -> AsyncIterator[Harness]:
+    async with Harness(backends, tmp_path) as opened:
         yield opened
 
 
-async def dlq(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
+async def dlq(place: Harness, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command for this pipeline, as a user does for one that runs elsewhere."""
     place.write_resource()
     return await asyncio.to_thread(
@@ -55,7 +55,7 @@ async def dlq(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]
     )
 
 
-async def bury(place: Place, count: int) -> list[int]:
+async def bury(place: Harness, count: int) -> list[int]:
     """Have a worker dead-letter events of a type that the pipeline does not have yet; their sequence numbers."""
     events = await place.accept([page_view(orderId=f"o-{number}") for number in range(count)])
     for event in events:
@@ -67,7 +67,7 @@ async def bury(place: Place, count: int) -> list[int]:
     return [letter.sequence_number for letter in letters]
 
 
-async def test_dead_letters_are_listed_shown_replayed_and_discarded(place: Place) -> None:
+async def test_dead_letters_are_listed_shown_replayed_and_discarded(place: Harness) -> None:
     numbers = await bury(place, 3)
 
     listed = (await dlq(place, "list")).stdout.splitlines()
@@ -97,7 +97,7 @@ async def test_dead_letters_are_listed_shown_replayed_and_discarded(place: Place
     assert (await dlq(place, "list")).stdout == "no dead letters\n"
 
 
-async def test_a_number_that_is_not_there_is_an_error_with_what_to_do(place: Place) -> None:
+async def test_a_number_that_is_not_there_is_an_error_with_what_to_do(place: Harness) -> None:
     result = await dlq(place, "show", "17")
 
     assert result.returncode == 1

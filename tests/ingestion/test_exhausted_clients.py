@@ -28,7 +28,7 @@ def test_another_client_and_another_limit_are_asked_for() -> None:
 
 def test_the_memory_is_bounded() -> None:
     clients = ExhaustedClients()
-    for number in range(module.REMEMBERED_CLIENTS + 1):
+    for number in range(module.TRACKED_EXHAUSTED_CLIENTS + 1):
         clients.note(str(number), Allowance("client", 0, 9.0), now_seconds=0.0)
     assert clients.refusal_of("0", now_seconds=0.0) is None
     assert clients.refusal_of("1", now_seconds=0.0) is not None

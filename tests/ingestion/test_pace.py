@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudscale.ingestion.pace import (
-    GATHER_BEHIND_SECONDS,
-    GATHER_SECONDS,
+    LINGER_BEHIND_SECONDS,
+    LINGER_SECONDS,
     LONE_SECONDS,
     PACE_SECONDS,
     Pace,
@@ -73,7 +73,7 @@ def test_requests_meet_in_groups_from_a_few_hundred_a_second_on(rate: float, at_
 def test_groups_are_larger_while_the_workers_are_behind() -> None:
     requests, wait = groups_at(225, seconds=20, is_behind=True)
     assert requests >= 8
-    assert wait <= GATHER_BEHIND_SECONDS
+    assert wait <= LINGER_BEHIND_SECONDS
 
 
 def test_few_requests_a_second_hardly_wait() -> None:
@@ -84,6 +84,6 @@ def test_few_requests_a_second_hardly_wait() -> None:
 @given(st.lists(st.integers(1, 400)), st.booleans())
 def test_the_pace_keeps_its_bounds(sizes: list[int], is_behind: bool) -> None:
     pace = Pace()
-    longest = GATHER_BEHIND_SECONDS if is_behind else GATHER_SECONDS
+    longest = LINGER_BEHIND_SECONDS if is_behind else LINGER_SECONDS
     for size in sizes:
         assert min(LONE_SECONDS * size, PACE_SECONDS) <= pace.after(size, is_behind=is_behind) <= longest

@@ -464,7 +464,7 @@ async def test_a_copy_that_waits_while_the_first_is_stored_is_no_loss(place: Pla
     assert balance.total("in_flight") == 1
 
 
-@pytest.mark.parametrize("step", ["count_by_tenant_and_hour", "look_through_queues"])
+@pytest.mark.parametrize("step", ["count_by_tenant_and_hour", "search_queues"])
 async def test_an_event_that_is_stored_meanwhile_is_no_loss(
     place: Place, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

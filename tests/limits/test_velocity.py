@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redis.asyncio import Redis
 
 from cloudscale.circuit_breaker import CircuitBreaker
-from cloudscale.limits.velocity import KEPT_MEMBERS, Sighting, VelocityWindows
+from cloudscale.limits.velocity import KEPT_MEMBERS, VelocityEvent, VelocityWindows
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,8 +41,8 @@ def breaker() -> CircuitBreaker:
     return CircuitBreaker(failure_ratio=1, window=second, minimum_calls=1, open_for=timedelta(seconds=0.2))
 
 
-def seen(seconds: float, event_id: str = "", address: str = "a") -> Sighting:
-    return Sighting(address, event_id or uuid.uuid4().hex, START + seconds * 1000)
+def seen(seconds: float, event_id: str = "", address: str = "a") -> VelocityEvent:
+    return VelocityEvent(address, event_id or uuid.uuid4().hex, START + seconds * 1000)
 
 
 async def test_each_event_is_counted_with_those_of_the_window_before_it(make: Make) -> None:
@@ -86,15 +86,15 @@ async def test_nothing_to_count_asks_nobody(make: Make) -> None:
 @hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 200), st.sampled_from("ab")), max_size=40))
 async def test_counts_in_the_order_of_time_agree_with_a_plain_count(make: Make, events: list[tuple[int, str]]) -> None:
-    sightings = [seen(second, address=address) for second, address in events]
+    velocity_events = [seen(second, address=address) for second, address in events]
     expected = [
         sum(
             other.address == each.address and 0 <= each.milliseconds - other.milliseconds < 60_000
-            for other in sightings
+            for other in velocity_events
         )
-        for each in sightings
+        for each in velocity_events
     ]
-    assert await make().count(sightings) == expected
+    assert await make().count(velocity_events) == expected
 
 
 @pytest.mark.fault

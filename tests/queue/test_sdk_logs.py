@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cloudscale.queue import sdk_logs
-from cloudscale.queue.sdk_logs import QUIET_SECONDS, SdkLogs, readable, speak_for_the_sdk
+from cloudscale.queue.sdk_logs import QUIET_SECONDS, SdkLogs, forward_sdk_logs, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,8 +102,8 @@ def test_the_sdk_is_spoken_for_once_however_many_clients_there_are() -> None:
     logger = logging.getLogger("azure.servicebus")
     before, propagated = list(logger.handlers), logger.propagate
     try:
-        speak_for_the_sdk()
-        speak_for_the_sdk()
+        forward_sdk_logs()
+        forward_sdk_logs()
         assert sum(isinstance(handler, SdkLogs) for handler in logger.handlers) == 1
         assert not logger.propagate
     finally:

@@ -8,7 +8,7 @@ import pytest
 from tests.servers.cosmos import CosmosServer, cosmos_server
 from tests.servers.redis import RedisServer, redis_server
 from tests.servers.servicebus import ServiceBusServer, servicebus_server
-from tests.worker.place import Backends, Place
+from tests.worker.harness import Backends, Harness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -36,6 +36,6 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 @pytest.fixture
 async def place(
     broker: ServiceBusServer, cosmos: CosmosServer, redis: RedisServer, tmp_path: Path
-) -> AsyncIterator[Place]:
-    async with Place(Backends(broker, cosmos, redis), tmp_path) as opened:
+) -> AsyncIterator[Harness]:
+    async with Harness(Backends(broker, cosmos, redis), tmp_path) as opened:
         yield opened

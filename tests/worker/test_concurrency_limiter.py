@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from azure.servicebus import ServiceBusMessage
-from tests.worker.place import Place, page_view
+from tests.worker.harness import Harness, page_view
 
 from cloudscale import pipeline
 from cloudscale.cache.keys import keys_of
@@ -24,7 +24,7 @@ CRITICAL = {"steps": [{"depth": 0, "limit": 4}], "restoreBelow": 0, "interval": 
 NORMAL = {"steps": [{"depth": 0, "limit": 32}], "restoreBelow": 0, "interval": "1s"}
 
 
-def limiter_of(place: Place, **concurrency: object) -> ConcurrencyLimiter:
+def limiter_of(place: Harness, **concurrency: object) -> ConcurrencyLimiter:
     backlog = BacklogReader(
         place.administration.depth, place.cache, keys=keys_of(place.resource), events_per_message=100
     )
@@ -54,7 +54,7 @@ class Calls:
             await self._end.wait()
 
 
-async def test_no_more_calls_are_in_flight_than_the_limit(place: Place) -> None:
+async def test_no_more_calls_are_in_flight_than_the_limit(place: Harness) -> None:
     limiter = limiter_of(place, steps=[{"depth": 0, "limit": 3}])
     calls = Calls(limiter)
     await calls.start(10)
@@ -63,7 +63,7 @@ async def test_no_more_calls_are_in_flight_than_the_limit(place: Place) -> None:
     assert (calls.most, limiter.in_flight) == (3, 0)
 
 
-async def test_a_limit_that_rises_lets_through_those_that_wait(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_limit_that_rises_lets_through_those_that_wait(place: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     depths = [30, 0]
 
     async def depth(_self: QueueAdministration) -> QueueDepth:
@@ -81,7 +81,7 @@ async def test_a_limit_that_rises_lets_through_those_that_wait(place: Place, mon
     await calls.end()
 
 
-async def test_a_call_that_is_cancelled_while_it_waits_takes_no_slot(place: Place) -> None:
+async def test_a_call_that_is_cancelled_while_it_waits_takes_no_slot(place: Harness) -> None:
     limiter = limiter_of(place, steps=[{"depth": 0, "limit": 1}])
 
     async def call() -> None:
@@ -100,12 +100,12 @@ async def test_a_call_that_is_cancelled_while_it_waits_takes_no_slot(place: Plac
     await call()
 
 
-def test_a_turn_has_messages_for_a_whole_batch_at_the_lowest_limit(place: Place) -> None:
+def test_a_turn_has_messages_for_a_whole_batch_at_the_lowest_limit(place: Harness) -> None:
     assert turn_messages(limiter_of(place, steps=[{"depth": 0, "limit": 1}]), lanes=2) == 100
     assert turn_messages(limiter_of(place, steps=[{"depth": 0, "limit": 32}]), lanes=2) == 1600
 
 
-async def drained_per_second(place: Place, count: int) -> float:
+async def drained_per_second(place: Harness, count: int) -> float:
     """Send so many messages of one event each, of eight tenants, and measure how fast a worker works them off."""
     await place.use_queue()
     events = await place.accept([page_view(f"u{number % 97}", tenantId=f"t{number % 8}") for number in range(count)])
@@ -127,7 +127,7 @@ async def drained_per_second(place: Place, count: int) -> float:
 
 @pytest.mark.fault
 @pytest.mark.alone
-async def test_critical_mode_keeps_most_of_the_throughput_for_messages_of_one_event(place: Place) -> None:
+async def test_critical_mode_keeps_most_of_the_throughput_for_messages_of_one_event(place: Harness) -> None:
     place.backends.cosmos.set_faults(delayMilliseconds=20)
     rates: dict[str, list[float]] = {"normal": [], "critical": []}
     try:

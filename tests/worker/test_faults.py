@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from structlog.testing import capture_logs
-from tests.worker.place import BREAKER, Place, end, page_view, purchase
+from tests.worker.harness import BREAKER, Harness, end, page_view, purchase
 
 from cloudscale.store.errors import StoreFailureError
 from cloudscale.store.events import CreateOutcome, EventFilter, EventStore
-from cloudscale.worker import persistence
+from cloudscale.worker import retry_policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def collect_left_sockets() -> Iterator[None]:
     gc.collect()
 
 
-async def send_many(place: Place, messages: int, events: int = 10) -> int:
+async def send_many(place: Harness, messages: int, events: int = 10) -> int:
     """Send messages with events of some users; how many events."""
     for number in range(messages):
         batch = [
@@ -47,7 +47,7 @@ async def send_many(place: Place, messages: int, events: int = 10) -> int:
     return messages * events
 
 
-async def assert_profiles_are_the_sums(place: Place, events: int) -> None:
+async def assert_profiles_are_the_sums(place: Harness, events: int) -> None:
     """Every profile has each of its user's stored events exactly once."""
     stored = await place.store.find_events(EventFilter(), limit=events + 100)
     assert len(stored) == events
@@ -64,7 +64,7 @@ async def assert_profiles_are_the_sums(place: Place, events: int) -> None:
 
 
 @pytest.mark.fault
-async def test_workers_killed_at_random_points_lose_and_double_nothing(place: Place) -> None:
+async def test_workers_killed_at_random_points_lose_and_double_nothing(place: Harness) -> None:
     events = await send_many(place, 60)
     for _ in range(4):
         worker = place.start_process()
@@ -81,7 +81,7 @@ async def test_workers_killed_at_random_points_lose_and_double_nothing(place: Pl
 
 
 @pytest.mark.fault
-async def test_events_wait_for_a_store_that_is_away(place: Place) -> None:
+async def test_events_wait_for_a_store_that_is_away(place: Harness) -> None:
     # A single message that is given up would be dead-lettered.
     await place.use_queue(maxDeliveryCount=1)
     events = await send_many(place, 5)
@@ -112,7 +112,7 @@ async def test_events_wait_for_a_store_that_is_away(place: Place) -> None:
 
 
 @pytest.mark.fault
-async def test_a_store_that_is_away_for_long_costs_no_event_whatever_the_retries_say(place: Place) -> None:
+async def test_a_store_that_is_away_for_long_costs_no_event_whatever_the_retries_say(place: Harness) -> None:
     # A single lock that expires dead-letters its message, also of those that were fetched ahead.
     await place.use_queue(lockDuration="5s", maxDeliveryCount=1)
     place.processing["retries"] = {"attempts": 1, "initialDelay": "10ms", "factor": 1}
@@ -138,7 +138,7 @@ async def test_a_store_that_is_away_for_long_costs_no_event_whatever_the_retries
 
 
 @pytest.mark.fault
-async def test_calls_that_fail_on_a_store_which_takes_others_are_not_blamed_on_single_events(place: Place) -> None:
+async def test_calls_that_fail_on_a_store_which_takes_others_are_not_blamed_on_single_events(place: Harness) -> None:
     place.processing["retries"] = {"attempts": 0, "initialDelay": "10ms", "factor": 1}
     # The breaker would hide how often a call fails beside a probe that does not.
     place.processing["circuitBreaker"] = {**BREAKER, "minimumCalls": 100_000}
@@ -155,9 +155,9 @@ async def test_calls_that_fail_on_a_store_which_takes_others_are_not_blamed_on_s
 
 
 async def test_an_event_that_alone_is_answered_500_is_given_up_at_last(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(persistence, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(retry_policy, "PROBE_SECONDS", 0.01)
     place.processing["retries"] = {"attempts": 1, "initialDelay": "10ms", "factor": 1}
     good, bad = await place.accept([page_view("good"), page_view("bad")])
     create = EventStore.create
@@ -178,7 +178,7 @@ async def test_an_event_that_alone_is_answered_500_is_given_up_at_last(
 
 
 async def test_a_mistake_of_the_code_while_the_store_is_away_costs_no_event(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     create = EventStore.create
 
@@ -219,7 +219,9 @@ async def test_a_mistake_of_the_code_while_the_store_is_away_costs_no_event(
         {"failRatio": 0.1, "throttleRatio": 0.2, "delayMilliseconds": 20},
     ],
 )
-async def test_a_store_that_is_slow_or_refuses_some_calls_costs_no_event(place: Place, plan: dict[str, float]) -> None:
+async def test_a_store_that_is_slow_or_refuses_some_calls_costs_no_event(
+    place: Harness, plan: dict[str, float]
+) -> None:
     events = await send_many(place, 20)
     place.backends.cosmos.set_faults(**plan)
     try:
@@ -232,7 +234,7 @@ async def test_a_store_that_is_slow_or_refuses_some_calls_costs_no_event(place: 
 
 
 @pytest.mark.fault
-async def test_a_write_whose_answer_is_lost_is_stored_once_and_settled(place: Place) -> None:
+async def test_a_write_whose_answer_is_lost_is_stored_once_and_settled(place: Harness) -> None:
     async with place.worker():
         await place.stored(await send_many(place, 1))
         place.backends.cosmos.set_faults(dropAnswers=True)
@@ -247,7 +249,7 @@ async def test_a_write_whose_answer_is_lost_is_stored_once_and_settled(place: Pl
 
 
 @pytest.mark.fault
-async def test_events_are_stored_while_redis_is_away_and_settled_when_it_is_back(place: Place) -> None:
+async def test_events_are_stored_while_redis_is_away_and_settled_when_it_is_back(place: Harness) -> None:
     first = await place.accept([page_view() for _ in range(12)], address="198.51.100.1")
     async with place.worker():
         place.backends.redis.kill()
@@ -263,7 +265,7 @@ async def test_events_are_stored_while_redis_is_away_and_settled_when_it_is_back
 
 
 @pytest.mark.fault
-async def test_a_worker_that_is_told_to_stop_settles_what_it_holds_and_gives_back_the_rest(place: Place) -> None:
+async def test_a_worker_that_is_told_to_stop_settles_what_it_holds_and_gives_back_the_rest(place: Harness) -> None:
     place.processing["concurrency"] = {"steps": [{"depth": 0, "limit": 2}], "interval": "1s"}
     events = await send_many(place, 150, events=2)
     worker = place.start_process()
@@ -284,7 +286,7 @@ async def test_a_worker_that_is_told_to_stop_settles_what_it_holds_and_gives_bac
 
 
 @pytest.mark.fault
-async def test_a_worker_that_is_told_to_stop_while_the_store_is_away_gives_its_messages_back(place: Place) -> None:
+async def test_a_worker_that_is_told_to_stop_while_the_store_is_away_gives_its_messages_back(place: Harness) -> None:
     events = await send_many(place, 2)
     async with place.worker() as worker:
         await place.stored(events)
@@ -310,7 +312,7 @@ async def test_a_worker_that_is_told_to_stop_while_the_store_is_away_gives_its_m
 
 
 @pytest.mark.fault
-async def test_a_broker_that_is_killed_is_connected_again(place: Place) -> None:
+async def test_a_broker_that_is_killed_is_connected_again(place: Harness) -> None:
     events = await send_many(place, 2)
     async with place.worker():
         await place.stored(events)
@@ -322,7 +324,7 @@ async def test_a_broker_that_is_killed_is_connected_again(place: Place) -> None:
         await place.settled()
 
 
-async def test_locks_are_renewed_while_the_store_is_slow(place: Place) -> None:
+async def test_locks_are_renewed_while_the_store_is_slow(place: Harness) -> None:
     # A single lock that is lost would dead-letter its message.
     await place.use_queue(lockDuration="5s", maxDeliveryCount=1)
     async with place.worker():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from tests.worker.place import Place, page_view
+from tests.worker.harness import Harness, page_view
 
 from cloudscale.queue.receiver import MessageReceiver
 from cloudscale.worker import lanes
@@ -44,8 +44,8 @@ class Deafness:
         monkeypatch.setattr(MessageReceiver, "receive", receive)
 
 
-async def test_a_receiver_that_hears_nothing_is_made_anew(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "DEAF_SECONDS", 2.0)
+async def test_a_receiver_that_hears_nothing_is_made_anew(place: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "STALLED_SECONDS", 2.0)
     deafness = Deafness(monkeypatch)
     await place.send(await place.accept([page_view()]))
     async with place.worker():
@@ -60,9 +60,9 @@ async def test_a_receiver_that_hears_nothing_is_made_anew(place: Place, monkeypa
 
 
 async def test_a_worker_that_hears_nothing_over_new_connections_either_is_not_ready(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lanes, "DEAF_SECONDS", 2.0)
+    monkeypatch.setattr(lanes, "STALLED_SECONDS", 2.0)
     deafness = Deafness(monkeypatch)
     await place.send(await place.accept([page_view()]))
     async with place.worker() as worker:
@@ -80,8 +80,10 @@ async def test_a_worker_that_hears_nothing_over_new_connections_either_is_not_re
         await place.until(ready)
 
 
-async def test_a_worker_with_an_empty_queue_keeps_its_receivers(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lanes, "DEAF_SECONDS", 0.5)
+async def test_a_worker_with_an_empty_queue_keeps_its_receivers(
+    place: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lanes, "STALLED_SECONDS", 0.5)
     deafness = Deafness(monkeypatch)
     deafness.holds = False
     async with place.worker() as worker:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from tests.worker.place import Place, add_to_cart, page_view, purchase
+from tests.worker.harness import Harness, add_to_cart, page_view, purchase
 
 from cloudscale.cache.keys import keys_of
 from cloudscale.queue.poison import DeadLetterReason
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cloudscale.store.batches import Document
 
 
-async def test_events_are_stored_as_they_came_with_what_the_worker_adds(place: Place) -> None:
+async def test_events_are_stored_as_they_came_with_what_the_worker_adds(place: Harness) -> None:
     (event,) = await place.accept([page_view(color="red")])
     await place.send([event])
     async with place.worker():
@@ -29,7 +29,7 @@ async def test_events_are_stored_as_they_came_with_what_the_worker_adds(place: P
     assert stored["processedAt"] >= event["receivedAt"]
 
 
-async def test_events_of_several_tenants_and_months_are_stored_from_one_message(place: Place) -> None:
+async def test_events_of_several_tenants_and_months_are_stored_from_one_message(place: Harness) -> None:
     events = await place.accept(
         [
             page_view(tenantId=tenant, createdAt=f"2024-{month:02d}-15T12:00:00Z")
@@ -43,7 +43,7 @@ async def test_events_of_several_tenants_and_months_are_stored_from_one_message(
     assert {event["partitionKey"] for event in stored} == {event["partitionKey"] for event in events}
 
 
-async def test_a_message_that_is_delivered_again_stores_nothing_twice(place: Place) -> None:
+async def test_a_message_that_is_delivered_again_stores_nothing_twice(place: Harness) -> None:
     events = await place.accept([page_view() for _ in range(3)])
     await place.send(events)
     await place.send(events)
@@ -55,7 +55,7 @@ async def test_a_message_that_is_delivered_again_stores_nothing_twice(place: Pla
     assert await place.counter("duplicates") == 0
 
 
-async def test_a_retry_that_was_accepted_again_is_dropped_and_counted(place: Place) -> None:
+async def test_a_retry_that_was_accepted_again_is_dropped_and_counted(place: Harness) -> None:
     event = page_view(eventId="same")
     first = await place.accept([event])
     second = await place.accept([event])
@@ -75,7 +75,7 @@ AFTER = datetime(2026, 6, 1, 0, 0, 2, tzinfo=UTC)
 @pytest.mark.parametrize("is_one_message", [True, False])
 @pytest.mark.parametrize("is_by_key", [True, False])
 async def test_a_retry_over_the_end_of_a_month_is_dropped_and_counted(
-    place: Place, order: tuple[datetime, datetime], *, is_one_message: bool, is_by_key: bool
+    place: Harness, order: tuple[datetime, datetime], *, is_one_message: bool, is_by_key: bool
 ) -> None:
     event, key = (page_view(), "k") if is_by_key else (page_view(eventId="same"), None)
     first, second = [await place.accept([event], at=moment, key=key) for moment in order]
@@ -94,7 +94,7 @@ async def test_a_retry_over_the_end_of_a_month_is_dropped_and_counted(
     assert "neighbourPartition" not in stored
 
 
-async def test_an_attempt_long_before_the_end_of_a_month_is_found_from_the_next(place: Place) -> None:
+async def test_an_attempt_long_before_the_end_of_a_month_is_found_from_the_next(place: Harness) -> None:
     event = page_view(eventId="same")
     (early,) = await place.accept([event], at=datetime(2026, 5, 30, 9, tzinfo=UTC))
     (late,) = await place.accept([event], at=AFTER)
@@ -106,7 +106,7 @@ async def test_an_attempt_long_before_the_end_of_a_month_is_found_from_the_next(
     assert stored["partitionKey"] == early["partitionKey"]
 
 
-async def test_another_payload_under_an_id_of_the_month_before_is_a_conflict(place: Place) -> None:
+async def test_another_payload_under_an_id_of_the_month_before_is_a_conflict(place: Harness) -> None:
     await place.send(await place.accept([page_view(eventId="same")], at=BEFORE))
     async with place.worker():
         await place.stored(1)
@@ -116,7 +116,7 @@ async def test_another_payload_under_an_id_of_the_month_before_is_a_conflict(pla
     assert await place.store.count() == 1
 
 
-async def test_a_copy_that_was_accepted_while_redis_was_away_is_counted_once(place: Place) -> None:
+async def test_a_copy_that_was_accepted_while_redis_was_away_is_counted_once(place: Harness) -> None:
     event = page_view(eventId="same")
     await place.send(await place.accept([event]))
     (copy,) = await place.accept([event])
@@ -130,7 +130,7 @@ async def test_a_copy_that_was_accepted_while_redis_was_away_is_counted_once(pla
     assert await place.counter("duplicates") == 1
 
 
-async def test_each_reason_for_poison_is_dead_lettered_alone_and_the_neighbours_are_stored(place: Place) -> None:
+async def test_each_reason_for_poison_is_dead_lettered_alone_and_the_neighbours_are_stored(place: Harness) -> None:
     good = await place.accept([page_view(), purchase()])
     (conflicting,) = await place.accept([page_view(eventId=good[0]["id"], url="https://shop.example/other")])
     (refused,) = await place.accept([page_view()])
@@ -156,14 +156,14 @@ async def test_each_reason_for_poison_is_dead_lettered_alone_and_the_neighbours_
 
 
 @pytest.mark.parametrize("body", [b"{broken", b""])
-async def test_an_unreadable_message_is_dead_lettered_whole(place: Place, body: bytes) -> None:
+async def test_an_unreadable_message_is_dead_lettered_whole(place: Harness, body: bytes) -> None:
     await place.send_body(body)
     async with place.worker():
         (letter,) = await place.dead(1)
     assert letter.reason == DeadLetterReason.DESERIALIZATION_FAILED
 
 
-async def test_more_events_than_the_limit_from_one_address_are_flagged_with_one_alert(place: Place) -> None:
+async def test_more_events_than_the_limit_from_one_address_are_flagged_with_one_alert(place: Harness) -> None:
     events = await place.accept([page_view() for _ in range(14)], address="192.0.2.7")
     for event in events:
         await place.send([event])
@@ -176,7 +176,7 @@ async def test_more_events_than_the_limit_from_one_address_are_flagged_with_one_
     assert (alert.kind, alert.client_address) == ("velocity", "192.0.2.7")
 
 
-async def test_the_addresses_of_one_network_are_counted_together(place: Place) -> None:
+async def test_the_addresses_of_one_network_are_counted_together(place: Harness) -> None:
     for host in range(12):
         await place.send(await place.accept([page_view()], address=f"2001:db8:0:1::{host:x}"))
     await place.send(await place.accept([page_view()], address="2001:db8:0:2::1"))
@@ -187,7 +187,7 @@ async def test_the_addresses_of_one_network_are_counted_together(place: Place) -
     assert str(alert.client_address).startswith("2001:db8:0:1::")
 
 
-async def test_a_cart_without_a_purchase_raises_an_alert(place: Place) -> None:
+async def test_a_cart_without_a_purchase_raises_an_alert(place: Harness) -> None:
     place.processing["actions"] = {"cartAbandonment": {"after": "4s"}}
     bought, abandoned = await place.accept([add_to_cart("buyer"), add_to_cart("leaver")])
     await place.send([bought, abandoned])
@@ -200,7 +200,7 @@ async def test_a_cart_without_a_purchase_raises_an_alert(place: Place) -> None:
     assert alert.evidence == {"cartEventId": abandoned["id"], "since": abandoned["createdAt"]}
 
 
-async def test_a_cart_check_that_the_store_refuses_takes_no_neighbour_along(place: Place) -> None:
+async def test_a_cart_check_that_the_store_refuses_takes_no_neighbour_along(place: Harness) -> None:
     await place.use_queue(maxDeliveryCount=2)
     # No id may have a slash, so the alert's is refused whenever it is tried.
     check = CartCheck(
@@ -218,7 +218,7 @@ async def test_a_cart_check_that_the_store_refuses_takes_no_neighbour_along(plac
     assert "the store answered 400" in letter.description
 
 
-async def test_a_container_that_somebody_deletes_is_created_anew_and_costs_no_event(place: Place) -> None:
+async def test_a_container_that_somebody_deletes_is_created_anew_and_costs_no_event(place: Harness) -> None:
     await place.use_queue(maxDeliveryCount=1)
     async with place.worker():
         await place.send(await place.accept([page_view()]))
@@ -240,7 +240,7 @@ async def test_a_container_that_somebody_deletes_is_created_anew_and_costs_no_ev
     assert (await place.administration.depth()).dead_letters == 0
 
 
-async def test_a_replayed_dead_letter_is_stored_and_the_balance_stays(place: Place) -> None:
+async def test_a_replayed_dead_letter_is_stored_and_the_balance_stays(place: Harness) -> None:
     (event,) = await place.accept([page_view()])
     broken: Document = {**event, "url": 7}
     await place.send([broken])
@@ -258,7 +258,7 @@ async def test_a_replayed_dead_letter_is_stored_and_the_balance_stays(place: Pla
     assert await place.counter("dead") == 1
 
 
-async def test_a_discarded_dead_letter_stays_counted(place: Place) -> None:
+async def test_a_discarded_dead_letter_stays_counted(place: Harness) -> None:
     events = await place.accept([page_view(), page_view()])
     await place.send([{**event, "url": 7} for event in events])
     async with place.worker():

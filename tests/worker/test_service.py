@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 from tests.processes import handles_sigterm
 from tests.waiting import wait_until_sync
-from tests.worker.place import Place, end, page_view
+from tests.worker.harness import Harness, end, page_view
 
 from cloudscale.errors import CredentialError
 from cloudscale.queue.administration import QueueAdministration
@@ -73,7 +73,7 @@ async def test_health_readiness_and_metrics_are_served() -> None:
             assert "cloudscale_events_persisted_total" in await answer.text()
 
 
-async def test_a_worker_becomes_ready_and_stops_when_told(place: Place) -> None:
+async def test_a_worker_becomes_ready_and_stops_when_told(place: Harness) -> None:
     async with place.worker() as worker:
 
         async def ready() -> bool:
@@ -84,7 +84,7 @@ async def test_a_worker_becomes_ready_and_stops_when_told(place: Place) -> None:
 
 
 async def test_a_worker_that_may_not_manage_the_queue_works_on_one_that_is_there(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    place: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(_self: QueueAdministration) -> bool:
         raise CredentialError("the management API refuses the credential")
@@ -98,7 +98,7 @@ async def test_a_worker_that_may_not_manage_the_queue_works_on_one_that_is_there
         await place.until(ready)
 
 
-async def test_a_worker_that_finds_no_store_waits_for_it_and_can_be_told_to_stop(place: Place) -> None:
+async def test_a_worker_that_finds_no_store_waits_for_it_and_can_be_told_to_stop(place: Harness) -> None:
     place.backends.cosmos.set_faults(failRatio=1.0)
     try:
         async with place.worker() as worker:
@@ -111,7 +111,7 @@ async def test_a_worker_that_finds_no_store_waits_for_it_and_can_be_told_to_stop
         place.backends.cosmos.set_faults()
 
 
-async def test_a_worker_whose_store_does_not_answer_stops_when_told(place: Place) -> None:
+async def test_a_worker_whose_store_does_not_answer_stops_when_told(place: Harness) -> None:
     place.backends.cosmos.set_faults(stall=True)
     try:
         async with place.worker() as worker:
@@ -126,7 +126,7 @@ async def test_a_worker_whose_store_does_not_answer_stops_when_told(place: Place
         place.backends.cosmos.set_faults()
 
 
-async def test_a_worker_told_to_stop_before_it_has_begun_processes_nothing(place: Place) -> None:
+async def test_a_worker_told_to_stop_before_it_has_begun_processes_nothing(place: Harness) -> None:
     await place.send(await place.accept([page_view()]))
     async with place.worker() as worker:
         worker.stopping.set()
@@ -137,7 +137,7 @@ async def test_a_worker_told_to_stop_before_it_has_begun_processes_nothing(place
     assert (await place.administration.depth()).active == 1
 
 
-async def test_concurrency_follows_the_depth_of_the_queue(place: Place) -> None:
+async def test_concurrency_follows_the_depth_of_the_queue(place: Harness) -> None:
     place.processing["concurrency"] = {
         "steps": [{"depth": 0, "limit": 32}, {"depth": 20, "limit": 1}],
         "restoreBelow": 5,
@@ -160,7 +160,7 @@ async def test_concurrency_follows_the_depth_of_the_queue(place: Place) -> None:
     assert limits == {1, 32}
 
 
-async def test_two_workers_share_the_queue_and_the_feed(place: Place) -> None:
+async def test_two_workers_share_the_queue_and_the_feed(place: Harness) -> None:
     for _ in range(30):
         await place.send(await place.accept([page_view(f"u{number}") for number in range(10)]))
     first, second = place.start_process(), place.start_process()

@@ -38,7 +38,7 @@ class Keys:
         return self.ledger + hour
 
     def velocity_of(self, address: str) -> str:
-        """The sightings of a client address."""
+        """The events seen from a client address."""
         return self.velocity + address
 
 

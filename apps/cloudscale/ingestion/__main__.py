@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cloudscale.termination import end_at_once_when_told, end_forks_at_once_when_told
+from cloudscale.termination import exit_forks_on_signal, exit_on_signal
 
 if __name__ == "__main__":
-    end_at_once_when_told()
+    exit_on_signal()
 
 import _thread
 import os
@@ -52,7 +52,7 @@ def main() -> int:
         return CONFIGURATION_ERROR
     shedding = resource.spec.ingestion.shed_above
     # Whether a worker process is forked or started anew is up to the interpreter.
-    end_forks_at_once_when_told()
+    exit_forks_on_signal()
     _Server(
         "cloudscale.ingestion.server:Server",
         address=settings.host,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from cloudscale.pipeline import Ingestion
 
-REMEMBERED_PEERS = 10_000
+CACHED_PEERS = 10_000
 
 MOST_HOPS = 32
 MOST_CHARACTERS = 8192
@@ -39,7 +39,7 @@ class ClientAddresses:
         self.header = spec.forwarded_header.lower()
         """The name of the header with forwarded addresses."""
         self._hops = _forwarded_hops if spec.forwarded_header == "Forwarded" else _listed_hops
-        self._is_trusted = lru_cache(REMEMBERED_PEERS)(self._look_up)
+        self._is_trusted = lru_cache(CACHED_PEERS)(self._look_up)
 
     @property
     def has_proxies(self) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 
 from cloudscale.limits.rates import Allowance
 
-REMEMBERED_CLIENTS = 10_000
+TRACKED_EXHAUSTED_CLIENTS = 10_000
 
 
 class ExhaustedClients:
@@ -27,7 +27,7 @@ class ExhaustedClients:
             return
         self._until[client] = now_seconds + allowance.retry_after_seconds
         self._until.move_to_end(client)
-        if len(self._until) > REMEMBERED_CLIENTS:
+        if len(self._until) > TRACKED_EXHAUSTED_CLIENTS:
             self._until.popitem(last=False)
 
     def refusal_of(self, client: str, *, now_seconds: float) -> Allowance | None:

@@ -233,8 +233,8 @@ class GroupCommit:
             self._breaker.record_failure(error)
             metrics.set_breaker_state("servicebus", self._breaker.state)
             # Said once an outage; each request that it costs has a line of its own.
-            tell = log.debug if self._is_failing else log.warning
-            tell("events are not sent, their clients are to come again", events=len(events), reason=str(error))
+            write = log.debug if self._is_failing else log.warning
+            write("events are not sent, their clients are to come again", events=len(events), reason=str(error))
             self._is_failing = True
             return error
         if self._is_failing:

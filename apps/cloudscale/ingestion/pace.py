@@ -14,15 +14,15 @@ LONE_SECONDS = 0.0025
 PACE_SECONDS = 0.010
 """The longest wait of groups that are of a good size anyway."""
 
-GATHER_SECONDS = 0.015
+LINGER_SECONDS = 0.015
 """The longest wait for company; with the commit itself a request is answered within 20 ms."""
 
-GATHER_BEHIND_SECONDS = 0.050
+LINGER_BEHIND_SECONDS = 0.050
 """The longest wait for company while many events wait in the queue: they are stored later than that by far, and each
 message less is one that the workers do not have to fetch."""
 
-COMPANY_REQUESTS = 8
-COMPANY_BEHIND_REQUESTS = 32
+GOOD_GROUP_REQUESTS = 8
+GOOD_GROUP_BEHIND_REQUESTS = 32
 """A group of so many is of a good size."""
 
 TRIAL_GROUPS = 32
@@ -36,7 +36,7 @@ class Pace:
     """The wait between the starts of two groups, by how many requests the last ones had."""
 
     def __init__(self) -> None:
-        self._patience_seconds = LONE_SECONDS
+        self._linger_seconds = LONE_SECONDS
         self._lone_groups = 0
 
     def after(self, requests: int, *, is_behind: bool = False) -> float:
@@ -44,15 +44,15 @@ class Pace:
 
         ``is_behind`` says that so many events wait in the queue that the workers are behind.
         """
-        longest = GATHER_BEHIND_SECONDS if is_behind else GATHER_SECONDS
+        longest = LINGER_BEHIND_SECONDS if is_behind else LINGER_SECONDS
         pace = min(PACE_SECONDS, LONE_SECONDS * requests)
         if requests > 1:
-            self._patience_seconds, self._lone_groups = longest, 0
+            self._linger_seconds, self._lone_groups = longest, 0
         else:
-            self._patience_seconds = min(longest, max(LONE_SECONDS, SHRINKAGE * self._patience_seconds))
+            self._linger_seconds = min(longest, max(LONE_SECONDS, SHRINKAGE * self._linger_seconds))
             self._lone_groups += 1
             if self._lone_groups % TRIAL_GROUPS == 0:
                 return longest
-        if requests >= (COMPANY_BEHIND_REQUESTS if is_behind else COMPANY_REQUESTS):
+        if requests >= (GOOD_GROUP_BEHIND_REQUESTS if is_behind else GOOD_GROUP_REQUESTS):
             return pace
-        return max(pace, self._patience_seconds)
+        return max(pace, self._linger_seconds)

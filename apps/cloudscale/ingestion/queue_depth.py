@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from cloudscale.errors import BackendError
-from cloudscale.ledger.backlog import show
+from cloudscale.ledger.backlog import publish_gauges
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -51,4 +51,4 @@ class RecentQueueDepth:
             return
         self._failures = 0
         self.events = backlog.events
-        show(backlog)
+        publish_gauges(backlog)

@@ -113,7 +113,7 @@ class BacklogReader:
         return max(0.0, time.time() - min(received)) if received else None
 
 
-def show(backlog: Backlog) -> None:
+def publish_gauges(backlog: Backlog) -> None:
     """Set this process's metrics to a reading."""
     metrics.QUEUE_DEPTH.set(backlog.events)
     metrics.QUEUE_MESSAGES.set(backlog.messages)

@@ -46,7 +46,7 @@ class HourBalance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """Its events moved while it was taken, so that it need not add up."""
 
 
-class Whereabouts(msgspec.Struct, frozen=True, kw_only=True):
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
     """Acceptances in flight for the ledger of which the store and the queue have told more."""
 
     stored: AbstractSet[Acceptance] = frozenset()
@@ -70,7 +70,11 @@ class _Range(msgspec.Struct, frozen=True):
 
 
 def balances(
-    before: LedgerReading, after: LedgerReading, *, persisted: Mapping[Hour, StoredEvents], whereabouts: Whereabouts
+    before: LedgerReading,
+    after: LedgerReading,
+    *,
+    persisted: Mapping[Hour, StoredEvents],
+    findings: Findings,
 ) -> list[HourBalance]:
     """The balance of each hour that ``persisted`` has, from the ledger before and after the store was asked.
 
@@ -81,10 +85,10 @@ def balances(
     What was accepted while Redis was away is weighed apart: events that are stored without an acceptance on one side
     must not make up for events that are gone on the other.
     """
-    elsewhere = {*whereabouts.stored, *whereabouts.missing, *whereabouts.dead}
+    elsewhere = {*findings.stored, *findings.missing, *findings.dead}
     in_flight = [_in_flight(ledger, without=elsewhere) for ledger in (before, after)]
-    dead = Counter((before.hour_of(each), each.is_named) for each in whereabouts.dead)
-    missing = Counter((before.hour_of(each), each.is_named) for each in whereabouts.missing)
+    dead = Counter((before.hour_of(each), each.is_named) for each in findings.dead)
+    missing = Counter((before.hour_of(each), each.is_named) for each in findings.missing)
     moving = _moving_hours(before, after)
     rows = []
     for hour in sorted(persisted):

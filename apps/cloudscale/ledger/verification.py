@@ -24,9 +24,9 @@ import msgspec
 
 from cloudscale.cache.keys import keys_of
 from cloudscale.cache.records import OTHERS, PERIOD, Acceptance, Hour
-from cloudscale.ledger.balance import HourBalance, Whereabouts, balances, explained
+from cloudscale.ledger.balance import Findings, HourBalance, balances, explained
 from cloudscale.ledger.reading import LedgerReading, read_ledger, restricted
-from cloudscale.queue.search import Search, look_through_queues
+from cloudscale.queue.search import Search, search_queues
 from cloudscale.store.counting import StoredEvents, count_by_tenant_and_hour
 from cloudscale.units import parse_duration
 
@@ -73,7 +73,7 @@ class Balance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """Reserved long ago and never acknowledged: their clients got no 202 and are not owed anything."""
     oldest_unpersisted: Acceptance | None
     unsearched: int
-    """Acceptances whose whereabouts are open, since the queue is too deep to look through all of it."""
+    """Acceptances whose place is not known, since the queue is too deep to look through all of it."""
 
     def total(self, name: str) -> int:
         """Sum of one field of the hours, such as ``accepted`` or ``difference``."""
@@ -151,14 +151,14 @@ async def verify(
         after=after,
         nowhere=nowhere,
         complete=search.complete,
-        whereabouts=Whereabouts(
+        findings=Findings(
             stored={each for each in looked_up if each.token in known.get(_event_of(each), ())},
             missing=set(nowhere if search.complete else ()),
             dead={each for each in absent if _name_of(each) in dead_names},
         ),
     )
     balance = _conclude(evidence)
-    await _settle_stored(redis, keys, evidence.whereabouts.stored)
+    await _settle_stored(redis, keys, evidence.findings.stored)
     if balance.unaccounted and not balance.missing:
         return await _explain(balance, evidence, resource, settings, redis=redis)
     return balance
@@ -175,14 +175,14 @@ class _Evidence(msgspec.Struct, frozen=True, kw_only=True):
     nowhere: list[Acceptance]
     complete: bool
     """All of the queues was looked through, so that what is nowhere is missing."""
-    whereabouts: Whereabouts
+    findings: Findings
 
 
 async def _look_for(
     absent: list[Acceptance], resource: EventPipeline, settings: Settings, *, store: EventStore
 ) -> tuple[Search, list[Acceptance]]:
     """What the queues have of the acceptances that were absent from the store, and those that are nowhere."""
-    search = await look_through_queues(resource.spec.queue, settings, wanted=set(map(_name_of, absent)))
+    search = await search_queues(resource.spec.queue, settings, wanted=set(map(_name_of, absent)))
     nowhere = [each for each in absent if _name_of(each) not in search.found]
     # Events go from the queue to the store: one that left the queue before it was looked through is there by now.
     stored_since = await store.acceptances(map(_event_of, nowhere))
@@ -193,7 +193,7 @@ async def _explain(
     balance: Balance, evidence: _Evidence, resource: EventPipeline, settings: Settings, *, redis: Redis
 ) -> Balance:
     """Look for events without a name in the queue, and among its dead letters for those that no worker has counted."""
-    search = await look_through_queues(resource.spec.queue, settings, wanted=frozenset(), unnamed=True)
+    search = await search_queues(resource.spec.queue, settings, wanted=frozenset(), unnamed=True)
     entered = set(map(_identity, evidence.after.in_flight))
     queued = [each for each in search.queued if _identity(each) not in entered]
     letters = [each for each in search.dead if _identity(each) not in entered]
@@ -216,18 +216,18 @@ async def _settle_stored(redis: Redis, keys: Keys, stored: AbstractSet[Acceptanc
 
 
 def _conclude(evidence: _Evidence) -> Balance:
-    before, after, stale, whereabouts = evidence.before, evidence.after, evidence.stale, evidence.whereabouts
+    before, after, stale, findings = evidence.before, evidence.after, evidence.stale, evidence.findings
     remaining = set(map(_identity, after.in_flight))
     unpersisted = [
         each
         for each in before.in_flight
-        if each.acknowledged and each not in whereabouts.stored and each not in whereabouts.dead
+        if each.acknowledged and each not in findings.stored and each not in findings.dead
     ]
     not_looked_up = max(0, sum(each.acknowledged for each in stale) - LOOKED_UP)
     young = len(before.in_flight) > len(stale)
     return Balance(
         at=datetime.fromtimestamp(evidence.at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        hours=balances(before, after, persisted=evidence.persisted, whereabouts=whereabouts),
+        hours=balances(before, after, persisted=evidence.persisted, findings=findings),
         moving=young or before.counts != after.counts or len(before.in_flight) != len(after.in_flight),
         missing=[each for each in evidence.nowhere if evidence.complete],
         reserved=[each for each in stale if not each.acknowledged and _identity(each) in remaining],

@@ -10,7 +10,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 IPV6_CLIENT_BITS = 64
-REMEMBERED_ADDRESSES = 10_000
+CACHED_ADDRESSES = 10_000
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
@@ -28,14 +28,14 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     return parsed
 
 
-@lru_cache(REMEMBERED_ADDRESSES)
+@lru_cache(CACHED_ADDRESSES)
 def normalise(address: str) -> str:
     """The one spelling of an address; what is none stays as it is."""
     parsed = parse_address(address)
     return address if parsed is None else str(parsed)
 
 
-@lru_cache(REMEMBERED_ADDRESSES)
+@lru_cache(CACHED_ADDRESSES)
 def client_of(address: str) -> str:
     """What is counted for ``address``: itself, or its network for IPv6. What is no address stays as it is."""
     parsed = parse_address(address)

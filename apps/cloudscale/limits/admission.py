@@ -197,8 +197,8 @@ class Admission:
         except (RedisError, OSError, TimeoutError) as error:
             self._breaker.record_failure(error)
             metrics.CACHE_AVAILABLE.set(0)
-            tell = log.debug if self._is_away else log.warning
-            tell("requests are limited by this process alone: Redis cannot be reached", reason=str(error))
+            write = log.debug if self._is_away else log.warning
+            write("requests are limited by this process alone: Redis cannot be reached", reason=str(error))
             self._is_away = True
             return None
         given_up = self._acknowledgements.confirm()

@@ -55,7 +55,7 @@ return counts
 """
 
 
-class Sighting(msgspec.Struct, frozen=True, gc=False):
+class VelocityEvent(msgspec.Struct, frozen=True, gc=False):
     """An event as the velocity check sees it. ``milliseconds`` is its time of receipt since the epoch."""
 
     address: str
@@ -80,23 +80,23 @@ class VelocityWindows:
         self._breaker = breaker
         self._local = LocalWindows(self._window_milliseconds)
 
-    async def count(self, sightings: Sequence[Sighting]) -> list[int]:
+    async def count(self, velocity_events: Sequence[VelocityEvent]) -> list[int]:
         """For each event, how many its address sent in the window that ends with it, itself included.
 
         While Redis is away the windows of this process answer: they see only the events of this worker, which finds
         fewer suspicious events rather than holding up all.
         """
-        if not sightings:
+        if not velocity_events:
             return []
-        order = sorted(range(len(sightings)), key=lambda place: sightings[place].milliseconds)
+        order = sorted(range(len(velocity_events)), key=lambda place: velocity_events[place].milliseconds)
         by_address: dict[str, list[int]] = {}
         for place in order:
-            by_address.setdefault(sightings[place].address, []).append(place)
+            by_address.setdefault(velocity_events[place].address, []).append(place)
         events: list[list[str]] = []
         for places in by_address.values():
             events.append([])
             for place in places:
-                events[-1] += (f"{sightings[place].milliseconds:.3f}", sightings[place].event_id)
+                events[-1] += (f"{velocity_events[place].milliseconds:.3f}", velocity_events[place].event_id)
         try:
             self._breaker.before_call()
             found: list[int] = await self._script(
@@ -104,12 +104,12 @@ class VelocityWindows:
                 args=[self._window_milliseconds, KEPT_MEMBERS, msgspec.json.encode(events)],
             )
         except CircuitOpenError:
-            return self._local.count(sightings, order)
+            return self._local.count(velocity_events, order)
         except (RedisError, OSError, TimeoutError) as error:
             self._breaker.record_failure(error)
-            return self._local.count(sightings, order)
+            return self._local.count(velocity_events, order)
         self._breaker.record_success()
-        counts = [0] * len(sightings)
+        counts = [0] * len(velocity_events)
         for count, place in zip(found, (place for places in by_address.values() for place in places), strict=True):
             counts[place] = count
         return counts
@@ -122,15 +122,15 @@ class LocalWindows:
         self._window_milliseconds = window_milliseconds
         self._times: OrderedDict[str, deque[float]] = OrderedDict()
 
-    def count(self, sightings: Sequence[Sighting], order: Sequence[int]) -> list[int]:
-        """Count ``sightings``, taken in ``order``."""
-        counts = [0] * len(sightings)
+    def count(self, velocity_events: Sequence[VelocityEvent], order: Sequence[int]) -> list[int]:
+        """Count ``velocity_events``, taken in ``order``."""
+        counts = [0] * len(velocity_events)
         for place in order:
-            sighting = sightings[place]
-            times = self._times.setdefault(sighting.address, deque(maxlen=KEPT_MEMBERS))
-            self._times.move_to_end(sighting.address)
-            times.append(sighting.milliseconds)
-            while times[0] <= sighting.milliseconds - self._window_milliseconds:
+            velocity_event = velocity_events[place]
+            times = self._times.setdefault(velocity_event.address, deque(maxlen=KEPT_MEMBERS))
+            self._times.move_to_end(velocity_event.address)
+            times.append(velocity_event.milliseconds)
+            while times[0] <= velocity_event.milliseconds - self._window_milliseconds:
                 times.popleft()
             counts[place] = len(times)
         while len(self._times) > FALLBACK_ADDRESSES:

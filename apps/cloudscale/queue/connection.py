@@ -17,7 +17,7 @@ from azure.servicebus.exceptions import (
 )
 
 from cloudscale.errors import BackendUnavailableError, ConfigurationError, CredentialError, OutcomeUnknownError
-from cloudscale.queue.sdk_logs import is_broken_link, readable, speak_for_the_sdk
+from cloudscale.queue.sdk_logs import forward_sdk_logs, is_broken_link, readable
 from cloudscale.trust import client_context
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ async def open_client(spec: Queue, settings: Settings, *, retries: int = 3) -> A
     Raises:
         ConfigurationError: there is neither, or the authority of the broker's certificate cannot be read.
     """
-    speak_for_the_sdk()
+    forward_sdk_logs()
     host = broker_host(settings.servicebus_connection_string) or spec.namespace or ""
     trust = client_context(host, authority_file=settings.certificate_authority_file)
     options: dict[str, Any] = {"retry_total": retries, "ssl_context": trust}

@@ -56,7 +56,7 @@ class SdkLogs(logging.Handler):
         log.log(level, "%s", text, exc_info=error)
 
 
-def speak_for_the_sdk() -> None:
+def forward_sdk_logs() -> None:
     """Let the SDK's records pass through :class:`SdkLogs` from now on."""
     logger = logging.getLogger(_SDK)
     if not any(isinstance(handler, SdkLogs) for handler in logger.handlers):

@@ -53,9 +53,7 @@ class _Wanted(msgspec.Struct, frozen=True):
         return (each.event_id, each.token) in self.names or (self.unnamed and not each.is_named)
 
 
-async def look_through_queues(
-    spec: Queue, settings: Settings, *, wanted: AbstractSet[Name], unnamed: bool = False
-) -> Search:
+async def search_queues(spec: Queue, settings: Settings, *, wanted: AbstractSet[Name], unnamed: bool = False) -> Search:
     """Which of the ``wanted`` events wait in the queue or are among its dead letters.
 
     With ``unnamed``, all events as well that were accepted while Redis was away.

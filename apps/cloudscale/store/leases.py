@@ -42,7 +42,7 @@ class Lease(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
         return bool(self.owner) and self.expires_at > now
 
 
-def wanted(leases: Iterable[Lease], me: str, now: datetime) -> list[Lease]:
+def leases_due(leases: Iterable[Lease], me: str, now: datetime) -> list[Lease]:
     """The leases that ``me`` should take so that all are owned and each owner has about as many as the others.
 
     Free ones are taken up to a fair share; with none free, one is taken from whoever has most if that is above it.
@@ -109,7 +109,7 @@ class LeaseStore:
                     raise
 
 
-def prolonged(lease: Lease, owner: str, duration: timedelta) -> Lease:
+def renewed(lease: Lease, owner: str, duration: timedelta) -> Lease:
     """The lease, owned by ``owner`` for ``duration`` from now on."""
     return msgspec.structs.replace(lease, owner=owner, expires_at=datetime.now(UTC) + duration)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cloudscale.termination import end_at_once_when_told
+from cloudscale.termination import exit_on_signal
 
 if __name__ == "__main__":
-    end_at_once_when_told()
+    exit_on_signal()
 
 import asyncio
 import os

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from cloudscale.errors import BackendError
-from cloudscale.ledger.backlog import show
+from cloudscale.ledger.backlog import publish_gauges
 from cloudscale.pipeline.backpressure import concurrency_limit
 from cloudscale.store.batches import ITEMS
 from cloudscale.telemetry import metrics
@@ -86,7 +86,7 @@ class ConcurrencyLimiter:
         self.limit = limit
         self._let_through()
         metrics.CONCURRENCY_LIMIT.set(limit)
-        show(backlog)
+        publish_gauges(backlog)
 
     async def _wait_for_a_slot(self) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -16,7 +16,7 @@ from cloudscale.errors import BackendError, BackendUnavailableError
 from cloudscale.queue.poison import DeadLetterReason, verdict
 from cloudscale.queue.receiver import body_of
 from cloudscale.store.errors import RequestRefusedError
-from cloudscale.worker.persistence import InterruptedByStopError, StoreAwayError
+from cloudscale.worker.retry_policy import InterruptedByStopError, StoreAwayError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 PAUSE_SECONDS = 1.0
-"""Between looks at whether the store takes writes again, and before connecting again to a broker that is away."""
+"""Between checks whether the store takes writes again, and before connecting again to a broker that is away."""
 
 TURN_BYTES = 1 << 20
 """Bodies of one turn, which bound its memory; well over a thousand events of usual size."""
 
-DEAF_SECONDS = 60.0
+STALLED_SECONDS = 60.0
 """A lane that receives nothing for so long while messages wait connects again. After twice as long it is not ready."""
 
 
-class DeafReceiverError(BackendUnavailableError):
+class StalledReceiverError(BackendUnavailableError):
     """Messages wait in the queue, and a receiver that looks connected gets none."""
 
 
@@ -78,9 +78,9 @@ class Lane:
         self._quiet_since = self._connected_at = time.monotonic()
 
     @property
-    def is_deaf(self) -> bool:
+    def is_stalled(self) -> bool:
         """Whether messages have waited for long and none was received, also by a receiver that was made anew."""
-        return self._quiet_seconds() >= 2 * DEAF_SECONDS
+        return self._quiet_seconds() >= 2 * STALLED_SECONDS
 
     async def run(self) -> None:
         """Work until the worker is to stop; what was fetched ahead goes back to the queue then."""
@@ -100,8 +100,8 @@ class Lane:
                 await self._wait_for_the_store()
             except BackendError as error:
                 # Said once an outage, not with each attempt.
-                tell = log.debug if is_away else log.warning
-                tell("the broker is away, connecting again until it is back", error=str(error))
+                write = log.debug if is_away else log.warning
+                write("the broker is away, connecting again until it is back", error=str(error))
                 is_away = True
                 await self._pause()
             finally:
@@ -131,11 +131,11 @@ class Lane:
         """Judge a receive that gave nothing.
 
         Raises:
-            DeafReceiverError: messages have been waiting for long.
+            StalledReceiverError: messages have been waiting for long.
         """
         quiet = self._quiet_seconds()
-        if min(quiet, time.monotonic() - self._connected_at) >= DEAF_SECONDS:
-            raise DeafReceiverError(
+        if min(quiet, time.monotonic() - self._connected_at) >= STALLED_SECONDS:
+            raise StalledReceiverError(
                 f"messages wait in the queue and none was received for {quiet:.0f} s: the receiver is made anew"
             )
 
@@ -148,7 +148,7 @@ class Lane:
     async def _wait_for_the_store(self) -> None:
         self.waits_for_store = True
         try:
-            await self._processor.until_store_is_back()
+            await self._processor.wait_for_store()
         except InterruptedByStopError:
             return
         finally:
@@ -178,7 +178,7 @@ class Lane:
             raise
         except Exception as error:
             log.exception("events could not be processed", messages=len(messages))
-            if not await self._processor.store_is_there():
+            if not await self._processor.store_is_available():
                 # A store that fails in the middle of an answer can look like a mistake of the code.
                 await receiver.release(messages)
                 raise StoreAwayError("the store does not take writes") from error

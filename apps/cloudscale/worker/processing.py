@@ -17,7 +17,7 @@ from cloudscale.queue.poison import poison_message
 from cloudscale.telemetry.tracing import Span
 from cloudscale.worker.decoding import Decoded, UndecodableMessageError, decode
 from cloudscale.worker.ending import Ending, count, dead, ending
-from cloudscale.worker.notices import tell_alerts, tell_dead_letters
+from cloudscale.worker.event_log import log_alerts, log_dead_letters
 from cloudscale.worker.traces import record_endings
 from cloudscale.worker.writing import NEIGHBOUR
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cloudscale.store.events import CreateOutcome
     from cloudscale.telemetry.tracing import Tracing
     from cloudscale.worker.carts import CartWatch
-    from cloudscale.worker.persistence import Persistence
+    from cloudscale.worker.retry_policy import StoreRetryPolicy
     from cloudscale.worker.velocity import VelocityRule
     from cloudscale.worker.writing import EventWriter, Failure
 
@@ -43,7 +43,7 @@ class Processor:
     validate: Callable[[Document], str | None]
     velocity: VelocityRule
     writer: EventWriter
-    persistence: Persistence
+    retry_policy: StoreRetryPolicy
     alerts: AlertStore
     carts: CartWatch
     outbox: Outbox
@@ -70,7 +70,7 @@ class Processor:
             except UndecodableMessageError as error:
                 unreadable[place] = str(error)
         if events.cart_checks:
-            await self._raise(await self.persistence.insist(lambda: self.carts.check(events.cart_checks)))
+            await self._raise(await self.retry_policy.call_until_answered(lambda: self.carts.check(events.cart_checks)))
         endings = [dead(poison) for poison in events.poison]
         processed_at = datetime.now(UTC)
         if self.tracing is not None:
@@ -81,17 +81,17 @@ class Processor:
             await self._end(endings, processed_at)
         return unreadable
 
-    async def store_is_there(self) -> bool:
+    async def store_is_available(self) -> bool:
         """Whether the store takes writes."""
-        return await self.persistence.is_there(self.writer.accepts_writes)
+        return await self.retry_policy.is_available(self.writer.accepts_writes)
 
-    async def until_store_is_back(self) -> None:
+    async def wait_for_store(self) -> None:
         """Wait until the store takes writes.
 
         Raises:
             InterruptedByStopError: the worker is to stop.
         """
-        await self.persistence.until_back(self.writer.accepts_writes)
+        await self.retry_policy.wait_until_available(self.writer.accepts_writes)
 
     async def _store(self, events: Decoded, processed_at: datetime, *, size: int) -> list[Ending]:
         """Flag and create the events, and start what follows from those that are stored."""
@@ -105,7 +105,7 @@ class Processor:
         writing = Span(writing_began_at, time.time())
         await self._raise(list(alerts.values()))
         self.velocity.remember(alerts)
-        tell_alerts(alerts.values())
+        log_alerts(alerts.values())
         endings = list(map(ending, accepted, documents, results))
         checks = self.carts.schedule([each.event for each in endings if each.event and fills_a_cart(each)])
         await self.outbox.send(checks)
@@ -134,7 +134,7 @@ class Processor:
 
     async def _raise(self, alerts: Sequence[Alert]) -> None:
         if alerts:
-            await self.persistence.insist(lambda: self.alerts.raise_alerts(alerts))
+            await self.retry_policy.call_until_answered(lambda: self.alerts.raise_alerts(alerts))
 
     async def _end(self, endings: Sequence[Ending], processed_at: datetime) -> None:
         """Send dead letters on their way, then settle all in the ledger, then count what was settled just now."""
@@ -145,7 +145,7 @@ class Processor:
                 for each in poison
             ]
         )
-        tell_dead_letters(poison)
+        log_dead_letters(poison)
         settled = iter(await self.ledger.settle([each.settlement for each in endings if each.settlement is not None]))
         count([each for each in endings if each.settlement is None or next(settled)], processed_at=processed_at)
 

@@ -84,18 +84,18 @@ class Projection:
 
     async def _try_pass(self) -> bool:
         try:
-            return await self.make_pass()
+            return await self.run_pass()
         except BackendError as error:
             log.warning("profiles wait for the store", error=str(error))
             return False
 
-    async def make_pass(self) -> bool:
+    async def run_pass(self) -> bool:
         """Read and apply what is new; whether there is more to read at once.
 
         Raises:
             BackendError: the store did not answer; the next pass repeats this one.
         """
-        await self._ranges.look()
+        await self._ranges.refresh()
         behind = [await self._advance(of) for of in list(self._ranges.owned)]
         return any(behind)
 

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from cloudscale.store.feed import FeedRange
-from cloudscale.store.leases import Lease, prolonged, wanted
+from cloudscale.store.leases import Lease, leases_due, renewed
 
 if TYPE_CHECKING:
     from cloudscale.store.feed import EventFeed
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 LEASE_DURATION = timedelta(seconds=15)
-LOOK_INTERVAL = timedelta(seconds=5)
+REFRESH_INTERVAL = timedelta(seconds=5)
 OVERLAP = timedelta(minutes=5)
 """A range that comes from a split is read from this long before its parent was last read to the end. The clocks of the
 store and of the workers differ, and reading an event twice is harmless."""
@@ -37,17 +37,17 @@ class OwnedRanges:
         self._feed = feed
         self._leases = leases
         self._owner = owner
-        self._looked_at = datetime.min.replace(tzinfo=UTC)
+        self._refreshed_at = datetime.min.replace(tzinfo=UTC)
         self.owned: dict[FeedRange, Lease] = {}
 
-    async def look(self) -> None:
-        """Take ranges that should be this worker's, if it is time to look.
+    async def refresh(self) -> None:
+        """Take ranges that should be this worker's, if the last refresh is old enough.
 
         Raises:
             BackendError: the store did not answer.
         """
         now = datetime.now(UTC)
-        if now - self._looked_at < LOOK_INTERVAL:
+        if now - self._refreshed_at < REFRESH_INTERVAL:
             return
         current = await self._feed.ranges(refresh=True)
         leases = {FeedRange.of(lease.id): lease for lease in await self._leases.all()}
@@ -59,19 +59,19 @@ class OwnedRanges:
             await self._leases.remove(leases[gone])
         there = [lease for of, lease in leases.items() if of in current]
         self.owned = {FeedRange.of(lease.id): lease for lease in there if self._is_mine(lease, now)}
-        for lease in wanted(there, self._owner, now):
-            taken = await self._leases.write(prolonged(lease, self._owner, LEASE_DURATION))
+        for lease in leases_due(there, self._owner, now):
+            taken = await self._leases.write(renewed(lease, self._owner, LEASE_DURATION))
             if taken is not None:
                 log.info("reading a range of the change feed", range=lease.id, before=lease.owner)
                 self.owned[FeedRange.of(lease.id)] = taken
-        self._looked_at = now
+        self._refreshed_at = now
 
     async def is_whole(self, of: FeedRange) -> bool:
         """Whether the range has not been split, as far as the SDK has noticed while reading it."""
         if of in await self._feed.ranges():
             return True
         self.owned.pop(of, None)
-        self._looked_at = datetime.min.replace(tzinfo=UTC)
+        self._refreshed_at = datetime.min.replace(tzinfo=UTC)
         return False
 
     async def checkpoint(self, of: FeedRange, continuation: str | None, *, read_to_end_at: datetime | None) -> None:
@@ -82,7 +82,7 @@ class OwnedRanges:
             return
         written = await self._leases.write(
             msgspec.structs.replace(
-                prolonged(lease, self._owner, LEASE_DURATION),
+                renewed(lease, self._owner, LEASE_DURATION),
                 continuation=continuation,
                 checked_at=read_to_end_at or lease.checked_at,
             )

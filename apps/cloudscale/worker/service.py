@@ -34,10 +34,10 @@ from cloudscale.worker.carts import CartWatch
 from cloudscale.worker.concurrency_limiter import ConcurrencyLimiter, turn_messages
 from cloudscale.worker.http import serve
 from cloudscale.worker.lanes import Lane
-from cloudscale.worker.persistence import InterruptedByStopError, Persistence
 from cloudscale.worker.processing import Processor
 from cloudscale.worker.projection import Projection
 from cloudscale.worker.ranges import OwnedRanges
+from cloudscale.worker.retry_policy import InterruptedByStopError, StoreRetryPolicy
 from cloudscale.worker.velocity import VelocityRule
 from cloudscale.worker.writing import EventWriter
 
@@ -59,7 +59,7 @@ LANES = 2
 """Enough that one receives and decodes while the other waits for the store; more only divide the same core."""
 
 CONNECT_AGAIN_SECONDS = 1.0
-LOOK_SECONDS = 1.0
+WATCH_SECONDS = 1.0
 
 
 class Worker:
@@ -139,7 +139,7 @@ class Worker:
             problems.append("the store is away: nothing is received until it is back")
         elif not any(lane.connected for lane in lanes):
             problems.append("not connected to the broker")
-        if any(lane.is_deaf for lane in lanes):
+        if any(lane.is_stalled for lane in lanes):
             problems.append("messages wait in the queue and none is received, also over new connections")
         if self._store_breaker.state == "open":
             problems.append("the store is failing: its circuit breaker is open")
@@ -158,15 +158,15 @@ class Worker:
             administration.depth, redis, keys=keys, events_per_message=spec.queue.events_per_message
         )
         limiter = ConcurrencyLimiter(spec.processing.concurrency, backlog)
-        persistence = Persistence(
+        retry_policy = StoreRetryPolicy(
             spec.processing.retries,
             breaker=self._store_breaker,
             stopping=self.stopping,
             limiter=limiter,
             lock_seconds=parse_duration(spec.queue.lock_duration).total_seconds(),
         )
-        store = await self._patiently(lambda: exits.enter_async_context(EventStore(spec.store, settings)))
-        await self._patiently(store.ensure)
+        store = await self._retry_connecting(lambda: exits.enter_async_context(EventStore(spec.store, settings)))
+        await self._retry_connecting(store.ensure)
         await self._ensure_queue(administration)
         client = await exits.enter_async_context(open_client(spec.queue, settings, retries=1))
         ledger = Ledger(redis, keys=keys, breaker=self._cache_breaker)
@@ -174,15 +174,15 @@ class Worker:
         processor = Processor(
             validate=EventTypes(spec.event_types).problem_of,
             velocity=self._velocity_rule(redis, keys=keys),
-            writer=EventWriter(store, persistence),
-            persistence=persistence,
+            writer=EventWriter(store, retry_policy),
+            retry_policy=retry_policy,
             alerts=AlertStore(store),
             carts=self._cart_watch(store),
             outbox=await exits.enter_async_context(Outbox(client, spec.queue.name)),
             ledger=ledger,
             tracing=self._traces(exits),
         )
-        feed = await self._patiently(lambda: exits.enter_async_context(EventFeed(spec.store, settings)))
+        feed = await self._retry_connecting(lambda: exits.enter_async_context(EventFeed(spec.store, settings)))
         self._projection = Projection(
             feed,
             OwnedRanges(feed, LeaseStore(store), owner=figures.process_name()),
@@ -203,7 +203,7 @@ class Worker:
         ]
         return [
             limiter.watch(),
-            self._look_after_outages(ledger),
+            self._watch_backends(ledger),
             figures.publish_every_second(redis, "worker", key=keys.figures),
         ]
 
@@ -233,12 +233,12 @@ class Worker:
 
     async def _ensure_queue(self, administration: QueueAdministration) -> None:
         try:
-            await self._patiently(administration.ensure_queue)
+            await self._retry_connecting(administration.ensure_queue)
         except CredentialError as error:
             # To send and to listen is enough where the queue is there; where it is not, the receivers say so.
             log.warning("the queue cannot be looked up or created: it has to be there", reason=str(error))
 
-    async def _patiently(self, connect: Callable[[], Awaitable[T]]) -> T:
+    async def _retry_connecting(self, connect: Callable[[], Awaitable[T]]) -> T:
         """Try to connect until a backend that is away is there, since all start at once and in no order.
 
         Raises:
@@ -246,7 +246,7 @@ class Worker:
         """
         while True:
             try:
-                return await self._unless_told_to_stop(connect)
+                return await self._unless_stopping(connect)
             except BackendUnavailableError as error:
                 log.warning("a backend is away, connecting again", error=str(error))
                 try:
@@ -255,7 +255,7 @@ class Worker:
                     continue
                 raise InterruptedByStopError("the worker stops while a backend is away") from error
 
-    async def _unless_told_to_stop(self, connect: Callable[[], Awaitable[T]]) -> T:
+    async def _unless_stopping(self, connect: Callable[[], Awaitable[T]]) -> T:
         """Try once; a backend that does not answer must not hold up a stop until its time is over.
 
         Raises:
@@ -270,10 +270,10 @@ class Worker:
         finally:
             await cancel_and_wait(connecting, stopping)
 
-    async def _look_after_outages(self, ledger: Ledger) -> None:
+    async def _watch_backends(self, ledger: Ledger) -> None:
         """Settle what waits for the cache, and show the breakers' states, which change by time alone."""
         while True:
             await ledger.flush()
             metrics.set_breaker_state("store", self._store_breaker.state)
             metrics.CACHE_AVAILABLE.set(self._cache_breaker.state != "open")
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(WATCH_SECONDS)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from cloudscale.events.timestamps import as_utc
 from cloudscale.limits.addresses import client_of
-from cloudscale.limits.velocity import Sighting
+from cloudscale.limits.velocity import VelocityEvent
 from cloudscale.store.alerts import Alert
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cloudscale.store.batches import Document
     from cloudscale.worker.decoding import Accepted
 
-REMEMBERED_ALERTS = 10_000
+RECENT_ALERTS = 10_000
 
 About = tuple[str, str, int]
 """What one alert is about: tenant, client (an address, or its network) and number of the window since the epoch."""
@@ -39,7 +39,7 @@ class VelocityRule:
         places = [place for place, event in enumerate(accepted) if event.client_address]
         counts = await self._windows.count(
             [
-                Sighting(client_of(event.client_address), event.id, event.received_at.timestamp() * 1000)
+                VelocityEvent(client_of(event.client_address), event.id, event.received_at.timestamp() * 1000)
                 for event in (accepted[place] for place in places)
             ]
         )
@@ -68,7 +68,7 @@ class VelocityRule:
         """Do not ask for these alerts again: they are raised. A flood would write the same one with each message."""
         for about in alerts:
             self._raised[about] = None
-        while len(self._raised) > REMEMBERED_ALERTS:
+        while len(self._raised) > RECENT_ALERTS:
             self._raised.popitem(last=False)
 
     def _alert(self, event: Accepted, evidence: dict[str, object], about: About) -> Alert:

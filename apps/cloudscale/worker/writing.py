@@ -15,14 +15,14 @@ import msgspec
 from cloudscale.store.batches import cut
 from cloudscale.store.errors import RequestRefusedError, StoreFailureError
 from cloudscale.tasks import gather_all
-from cloudscale.worker.persistence import OUTAGE
+from cloudscale.worker.retry_policy import OUTAGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cloudscale.store.batches import Batch, Document
     from cloudscale.store.events import CreateOutcome, EventStore
-    from cloudscale.worker.persistence import Persistence
+    from cloudscale.worker.retry_policy import StoreRetryPolicy
 
 
 ROUNDS_TO_BLAME_AN_EVENT = 10
@@ -48,9 +48,9 @@ class Failure(msgspec.Struct, frozen=True):
 class EventWriter:
     """Creates documents, patient with a store that is away and short with a document that cannot be stored."""
 
-    def __init__(self, store: EventStore, persistence: Persistence) -> None:
+    def __init__(self, store: EventStore, retry_policy: StoreRetryPolicy) -> None:
         self._store = store
-        self._persistence = persistence
+        self._retry_policy = retry_policy
 
     async def write(self, documents: Sequence[Document], *, size: int) -> list[CreateOutcome | Failure]:
         """Create the documents, which have different ids in each partition; the results are in their order.
@@ -89,7 +89,7 @@ class EventWriter:
         return found
 
     async def _look(self, partition_key: str, documents: Sequence[Document]) -> dict[str, CreateOutcome]:
-        return await self._persistence.insist(lambda: self._store.already_in(partition_key, documents))
+        return await self._retry_policy.call_until_answered(lambda: self._store.already_in(partition_key, documents))
 
     async def accepts_writes(self) -> bool:
         """Whether the store takes writes."""
@@ -99,19 +99,19 @@ class EventWriter:
         refused_rounds = 0
         while True:
             try:
-                return list(await self._persistence.attempt(lambda: self._store.create(batch)))
+                return list(await self._retry_policy.attempt(lambda: self._store.create(batch)))
             except RequestRefusedError as error:
                 failure = Failure(str(error), 1)
             except OUTAGE as error:
-                if not await self._persistence.is_there(self._store.accepts_writes):
+                if not await self._retry_policy.is_available(self._store.accepts_writes):
                     refused_rounds = 0
-                    await self._persistence.hold_on()
+                    await self._retry_policy.back_off()
                     continue
                 refused_rounds = refused_rounds + 1 if isinstance(error, StoreFailureError) else 0
                 if len(batch.documents) == 1 and refused_rounds < ROUNDS_TO_BLAME_AN_EVENT:
-                    await self._persistence.hold_on()
+                    await self._retry_policy.back_off()
                     continue
-                failure = Failure(str(error), refused_rounds * self._persistence.tries)
+                failure = Failure(str(error), refused_rounds * self._retry_policy.tries)
             if len(batch.documents) == 1:
                 return [failure]
             # One bad document fails its whole batch, so look for it by halves.

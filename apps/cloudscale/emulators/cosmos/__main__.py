@@ -1,9 +1,9 @@
 """``python -m cloudscale.emulators.cosmos``: run the emulator until SIGTERM or Ctrl-C."""
 
-from cloudscale.termination import end_at_once_when_told
+from cloudscale.termination import exit_on_signal
 
 if __name__ == "__main__":
-    end_at_once_when_told()
+    exit_on_signal()
 
 import argparse
 import asyncio

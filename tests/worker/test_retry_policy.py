@@ -14,13 +14,13 @@ from cloudscale.ledger.backlog import BacklogReader
 from cloudscale.pipeline import Concurrency, Retries
 from cloudscale.queue.administration import QueueDepth
 from cloudscale.worker.concurrency_limiter import ConcurrencyLimiter
-from cloudscale.worker.persistence import Persistence
+from cloudscale.worker.retry_policy import StoreRetryPolicy
 
 JITTER = 0.25
 """Added to each delay at the most, as a share of the first, so that workers do not come back all at once."""
 
 
-class Recorded(Persistence):
+class Recorded(StoreRetryPolicy):
     """Notes how long it would wait, and does not."""
 
     waits: tuple[float, ...] = ()
@@ -39,7 +39,7 @@ async def delays(retries: Retries) -> tuple[float, ...]:
         raise BackendUnavailableError("the store is away")
 
     backlog = BacklogReader(depth, None, keys=Keys(namespace="shop", name="example"), events_per_message=1)
-    persistence = Recorded(
+    retry_policy = Recorded(
         retries,
         breaker=CircuitBreaker(
             failure_ratio=1, window=timedelta(minutes=1), minimum_calls=100, open_for=timedelta(minutes=1)
@@ -49,8 +49,8 @@ async def delays(retries: Retries) -> tuple[float, ...]:
         lock_seconds=300,
     )
     with pytest.raises(BackendUnavailableError):
-        await persistence.attempt(fail)
-    return persistence.waits
+        await retry_policy.attempt(fail)
+    return retry_policy.waits
 
 
 async def test_a_call_is_retried_after_half_a_second_one_and_two_by_default() -> None:

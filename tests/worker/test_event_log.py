@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.worker.place import end, page_view
+from tests.worker.harness import end, page_view
 
 if TYPE_CHECKING:
-    from tests.worker.place import Place
+    from tests.worker.harness import Harness
 
 
-async def test_dead_letters_and_suspicious_events_are_found_by_their_ids_and_without_content(place: Place) -> None:
+async def test_dead_letters_and_suspicious_events_are_found_by_their_ids_and_without_content(place: Harness) -> None:
     (unknown,) = await place.accept([page_view(url="https://shop.example/private")])
     unknown["eventType"] = "click"
     flood = await place.accept([page_view() for _ in range(12)], address="198.51.100.7")

@@ -59,7 +59,7 @@ class Backends:
     redis: RedisServer
 
 
-class Place:
+class Harness:
     """One pipeline on the backends. ``processing`` replaces parts of ``spec.processing``."""
 
     def __init__(self, backends: Backends, directory: Path) -> None:

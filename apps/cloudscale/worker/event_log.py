@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
-def tell_dead_letters(poison: Iterable[Poison]) -> None:
+def log_dead_letters(poison: Iterable[Poison]) -> None:
     """Say which events are on their way to the dead letters, and why."""
     for each in poison:
         event = each.event if isinstance(each.event, dict) else {}
@@ -28,7 +28,7 @@ def tell_dead_letters(poison: Iterable[Poison]) -> None:
             log.warning("dead letter", reason=str(each.reason), attempts=each.attempts)
 
 
-def tell_alerts(alerts: Iterable[Alert]) -> None:
+def log_alerts(alerts: Iterable[Alert]) -> None:
     """Say what looks like fraud: once for each alert, however many events it is about."""
     for alert in alerts:
         with bind(correlation_id=alert.correlation_id, event_id=_text(alert.evidence.get("eventId"))):

@@ -1,4 +1,4 @@
-"""Calls to the store that are tried again: with growing waits, a circuit breaker, and patience while the store is away.
+"""The retry policy of calls to the store: growing waits, a circuit breaker, and a bound on how long messages are held.
 
 An outage of the store must never cost an event. A call is repeated while its messages are locked, for some seconds;
 when the store stays away the messages go back to the queue, uncounted, and are fetched again when it is back.
@@ -39,11 +39,11 @@ T = TypeVar("T")
 OUTAGE = (BackendUnavailableError, CredentialError)
 """What blames the store and not what was asked of it."""
 
-LOOK_SECONDS = 1.0
-"""How often a call that waits for the breaker looks whether another call has closed it."""
+PROBE_SECONDS = 1.0
+"""Between two checks whether the store is back, and whether another call has closed the breaker."""
 
-LONGEST_LOOK_SECONDS = 5.0
-"""Between two looks at a store that has been away for long."""
+LONGEST_PROBE_SECONDS = 5.0
+"""Between two checks of a store that has been away for long."""
 
 HOLD_SECONDS = 10.0
 """How long messages are held at the most while no call to the store succeeds."""
@@ -60,7 +60,7 @@ class StoreAwayError(CloudScaleError):
     """No call to the store has succeeded for so long that the messages are better off in the queue."""
 
 
-class Persistence:
+class StoreRetryPolicy:
     """Repeats calls to the store as the resource's ``retries`` and ``circuitBreaker`` say.
 
     Args:
@@ -81,7 +81,6 @@ class Persistence:
         lock_seconds: float,
     ) -> None:
         self.tries = 1 + retries.attempts
-        self.retried = 0
         self._breaker = breaker
         self._stopping = stopping
         self._limiter = limiter
@@ -110,7 +109,7 @@ class Persistence:
         """
         return await self._retrying.copy()(self._once, call)
 
-    async def insist(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def call_until_answered(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make the call until the store takes or refuses it.
 
         Raises:
@@ -122,40 +121,40 @@ class Persistence:
             try:
                 return await self.attempt(call)
             except OUTAGE as error:
-                log.warning("the store is away, holding on", error=str(error))
-                await self.hold_on()
+                log.warning("the store is away, waiting to try again", error=str(error))
+                await self.back_off()
 
-    async def hold_on(self) -> None:
+    async def back_off(self) -> None:
         """Wait a moment before a call that failed is made again.
 
         Raises:
             StoreAwayError: no call has succeeded for some seconds.
             InterruptedByStopError: the worker is to stop.
         """
-        await self._hold(LOOK_SECONDS)
+        await self._hold(PROBE_SECONDS)
 
-    async def is_there(self, accepts_writes: Callable[[], Awaitable[bool]]) -> bool:
+    async def is_available(self, accepts_writes: Callable[[], Awaitable[bool]]) -> bool:
         """Whether the store takes other writes, after one has failed."""
         if not await accepts_writes():
             return False
         self._succeeded()
         return True
 
-    async def until_back(self, accepts_writes: Callable[[], Awaitable[bool]]) -> None:
+    async def wait_until_available(self, accepts_writes: Callable[[], Awaitable[bool]]) -> None:
         """Wait, holding nothing, until the store takes writes again.
 
         Raises:
             InterruptedByStopError: the worker is to stop.
         """
-        seconds = LOOK_SECONDS
+        seconds = PROBE_SECONDS
         while True:
             await self.pause(seconds)
-            seconds = min(2 * seconds, LONGEST_LOOK_SECONDS)
+            seconds = min(2 * seconds, LONGEST_PROBE_SECONDS)
             try:
                 self._breaker.before_call()
             except CircuitOpenError:
                 continue
-            if await self.is_there(accepts_writes):
+            if await self.is_available(accepts_writes):
                 return
             self._breaker.record_failure()
 
@@ -191,7 +190,7 @@ class Persistence:
                     result = await call()
             except CircuitOpenError as error:
                 self._failed()
-                await self._hold(min(error.retry_after_seconds, LOOK_SECONDS))
+                await self._hold(min(error.retry_after_seconds, PROBE_SECONDS))
             except ThrottledError as error:
                 self._breaker.record_success()
                 self._failed()
@@ -217,5 +216,4 @@ class Persistence:
             self._failing_since = time.monotonic()
 
     def _count(self, _state: RetryCallState | None = None) -> None:
-        self.retried += 1
         metrics.RETRIES.labels("store").inc()
