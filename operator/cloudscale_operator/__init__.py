@@ -1,0 +1,1 @@
+"""The operator: makes what an EventPipeline asks for, and keeps it so."""

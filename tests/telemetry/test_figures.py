@@ -66,7 +66,7 @@ async def test_what_was_published_is_read_until_it_expires(redis: Redis) -> None
 
 async def test_a_process_publishes_until_it_is_cancelled_and_clears_away_the_gone(redis: Redis) -> None:
     await figures.publish(redis, made("gone", at=1.0), key=KEY)
-    publishing = asyncio.create_task(figures.publish_every_second(redis, "worker", key=KEY))
+    publishing = asyncio.create_task(figures.publish_every_second(redis, "worker", process="w1", key=KEY))
 
     async def has_published_alone() -> bool:
         return len(await figures.read_all(redis, key=KEY)) == 1 and await redis.hlen(KEY) == 1
@@ -80,7 +80,7 @@ async def test_a_process_publishes_until_it_is_cancelled_and_clears_away_the_gon
 async def test_publishing_goes_on_after_redis_was_away(tmp_path_factory: pytest.TempPathFactory) -> None:
     with redis_server(tmp_path_factory.mktemp("mortal")) as server:
         async with Redis.from_url(server.url, socket_timeout=1) as redis:
-            publishing = asyncio.create_task(figures.publish_every_second(redis, "worker", key=KEY))
+            publishing = asyncio.create_task(figures.publish_every_second(redis, "worker", process="w1", key=KEY))
             server.kill()
             await asyncio.sleep(0)
             server.start()

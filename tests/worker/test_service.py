@@ -14,9 +14,11 @@ from tests.processes import handles_sigterm
 from tests.waiting import wait_until_sync
 from tests.worker.harness import Harness, end, page_view
 
+from cloudscale.cache.keys import keys_of
 from cloudscale.errors import CredentialError
 from cloudscale.queue.administration import QueueAdministration
-from cloudscale.telemetry import metrics
+from cloudscale.store.leases import LeaseStore
+from cloudscale.telemetry import figures, metrics
 from cloudscale.worker.http import serve
 
 if TYPE_CHECKING:
@@ -175,3 +177,15 @@ async def test_two_workers_share_the_queue_and_the_feed(place: Harness) -> None:
     finally:
         assert (end(first), end(second)) == (0, 0)
     assert [profile.score for profile in await place.profiles.top(limit=100)] == [30] * 10
+
+
+async def test_a_worker_publishes_its_figures_under_the_name_that_owns_its_leases(place: Harness) -> None:
+    async with place.worker() as worker:
+        leases, key = LeaseStore(place.store), keys_of(place.resource).figures
+
+        async def owns_and_publishes() -> bool:
+            owners = {lease.owner for lease in await leases.all()}
+            processes = {each.process for each in await figures.read_all(place.cache, key=key)}
+            return owners == processes == {worker.process}
+
+        await place.until(owns_and_publishes, within=SOON)

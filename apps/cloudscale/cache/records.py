@@ -1,8 +1,8 @@
-"""The ledger's wire format: its records in Redis are written and read here, or by the Lua that stands here.
+r"""The ledger's wire format: its records in Redis are written and read here, or by the Lua that stands here.
 
-An acceptance is a field ``tenant\\nevent\\ntoken`` of the ``inflight`` hash; its value is a mark and the time of
+An acceptance is a field ``tenant\nevent\ntoken`` of the ``inflight`` hash; its value is a mark and the time of
 receipt in epoch milliseconds. What is counted lies in one hash for each hour, ``ledger:yyyy-MM-ddTHH``, with a field
-``tenant\\nkind`` for each tenant and kind. A client chooses its tenant id, so an hour has room for a number of tenants
+``tenant\nkind`` for each tenant and kind. A client chooses its tenant id, so an hour has room for a number of tenants
 only: those that come later are counted together, as the tenant with an empty name. Totals over all tenants and hours
 are fields of ``ledger:totals``.
 

@@ -114,8 +114,10 @@ def _changed_at(path: Path | None) -> float | None:
 
 
 def read_access(path: Path | None) -> Access:
-    """Read the token file: a YAML or JSON list of ``{token, name, tenants?, act?}``, or nothing but one token, which
-    may do everything. None is a dashboard that is open to read.
+    """Read the token file.
+
+    It holds a YAML or JSON list of ``{token, name, tenants?, act?}``, or nothing but one token, which may do
+    everything. None is a dashboard that is open to read.
 
     Raises:
         ConfigurationError: the file cannot be read or used. The message never quotes it.

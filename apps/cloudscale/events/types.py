@@ -142,7 +142,7 @@ def _errors_of(event: Document, model: type[Common], *, skip: str = "") -> list[
 
 
 def _as_pointer(path: str) -> str:
-    """msgspec's path below a value (``.a[0]``, ``[...]``) as the rest of a JSON pointer."""
+    """A path below a value as msgspec writes it (``.a[0]``, ``[...]``), as the rest of a JSON pointer."""
     return "".join(
         f"/{escape(part.rstrip(']'))}" for part in path.replace("[...]", "").replace("[", ".").split(".") if part
     )

@@ -169,7 +169,7 @@ class Bodies:
             del self._arriving[task]
 
     async def watch(self) -> None:
-        """Give up bodies that take too long, until cancelled. (A timer for each would cost each request more.)"""
+        """Give up bodies that take too long, until cancelled: a timer for each body would cost each request more."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             for task, detail in self._find_overdue(asyncio.get_running_loop().time()):

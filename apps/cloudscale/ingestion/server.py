@@ -31,11 +31,13 @@ from cloudscale.settings import read_settings
 from cloudscale.telemetry import logs
 
 if TYPE_CHECKING:
+    import asyncio
     from asyncio import AbstractEventLoop
 
     from granian._granian import RSGIHeaders
     from granian._granian import RSGIHTTPProtocol as HTTPProtocol
     from granian.rsgi import Scope
+    from starlette.applications import Starlette
 
     from cloudscale.ingestion.answers import Answer
 
@@ -65,6 +67,8 @@ class Server:
         self._addresses = ClientAddresses(self._pipeline.spec.ingestion)
         self._service = IngestionService(self._pipeline, settings)
         self._bodies = Bodies()
+        self._watch: asyncio.Task[None]
+        self._application: Starlette
 
     def __rsgi_init__(self, loop: AbstractEventLoop) -> None:
         """Called by Granian before it serves."""

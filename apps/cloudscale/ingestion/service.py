@@ -30,6 +30,8 @@ from cloudscale.telemetry import figures, metrics, tracing
 from cloudscale.units import parse_duration
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
     from cloudscale.pipeline import EventPipeline
     from cloudscale.settings import Settings
 
@@ -49,23 +51,28 @@ PING_INTERVAL_SECONDS = 1.0
 class IngestionService:
     """The resources of one ingestion process."""
 
-    intake: Intake
-
     def __init__(self, pipeline: EventPipeline, settings: Settings) -> None:
+        self.intake: Intake
+        """There from :meth:`start` on."""
+        self._process = figures.process_name()
         self._pipeline = pipeline
         self._spec = pipeline.spec
         self._settings = settings
         self._resources = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
+        self._redis: Redis
+        self._administration: QueueAdministration
+        self._depth: RecentQueueDepth
+        self._senders: list[EventSender] = []
         self._queue_is_there = False
         self._cache_was_there = False
         self._is_draining = False
         self.request_rate = RequestRate(metrics.count_of_responses)
-        self._broker = CircuitBreaker(
+        self._broker_breaker = CircuitBreaker(
             backend="broker", failure_ratio=0.5, window=timedelta(seconds=10), minimum_calls=2,
             open_for=timedelta(seconds=1),
         )  # fmt: skip
-        self._cache = CircuitBreaker(
+        self._cache_breaker = CircuitBreaker(
             backend="cache", failure_ratio=0.5, window=timedelta(seconds=10), minimum_calls=2,
             open_for=timedelta(seconds=1),
         )  # fmt: skip
@@ -102,10 +109,10 @@ class IngestionService:
                     keys=keys,
                     rates=rates,
                     idempotency_ms=round(idempotency.total_seconds() * 1000),
-                    breaker=self._cache,
+                    breaker=self._cache_breaker,
                 ),
                 self._senders,
-                breaker=self._broker,
+                breaker=self._broker_breaker,
                 events_per_message=self._spec.queue.events_per_message,
                 is_behind=lambda: self._depth.events >= BEHIND_EVENTS,
             )
@@ -116,7 +123,10 @@ class IngestionService:
             start_task(self._depth.watch(), name="queue-depth"),
             start_task(self._watch_cache(), name="cache"),
             start_task(self.request_rate.sample_every_second(), name="request-rate"),
-            start_task(figures.publish_every_second(self._redis, "ingestion", key=keys.figures), name="figures"),
+            start_task(
+                figures.publish_every_second(self._redis, "ingestion", process=self._process, key=keys.figures),
+                name="figures",
+            ),
         ]
 
     def _intake_of(self, groups: GroupCommit) -> Intake:
@@ -155,7 +165,7 @@ class IngestionService:
             problems.append("draining")
         if not self._queue_is_there:
             problems.append("the queue has not been reached yet")
-        elif self._broker.state == "open":
+        elif self._broker_breaker.state == "open":
             problems.append("the broker does not take messages: its circuit breaker is open")
         if not self._cache_was_there:
             # Later it may go away: requests go on without it, and unready replicas would get none.

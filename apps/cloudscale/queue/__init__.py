@@ -1,0 +1,1 @@
+"""The queue on Service Bus: sending, receiving, dead letters and administration."""

@@ -84,8 +84,9 @@ class MessageReceiver:
                 await self._receiver.close()
 
     async def receive(self, limit: int, *, body_bytes: int = UNBOUNDED_BYTES) -> list[ServiceBusReceivedMessage]:
-        """Up to ``limit`` messages with bodies of about ``body_bytes`` in all, those that arrived within moments of the
-        first; none after a while without any.
+        """Up to ``limit`` messages with bodies of about ``body_bytes`` in all; none after a while without any.
+
+        These are the messages that arrived within moments of the first.
 
         Raises:
             BackendUnavailableError, CredentialError: the broker cannot be used; the next call connects again. Also when
@@ -196,8 +197,10 @@ class MessageReceiver:
 
 
 def body_of(message: ServiceBusReceivedMessage) -> bytes:
-    """The message's body in one piece. Of a message with an AMQP value or sequence, which other senders may use, it is
-    the value as text."""
+    """The message's body in one piece.
+
+    Of a message with an AMQP value or sequence, which other senders may use, it is the value as text.
+    """
     body = message.body
     if message.body_type is AmqpMessageBodyType.DATA:
         return body if isinstance(body, bytes) else b"".join(body)

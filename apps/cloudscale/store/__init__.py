@@ -1,0 +1,1 @@
+"""The store on Cosmos DB: events, profiles, alerts and leases."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from cloudscale.store.batches import cut
+from cloudscale.store.conditions import Condition, all_of, as_parameters
 from cloudscale.store.errors import MissingContainerError, translated
 from cloudscale.tasks import gather_all
 
@@ -64,15 +65,12 @@ class AlertStore:
         self, *, kind: Kind | None = None, tenant_id: str | None = None, limit: int = 100
     ) -> list[Alert]:
         """At most ``limit`` alerts, the latest first."""
-        conditions = {"c.kind = @kind": kind, "c.tenantId = @tenant": tenant_id}
-        given = {condition: value for condition, value in conditions.items() if value is not None}
-        where = f" WHERE {' AND '.join(given)}" if given else ""
-        parameters: list[dict[str, object]] = [
-            {"name": condition.split()[-1], "value": value} for condition, value in given.items()
-        ]
+        where, parameters = all_of(
+            [Condition("c.kind = @kind", "@kind", kind), Condition("c.tenantId = @tenant", "@tenant", tenant_id)]
+        )
         query = f"SELECT TOP {int(limit)} * FROM c{where} ORDER BY c.createdAt DESC"  # noqa: S608 - names only
         with translated("query alerts"):
-            rows = self._container.query_items(query, parameters=parameters)
+            rows = self._container.query_items(query, parameters=as_parameters(parameters))
             return [msgspec.convert(row, Alert) async for row in rows]
 
     async def _write(self, batch: Batch) -> None:

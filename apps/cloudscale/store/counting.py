@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloudscale.store.events import one_of
+from cloudscale.store.conditions import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -18,6 +18,7 @@ import msgspec
 from cloudscale.errors import BackendUnavailableError, CredentialError
 from cloudscale.store.batches import Batch, Document, cut
 from cloudscale.store.client import open_client
+from cloudscale.store.conditions import Condition, all_of, as_parameters, one_of
 from cloudscale.store.containers import ContainerNames, ensure_containers
 from cloudscale.store.errors import RESPONSES, MissingContainerError, translated
 from cloudscale.tasks import gather_all
@@ -26,7 +27,7 @@ from cloudscale.telemetry import metrics
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from azure.cosmos.aio import ContainerProxy, CosmosClient
+    from azure.cosmos.aio import ContainerProxy, CosmosClient, DatabaseProxy
 
     from cloudscale.pipeline import Store
     from cloudscale.settings import Settings
@@ -73,12 +74,15 @@ class EventStore:
         self._settings = settings
         self._exits = AsyncExitStack()
         self._in_flight = asyncio.Semaphore(BATCHES_IN_FLIGHT)
+        self.names = ContainerNames.of(spec)
+        self.client: CosmosClient
+        self.database: DatabaseProxy
+        self._container: ContainerProxy
 
     async def __aenter__(self) -> Self:
-        self.client: CosmosClient = await self._exits.enter_async_context(open_client(self._spec, self._settings))
-        self.names = ContainerNames.of(self._spec)
+        self.client = await self._exits.enter_async_context(open_client(self._spec, self._settings))
         self.database = self.client.get_database_client(self._spec.database)
-        self._container: ContainerProxy = self.database.get_container_client(self.names.events)
+        self._container = self.database.get_container_client(self.names.events)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -258,36 +262,20 @@ def compare(document: Document, stored: Document) -> CreateOutcome:
     return CreateOutcome.REDELIVERED if same_acceptance else CreateOutcome.DUPLICATE
 
 
-def one_of(path: str, values: Sequence[str]) -> tuple[str, dict[str, object]]:
-    """A condition that the index serves, ``path IN (@p0, @p1, …)``, and its parameters."""
-    parameters: dict[str, object] = {f"@p{place}": value for place, value in enumerate(values)}
-    return f"{path} IN ({', '.join(parameters)})", parameters
-
-
-def all_of(conditions: Mapping[str, object]) -> tuple[str, dict[str, object]]:
-    """The WHERE clause of those conditions whose one parameter is not None (empty without any), and its parameters."""
-    given = {condition: value for condition, value in conditions.items() if value is not None}
-    parameters = {"@" + condition.partition("@")[2].rstrip(")"): value for condition, value in given.items()}
-    return (f" WHERE {' AND '.join(given)}" if given else ""), parameters
-
-
-def as_parameters(values: Mapping[str, object]) -> list[dict[str, object]]:
-    """A query's parameters as the SDK takes them."""
-    return [{"name": name, "value": value} for name, value in values.items()]
-
-
 def where(which: EventFilter) -> tuple[str, dict[str, object]]:
     """The WHERE clause of a filter (empty when it does not restrict) and its parameters."""
-    conditions = {
-        "c.id = @id": which.event_id,
-        "c.correlationId = @correlation": which.correlation_id,
-        "c.tenantId = @tenant": which.tenant_id,
-        # Keys begin with their tenant: where many tenants share a container, the others' partitions are left alone.
-        "STARTSWITH(c.partitionKey, @keys)": None if which.tenant_id is None else f"{which.tenant_id}:",
-        "c.userId = @user": which.user_id,
-        "c.eventType = @type": which.event_type,
-        "c.suspicious = @suspicious": which.suspicious,
-        "c.receivedAt >= @since": which.since,
-        "c.receivedAt < @until": which.until,
-    }
-    return all_of(conditions)
+    # Keys begin with their tenant: where many tenants share a container, the others' partitions are left alone.
+    keys = None if which.tenant_id is None else f"{which.tenant_id}:"
+    return all_of(
+        [
+            Condition("c.id = @id", "@id", which.event_id),
+            Condition("c.correlationId = @correlation", "@correlation", which.correlation_id),
+            Condition("c.tenantId = @tenant", "@tenant", which.tenant_id),
+            Condition("STARTSWITH(c.partitionKey, @keys)", "@keys", keys),
+            Condition("c.userId = @user", "@user", which.user_id),
+            Condition("c.eventType = @type", "@type", which.event_type),
+            Condition("c.suspicious = @suspicious", "@suspicious", which.suspicious),
+            Condition("c.receivedAt >= @since", "@since", which.since),
+            Condition("c.receivedAt < @until", "@until", which.until),
+        ]
+    )

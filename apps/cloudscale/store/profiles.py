@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from cloudscale.store.conditions import Condition, all_of, as_parameters, one_of
 from cloudscale.store.errors import RESPONSES, translated
-from cloudscale.store.events import all_of, as_parameters, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,7 @@ def partition_of(tenant_id: str, user_id: str) -> str:
 
 
 def profile_id(user_id: str) -> str:
-    """A user id as a document id, which must not contain ``/ \\ ? #`` nor be too long."""
+    r"""A user id as a document id, which must not contain ``/ \ ? #`` nor be too long."""
     quoted = quote(user_id, safe=" !\"$&'()*+,-.:;<=>@[]^_`{|}~")
     if len(quoted) <= ID_CHARACTERS:
         return quoted
@@ -90,7 +90,9 @@ class ProfileStore:
 
     async def top(self, *, tenant_id: str | None = None, user_id: str | None = None, limit: int = 20) -> list[Profile]:
         """The profiles with the highest scores, of one tenant or user if they are named."""
-        where, parameters = all_of({"c.tenantId = @tenant": tenant_id, "c.userId = @user": user_id})
+        where, parameters = all_of(
+            [Condition("c.tenantId = @tenant", "@tenant", tenant_id), Condition("c.userId = @user", "@user", user_id)]
+        )
         query = f"SELECT TOP {int(limit)} * FROM c{where} ORDER BY c.score DESC"  # noqa: S608 - names only
         with translated("query profiles"):
             rows = self._container.query_items(query, parameters=as_parameters(parameters))

@@ -85,7 +85,10 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def process_name() -> str:
-    """A name for this process that no other process of the pipeline has had."""
+    """A new name for this process, which no other process of the pipeline has had.
+
+    To be called once a process: its leases and its figures carry the same name.
+    """
     return f"{socket.gethostname()}-{os.getpid()}-{time.time_ns() // 1_000_000:x}"
 
 
@@ -134,12 +137,12 @@ async def publish(redis: Redis, figures: Figures, *, key: str) -> None:
     await redis.hset(key, figures.process, msgspec.json.encode(figures))
 
 
-async def publish_every_second(redis: Redis, role: Role, *, key: str) -> None:
-    """Publish this process's figures until cancelled; its last ones stay until they expire.
+async def publish_every_second(redis: Redis, role: Role, *, process: str, key: str) -> None:
+    """Publish the figures of this process, named ``process``, until cancelled; its last ones stay until they expire.
 
     While Redis is away nothing is published and nothing else suffers.
     """
-    process, started_at = process_name(), time.time()
+    started_at = time.time()
     reachable = True
     cleaned = False
     while True:

@@ -70,10 +70,13 @@ class Worker:
 
     def __init__(self, pipeline: EventPipeline, settings: Settings) -> None:
         self.stopping = asyncio.Event()
+        self.process = figures.process_name()
+        """This worker's name, under which it owns leases and publishes figures."""
         self._pipeline = pipeline
         self._spec = pipeline.spec
         self._settings = settings
         self._lanes: list[Lane] = []
+        self._projection: Projection
         processing = self._spec.processing
         self._store_breaker = CircuitBreaker(
             backend="store",
@@ -185,7 +188,7 @@ class Worker:
         feed = await self._retry_connecting(lambda: exits.enter_async_context(EventFeed(spec.store, settings)))
         self._projection = Projection(
             feed,
-            OwnedRanges(feed, LeaseStore(store), owner=figures.process_name()),
+            OwnedRanges(feed, LeaseStore(store), owner=self.process),
             ProfileStore(store),
             scoring=spec.processing.scoring,
         )
@@ -204,7 +207,7 @@ class Worker:
         return [
             limiter.watch(),
             self._watch_backends(ledger),
-            figures.publish_every_second(redis, "worker", key=keys.figures),
+            figures.publish_every_second(redis, "worker", process=self.process, key=keys.figures),
         ]
 
     def _messages_wait(self, limiter: ConcurrencyLimiter) -> bool:
