@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cloudscale.cache.records import COUNT_LUA, UNNAMED
+from cloudscale.cache.records import UNNAMED
+from cloudscale.cache.scripts import COUNT_LUA
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

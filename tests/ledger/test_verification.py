@@ -19,7 +19,8 @@ from tests.servers.servicebus import servicebus_server
 
 from cloudscale import pipeline
 from cloudscale.cache.keys import keys_of
-from cloudscale.cache.records import COUNT_LUA, TENANTS_AN_HOUR
+from cloudscale.cache.records import TENANTS_AN_HOUR
+from cloudscale.cache.scripts import COUNT_LUA
 from cloudscale.commands.verify import render
 from cloudscale.ledger import verification
 from cloudscale.ledger.dead_letters import DeadLetterLedger

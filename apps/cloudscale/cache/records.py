@@ -38,26 +38,6 @@ Mark = Literal["p", "c", "u"]
 UNNAMED: Final = "-unnamed"
 """Ends the kinds that count what was accepted while Redis was away: a document says so by ``acceptedUnnamed``."""
 
-# Counts one kind of a tenant in an hour. `prefix` is that of the ledger's keys. Fields of an hour are made within that
-# hour, or soon after, so renewing its expiry with each new field is enough.
-COUNT_LUA: Final = f"""
-local function count(prefix, hour, tenant, kind, number)
-  local key = prefix .. hour
-  if tenant ~= '' and redis.call('SISMEMBER', key .. ':tenants', tenant) == 0 then
-    if redis.call('SCARD', key .. ':tenants') < {TENANTS_AN_HOUR} then
-      redis.call('SADD', key .. ':tenants', tenant)
-      redis.call('PEXPIRE', key .. ':tenants', {PERIOD // timedelta(milliseconds=1)})
-    else
-      tenant = ''
-    end
-  end
-  if redis.call('HINCRBY', key, tenant .. '\\n' .. kind, number) == tonumber(number) then
-    redis.call('PEXPIRE', key, {PERIOD // timedelta(milliseconds=1)})
-  end
-  redis.call('HINCRBY', prefix .. 'totals', kind, number)
-end
-"""
-
 
 class Acceptance(msgspec.Struct, frozen=True, rename="camel"):
     """One accepted event, as the ledger knows it while it is in flight."""

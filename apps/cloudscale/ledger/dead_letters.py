@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 import msgspec
 from redis.exceptions import RedisError
 
-from cloudscale.cache.records import COUNT_LUA, acceptance_value
+from cloudscale.cache import scripts
+from cloudscale.cache.records import acceptance_value
 from cloudscale.errors import BackendUnavailableError
 from cloudscale.ledger.migration import migrate
-from cloudscale.ledger.settling import SETTLE_LUA
+from cloudscale.ledger.settling import Ended, Endings, settle_keys, settle_script
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,31 +27,6 @@ if TYPE_CHECKING:
     from cloudscale.cache.keys import Keys
     from cloudscale.cache.records import Acceptance
 
-# KEYS: inflight, prefix of the ledger's keys, dead. ARGV: fields and the value to enter each with. Returns how many
-# were entered. An hour whose counters have expired is left alone: a new one would say less than nothing.
-_REENTER = (
-    COUNT_LUA
-    + """
-local entered = 0
-for place = 1, #ARGV, 2 do
-  local counter = redis.call('HGET', KEYS[3], ARGV[place])
-  if counter then
-    local tenant, hour, kind = string.match(counter, '^(.-)\\n(.-)\\n(.*)$')
-    if kind ~= 'dead-unnamed' then kind = 'dead' end
-    redis.call('HDEL', KEYS[3], ARGV[place])
-    if redis.call('EXISTS', KEYS[2] .. hour) == 1 then
-      count(KEYS[2], hour, tenant, kind, -1)
-    else
-      redis.call('HINCRBY', KEYS[2] .. 'totals', kind, -1)
-    end
-    redis.call('HSET', KEYS[1], ARGV[place], ARGV[place + 1])
-    entered = entered + 1
-  end
-end
-return entered
-"""
-)
-
 
 class DeadLetterLedger:
     """Changes the ledger for dead letters that a person acts on, so that the pipeline's balance stays right."""
@@ -58,8 +34,8 @@ class DeadLetterLedger:
     def __init__(self, redis: Redis, *, keys: Keys) -> None:
         self._redis = redis
         self._keys = keys
-        self._reenter = redis.register_script(_REENTER)
-        self._settle = redis.register_script(SETTLE_LUA)
+        self._reenter = scripts.register(redis, "cloudscale.ledger", "reenter", counts=True)
+        self._settle = settle_script(redis)
 
     async def reenter(self, acceptances: Sequence[Acceptance]) -> int:
         """Put dead letters that are to be replayed back in flight; how many were not there already.
@@ -69,15 +45,15 @@ class DeadLetterLedger:
         Raises:
             BackendUnavailableError: Redis cannot be reached; nothing must be replayed then, or the balance is lost.
         """
-        arguments = [
-            text
+        entries = [
+            {"field": each.field, "value": acceptance_value("c" if each.is_named else "u", each.received_at)}
             for each in acceptances
-            for text in (each.field, acceptance_value("c" if each.is_named else "u", each.received_at))
         ]
         keys = self._keys
         try:
             await migrate(self._redis, keys)
-            return int(await self._reenter(keys=[keys.inflight, keys.ledger, keys.dead], args=arguments))
+            argument = msgspec.json.encode(entries)
+            return int(await self._reenter(keys=[keys.inflight, keys.ledger, keys.dead], args=[argument]))
         except (RedisError, OSError, TimeoutError) as error:
             raise BackendUnavailableError(f"cannot enter {len(acceptances)} dead letters again: {error}") from error
 
@@ -90,12 +66,14 @@ class DeadLetterLedger:
         if not acceptances:
             return
         keys = self._keys
-        endings = [(each.field, "dead", *each.hour, each.is_named) for each in acceptances]
+        endings = Endings(others=[_as_dead(each) for each in acceptances])
         try:
-            await self._settle(
-                keys=[keys.inflight, keys.ledger, keys.dead, keys.unnamed_ended],
-                args=[b"[]", msgspec.json.encode(endings)],
-            )
+            await self._settle(keys=settle_keys(keys), args=[msgspec.json.encode(endings)])
             await self._redis.hdel(keys.dead, *(each.field for each in acceptances))
         except (RedisError, OSError, TimeoutError) as error:
             raise BackendUnavailableError(f"cannot forget {len(acceptances)} dead letters: {error}") from error
+
+
+def _as_dead(acceptance: Acceptance) -> Ended:
+    tenant_id, hour = acceptance.hour
+    return Ended(acceptance.field, "dead", tenant_id, hour, acceptance.is_named)

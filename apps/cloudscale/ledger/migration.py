@@ -10,7 +10,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from cloudscale.cache.records import COUNT_LUA, PERIOD, hour_at
+from cloudscale.cache import scripts
+from cloudscale.cache.records import PERIOD, hour_at
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -18,30 +19,6 @@ if TYPE_CHECKING:
     from cloudscale.cache.keys import Keys
 
 FIELDS_A_CALL = 500
-
-# KEYS: a former hash, prefix of the ledger's keys. ARGV: cursor, fields to look at, kind, the first hour that is kept.
-# Returns the next cursor. A field is tenant, hour, and perhaps "unnamed" or the reason of a dead letter.
-_MOVE = (
-    COUNT_LUA
-    + """
-local scanned = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
-for place = 1, #scanned[2], 2 do
-  local field, number = scanned[2][place], scanned[2][place + 1]
-  local tenant, hour, rest = string.match(field, '^(.-)\\n([^\\n]*)\\n?(.*)$')
-  local kind = ARGV[3]
-  if kind == 'accepted' and rest == 'unnamed' then kind = 'accepted-unnamed' end
-  redis.call('HDEL', KEYS[1], field)
-  if not hour or hour < ARGV[4] then
-    redis.call('HINCRBY', KEYS[2] .. 'totals', kind, number)
-  else
-    count(KEYS[2], hour, tenant, kind, number)
-    if redis.call('SISMEMBER', KEYS[2] .. hour .. ':tenants', tenant) == 0 then tenant = '' end
-    redis.call('HSET', KEYS[2] .. hour, tenant .. '\\nmixed', 1)
-  end
-end
-return scanned[1]
-"""
-)
 
 
 async def migrate(redis: Redis, keys: Keys) -> None:
@@ -57,7 +34,7 @@ async def migrate(redis: Redis, keys: Keys) -> None:
     }
     if not await redis.exists(*former):
         return
-    move = redis.register_script(_MOVE)
+    move = scripts.register(redis, "cloudscale.ledger", "move", counts=True)
     first_hour = hour_at(time.time() - PERIOD.total_seconds())
     for key, kind in former.items():
         cursor = 0

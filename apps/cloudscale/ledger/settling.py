@@ -12,19 +12,20 @@ a replay is entered again exactly once.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from redis.exceptions import RedisError
 
-from cloudscale.cache.records import COUNT_LUA, acceptance_field
+from cloudscale.cache import scripts
+from cloudscale.cache.records import acceptance_field
 from cloudscale.circuit_breaker import CircuitOpenError
 from cloudscale.ledger.migration import migrate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from redis.asyncio import Redis
+    from redis.commands.core import AsyncScript
 
     from cloudscale.cache.keys import Keys
     from cloudscale.circuit_breaker import CircuitBreaker
@@ -34,40 +35,6 @@ WAITING_SETTLEMENTS = 200_000
 
 CHUNK = 1000
 """Waiting settlements that are sent at once when Redis is back."""
-
-# KEYS: inflight, prefix of the ledger's keys, dead, prefix of sets of unnamed ones that ended. ARGV, as JSON (one
-# argument is cheaper to send than thousands): fields of acceptances that are stored, and for each other one its field,
-# its kind, its tenant, its hour, and whether it is named. Returns 1 for each of the others that ended just now. Of
-# those that are not named the end is noted whatever it is, since the acceptance may be entered only afterwards.
-SETTLE_LUA = (
-    COUNT_LUA
-    + """
-local stored = cjson.decode(ARGV[1])
-for start = 1, #stored, 4000 do
-  redis.call('HDEL', KEYS[1], unpack(stored, start, math.min(start + 3999, #stored)))
-end
-local counters = {duplicate = 'duplicates', dead = 'dead'}
-local settled = {}
-for _, other in ipairs(cjson.decode(ARGV[2])) do
-  local field, kind, tenant, hour, is_named = unpack(other)
-  local removed = redis.call('HDEL', KEYS[1], field)
-  if not is_named then
-    local ended = KEYS[4] .. hour
-    local is_first = redis.call('SADD', ended, field)
-    redis.call('PEXPIRE', ended, 86400000)
-    if removed == 0 and kind ~= 'redelivered' then removed = is_first end
-  end
-  settled[#settled + 1] = removed
-  local counter = counters[kind]
-  if removed == 1 and counter then
-    if not is_named then counter = counter .. '-unnamed' end
-    count(KEYS[2], hour, tenant, counter, 1)
-    if kind == 'dead' then redis.call('HSET', KEYS[3], field, tenant .. '\\n' .. hour .. '\\n' .. counter) end
-  end
-end
-return settled
-"""
-)
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
@@ -91,6 +58,33 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
         return acceptance_field(self.tenant_id, self.event_id, self.acceptance)
 
 
+class Ended(msgspec.Struct, frozen=True, gc=False):
+    """An acceptance that ended in another way than as stored just now, as ``settle.lua`` reads it."""
+
+    field: str
+    kind: str
+    tenant_id: str
+    hour: str
+    is_named: bool
+
+
+class Endings(msgspec.Struct, frozen=True, gc=False):
+    """What one call of ``settle.lua`` settles. ``stored`` has fields of the ``inflight`` hash."""
+
+    stored: Sequence[str] = ()
+    others: Sequence[Ended] = ()
+
+
+def settle_script(redis: Redis) -> AsyncScript:
+    """The script that settles :class:`Endings`."""
+    return scripts.register(redis, "cloudscale.ledger", "settle", counts=True)
+
+
+def settle_keys(keys: Keys) -> list[str]:
+    """The keys that the script needs, in its order."""
+    return [keys.inflight, keys.ledger, keys.dead, keys.unnamed_ended]
+
+
 class Ledger:
     """Settles acceptances in Redis; while that is away settlements wait in this process."""
 
@@ -98,7 +92,7 @@ class Ledger:
         self._redis = redis
         self._keys = keys
         self._breaker = breaker
-        self._settle = redis.register_script(SETTLE_LUA)
+        self._settle = settle_script(redis)
         self._waiting: deque[Settlement] = deque(maxlen=WAITING_SETTLEMENTS)
         self._is_migrated = False
 
@@ -155,17 +149,12 @@ class Ledger:
         plain = [each.kind == "stored" and each.is_named for each in settlements]
         stored = [each.field for each, is_plain in zip(settlements, plain, strict=True) if is_plain]
         others = [
-            (each.field, each.kind, each.tenant_id, each.hour, each.is_named)
+            Ended(each.field, each.kind, each.tenant_id, each.hour, each.is_named)
             for each, is_plain in zip(settlements, plain, strict=True)
             if not is_plain
         ]
-        keys = self._keys
-        removed = iter(
-            await self._settle(
-                keys=[keys.inflight, keys.ledger, keys.dead, keys.unnamed_ended],
-                args=[msgspec.json.encode(stored), msgspec.json.encode(others)],
-            )
-        )
+        argument = msgspec.json.encode(Endings(stored, others))
+        removed = iter(await self._settle(keys=settle_keys(self._keys), args=[argument]))
         ended = [is_plain or bool(next(removed)) for is_plain in plain]
         # What is stored was created by this process just now, whatever the ledger knew of it.
         return [each.kind == "stored" or has_ended for each, has_ended in zip(settlements, ended, strict=True)]

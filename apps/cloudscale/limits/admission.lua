@@ -1,22 +1,32 @@
 -- Admission of one group: settle what earlier groups left to do, then limit, then reserve.
--- After COUNT_LUA, which has the function `count`.
+-- After count.lua.
 -- KEYS: 1 inflight hash, 2 prefix of the ledger's keys, 3 prefix of idempotency hashes, 4 prefix of client buckets,
 --   5 prefix of windows, 6 number of the caller's last applied entry, 7 prefix of the sets of unnamed events that ended
--- ARGV is one MessagePack array: {now, burst, per_millisecond, window_limit, window_milliseconds, ttl_milliseconds,
---   events_burst, events_per_millisecond, global_events_burst, global_events_per_millisecond, number of this entry (0
---   for none), commits {field, ...}, unnamed {hour, field, value, ...}, accepted {hour, tenant, kind, number, ...},
---   client of each request {...}, number of events of each request {...}, number of names of each event {...} (none if
---   each has one), then for all events in order: names {name, ...}, records {name, record, ...}, entries {field, mark,
---   ...}}. A record is the time (13 digits), the hash (32), and the field. An event is reserved under all of its names
---   or none.
+-- ARGV is one MessagePack map, whose parts have the names of the structs that the caller encodes:
+--   now and time_to_live in milliseconds
+--   rates: burst, per_second, window_limit, window_milliseconds, events_burst, events_per_second, global_events_burst,
+--     global_events_per_second
+--   entry: number (0 for none), commits {field, ...}, unnamed {hour, field, value, ...}, accepted {hour, tenant, kind,
+--     number, ...}
+--   requests: clients {client of each request}, counts {number of events of each request}, names_of_events {number of
+--     names of each event} (none if each has one), and for all events in order names {name, ...}, records {name, record,
+--     ...}, entries {field, mark, ...}. A record is the time (13 digits), the hash (32), and the field. An event is
+--     reserved under all of its names or none.
 -- Answers MessagePack: for each request {0 admitted | 1 client | 2 global | 3 client's events | 4 all events, remaining
---   requests of the client, wait in ms}, and unless all of its
---   events are new {for each event 0 new, 1 copy, 2 other payload}, {first ids of copies}.
+--   requests of the client, wait in ms}, and unless all of its events are new {for each event 0 new, 1 duplicate, 2
+--   conflict}, {first ids of duplicates}.
 -- Commands take many events at once, and no string is made for an event that is new: a command of its own for each
 -- event costs three times as much.
-local now, burst, per_millisecond, window_limit, window, ttl,
-  events_burst, events_per_millisecond, all_events_burst, all_events_per_millisecond, number, commits, unnamed, accepted,
-  clients, counts, names_of_events, names, records, entries = unpack(cmsgpack.unpack(ARGV[1]))
+local asked = cmsgpack.unpack(ARGV[1])
+local now, ttl, rates, entry, requests = asked.now, asked.time_to_live, asked.rates, asked.entry, asked.requests
+local burst, per_millisecond = rates.burst, rates.per_second / 1000
+local window_limit, window = rates.window_limit, rates.window_milliseconds
+local events_burst, events_per_millisecond = rates.events_burst, rates.events_per_second / 1000
+local all_events_burst, all_events_per_millisecond = rates.global_events_burst, rates.global_events_per_second / 1000
+local number, commits, unnamed, accepted = entry.number, entry.commits, entry.unnamed, entry.accepted
+local clients, counts, names_of_events = requests.clients, requests.counts, requests.names_of_events
+local names, records, entries = requests.names, requests.records, requests.entries
+local inflight, ledger, idempotency, client_buckets, windows, applied, unnamed_ended = unpack(KEYS)
 local call = redis.call
 
 -- What one command takes; Lua's stack holds 8,000.
@@ -41,34 +51,34 @@ local function enter(hash, pairs_of)
 end
 
 -- An entry whose answer was lost comes again with the same number: counting it twice would look like a loss.
-if number > 0 and tonumber(call('GET', KEYS[6]) or 0) < number then
-  call('SET', KEYS[6], string.format('%d', number), 'PX', 86400000)
+if number > 0 and tonumber(call('GET', applied) or 0) < number then
+  call('SET', applied, string.format('%d', number), 'PX', 86400000)
   local committed = {}
-  for place, entry in ipairs(fetch(KEYS[1], commits)) do
+  for place, entry in ipairs(fetch(inflight, commits)) do
     -- One that is gone has been settled by a worker already: entered again, it would stay for ever.
     if entry then
       committed[#committed + 1] = commits[place]
       committed[#committed + 1] = 'c' .. string.sub(entry, 2)
     end
   end
-  enter(KEYS[1], committed)
+  enter(inflight, committed)
   -- What was accepted while Redis was away is entered now, unless a worker has settled it already.
   local entered = {}
   for place = 1, #unnamed, 3 do
-    if call('SISMEMBER', KEYS[7] .. unnamed[place], unnamed[place + 1]) == 0 then
+    if call('SISMEMBER', unnamed_ended .. unnamed[place], unnamed[place + 1]) == 0 then
       entered[#entered + 1] = unnamed[place + 1]
       entered[#entered + 1] = unnamed[place + 2]
     end
   end
-  enter(KEYS[1], entered)
+  enter(inflight, entered)
   for place = 1, #accepted, 4 do
-    count(KEYS[2], accepted[place], accepted[place + 1], accepted[place + 2], accepted[place + 3])
+    count(ledger, accepted[place], accepted[place + 1], accepted[place + 2], accepted[place + 3])
   end
 end
 
 local turn = math.floor(now / window)
-local current_key = KEYS[5] .. string.format('%d', turn)
-local used = call('MGET', current_key, KEYS[5] .. string.format('%d', turn - 1))
+local current_key = windows .. string.format('%d', turn)
+local used = call('MGET', current_key, windows .. string.format('%d', turn - 1))
 local elapsed = now - turn * window
 local estimate = tonumber(used[2] or 0) * (1 - elapsed / window) + tonumber(used[1] or 0)
 local taken, taken_events = 0, 0
@@ -78,7 +88,7 @@ local buckets = {}
 local function bucket_of(client)
   local bucket = buckets[client]
   if not bucket then
-    local stored = call('HMGET', KEYS[4] .. client, 'tokens', 'at', 'events')
+    local stored = call('HMGET', client_buckets .. client, 'tokens', 'at', 'events')
     local passed = math.max(0, now - tonumber(stored[2] or now))
     bucket = {
       math.min(burst, tonumber(stored[1] or burst) + passed * per_millisecond),
@@ -89,7 +99,7 @@ local function bucket_of(client)
   return bucket
 end
 
-local all_events_key = KEYS[5] .. 'events'
+local all_events_key = windows .. 'events'
 local stored_events = call('HMGET', all_events_key, 'tokens', 'at')
 local all_events = math.min(all_events_burst, tonumber(stored_events[1] or all_events_burst)
   + math.max(0, now - tonumber(stored_events[2] or now)) * all_events_per_millisecond)
@@ -121,7 +131,7 @@ end
 -- make up its life. The server's clock says which span it is, because callers' clocks differ.
 local clock = call('TIME')
 local span = math.floor((clock[1] * 1000 + clock[2] / 1000) / (ttl / 2))
-local function records_of(age) return KEYS[3] .. string.format('%d', span - age) end
+local function records_of(age) return idempotency .. string.format('%d', span - age) end
 
 local found = fetch(records_of(0), names)
 local earlier, oldest = fetch(records_of(1), names), fetch(records_of(2), names)
@@ -133,11 +143,11 @@ for place = 1, #names do
   is_plain = is_plain and not record
 end
 
--- What a name's record says of its event: 0 new after all, 1 copy, 2 other payload; and a copy's first id.
+-- What a name's record says of its event: 0 new after all, 1 duplicate, 2 conflict; and a duplicate's first id.
 local function state_of(place)
   local record = found[place]
   if string.sub(record, 14, 45) ~= string.sub(records[2 * place], 14, 45) then return 2, '' end
-  local entry = call('HGET', KEYS[1], string.sub(record, 46))
+  local entry = call('HGET', inflight, string.sub(record, 46))
   -- Only reserved: nobody has been told that it was accepted, so this one is sent as well and takes the name.
   if entry and string.sub(entry, 1, 1) == 'p' then return 0, '' end
   return 1, string.match(record, '\n(.-)\n')
@@ -185,7 +195,7 @@ end
 
 if #records > 0 then
   enter(records_of(0), records)
-  enter(KEYS[1], entries)
+  enter(inflight, entries)
   call('PEXPIRE', records_of(0), 2 * ttl)
   -- Freed beside the other work, where an expiry of so many at once would hold it up.
   call('UNLINK', records_of(3))
@@ -194,8 +204,8 @@ end
 -- A bucket that would be full again need not be kept.
 local full_milliseconds = math.ceil(math.max(burst / per_millisecond, events_burst / events_per_millisecond)) + 1000
 for client, bucket in pairs(buckets) do
-  call('HSET', KEYS[4] .. client, 'tokens', bucket[1], 'at', now, 'events', bucket[2])
-  call('PEXPIRE', KEYS[4] .. client, full_milliseconds)
+  call('HSET', client_buckets .. client, 'tokens', bucket[1], 'at', now, 'events', bucket[2])
+  call('PEXPIRE', client_buckets .. client, full_milliseconds)
 end
 if taken > 0 then
   call('INCRBY', current_key, taken)

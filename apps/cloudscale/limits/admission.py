@@ -11,18 +11,17 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from importlib.resources import files
 from secrets import token_hex
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import structlog
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import RedisError
 
-from cloudscale.cache.records import COUNT_LUA
+from cloudscale.cache import scripts
 from cloudscale.circuit_breaker import CircuitOpenError
-from cloudscale.limits.acknowledgements import Acknowledgements
-from cloudscale.limits.rates import Allowance, LocalRates
+from cloudscale.limits.acknowledgements import Acknowledgements, LedgerEntry
+from cloudscale.limits.rates import Allowance, LocalRates, Rates
 from cloudscale.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from cloudscale.cache.keys import Keys
     from cloudscale.circuit_breaker import CircuitBreaker
     from cloudscale.events.enrichment import Enriched
-    from cloudscale.limits.rates import Limit, Rates
+    from cloudscale.limits.rates import Limit
 
 log = structlog.get_logger(__name__)
 
@@ -81,23 +80,30 @@ class _Requests(msgspec.Struct, frozen=True, gc=False):
 
 _NO_REQUESTS = _Requests([], [], [], [], [], [])
 
-# KEYS: inflight, prefix of idempotency hashes. ARGV is one MessagePack array: {milliseconds of a hash, name, its record
-# without the time, field, ...}. A name that a retry has taken over meanwhile is the retry's.
-_RELEASE = """
-local reservations = cmsgpack.unpack(ARGV[1])
-local clock = redis.call('TIME')
-local span = math.floor((clock[1] * 1000 + clock[2] / 1000) / reservations[1])
-for place = 2, #reservations, 3 do
-  for age = 0, 2 do
-    local hash = KEYS[2] .. string.format('%d', span - age)
-    local record = redis.call('HGET', hash, reservations[place])
-    if record and string.sub(record, 14) == reservations[place + 1] then
-      redis.call('HDEL', hash, reservations[place])
-    end
-  end
-  redis.call('HDEL', KEYS[1], reservations[place + 2])
-end
-"""
+
+class _Call(msgspec.Struct, frozen=True, gc=False):
+    """The argument of ``admission.lua``, which reads it by the names of the fields."""
+
+    now: int
+    time_to_live: int
+    rates: Rates
+    entry: LedgerEntry
+    requests: _Requests
+
+
+class _Reservation(msgspec.Struct, frozen=True, gc=False):
+    name: str
+    record: str
+    """Without the time."""
+    field: str
+
+
+class _Release(msgspec.Struct, frozen=True, gc=False):
+    """The argument of ``release.lua``."""
+
+    span_milliseconds: float
+    reservations: list[_Reservation]
+
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(list[_Answer]).decode
@@ -117,9 +123,8 @@ class Admission:
         self._local = LocalRates(rates)
         self._ttl = idempotency_ms
         self._breaker = breaker
-        self._script = COUNT_LUA + files("cloudscale.limits").joinpath("admission.lua").read_text()
-        self._release = redis.register_script(_RELEASE)
-        self._digest = ""
+        self._script = scripts.register(redis, "cloudscale.limits", "admission", counts=True)
+        self._release = scripts.register(redis, "cloudscale.limits", "release")
         self._is_away = False
         self._acknowledgements = Acknowledgements()
         self._turn = asyncio.Lock()
@@ -151,13 +156,15 @@ class Admission:
         """
         if not events or self._breaker.state == "open":
             return
-        reservations: list[str | float] = [self._ttl / 2]
-        for event in events:
-            for name in event.names:
-                reservations += (name, event.payload_hash + event.field, event.field)
+        reservations = [
+            _Reservation(name, event.payload_hash + event.field, event.field)
+            for event in events
+            for name in event.names
+        ]
+        argument = _encode(_Release(self._ttl / 2, reservations))
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
-                await self._release(keys=[self._inflight, self._idempotency], args=[_encode(reservations)])
+                await self._release(keys=[self._inflight, self._idempotency], args=[argument])
         except (RedisError, OSError, TimeoutError) as error:
             # The reservations stay marked as reserved, and a retry of one is treated as new.
             self._breaker.record_failure(error)
@@ -181,17 +188,7 @@ class Admission:
         except CircuitOpenError:
             metrics.CACHE_AVAILABLE.set(0)
             return None
-        entry = self._acknowledgements.next_entry()
-        rates = self._rates
-        argument = _encode(
-            (
-                *(now, rates.burst, rates.per_second / 1000, rates.window_limit, rates.window_milliseconds, self._ttl),
-                *(rates.events_burst, rates.events_per_second / 1000),
-                *(rates.global_events_burst, rates.global_events_per_second / 1000),
-                *(entry.number, entry.commits, entry.unnamed, entry.accepted),
-                *(wire.clients, wire.counts, wire.names_of_events, wire.names, wire.records, wire.entries),
-            )
-        )
+        argument = _encode(_Call(now, self._ttl, self._rates, self._acknowledgements.next_entry(), wire))
         try:
             answers = _decode(await self._evaluate(argument))
         except (RedisError, OSError, TimeoutError) as error:
@@ -210,14 +207,7 @@ class Admission:
         return answers
 
     async def _evaluate(self, argument: bytes) -> bytes:
-        if not self._digest:
-            self._digest = await self._redis.script_load(self._script)
-        try:
-            answer: bytes = await self._redis.evalsha(self._digest, len(self._keys), *self._keys, argument)
-        except NoScriptError:
-            # Redis was restarted and has forgotten its scripts.
-            self._digest = await self._redis.script_load(self._script)
-            answer = await self._redis.evalsha(self._digest, len(self._keys), *self._keys, argument)
+        answer: bytes = await self._script(keys=self._keys, args=[argument])
         return answer
 
     def _judge_alone(self, client: str, events: Sequence[Enriched], *, now: int) -> Verdict:

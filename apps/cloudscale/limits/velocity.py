@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from redis.exceptions import RedisError
 
+from cloudscale.cache import scripts
 from cloudscale.circuit_breaker import CircuitOpenError
 
 if TYPE_CHECKING:
@@ -27,33 +28,6 @@ if TYPE_CHECKING:
 KEPT_MEMBERS = 1000
 FALLBACK_ADDRESSES = 10_000
 
-# KEYS: one set for each address. ARGV: window (ms), members kept, and as JSON (one argument is cheaper to send than
-# thousands) for each address a list of times (ms) and ids, in the order of time. Returns for each event the count of
-# events in the window that ends with it.
-_SCRIPT = """
-local window, kept = tonumber(ARGV[1]), tonumber(ARGV[2])
-local counts = {}
-for place, events in ipairs(cjson.decode(ARGV[3])) do
-  local key, trimmed, newest = KEYS[place], -1, math.huge
-  if redis.call('ZCARD', key) >= kept then
-    trimmed = tonumber(redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
-    newest = tonumber(redis.call('ZRANGE', key, -1, -1, 'WITHSCORES')[2])
-  end
-  for start = 1, #events, 2000 do
-    redis.call('ZADD', key, unpack(events, start, math.min(start + 1999, #events)))
-  end
-  for at = 1, #events, 2 do
-    local time = tonumber(events[at])
-    if time < trimmed or (time >= newest and time - window < trimmed) then counts[#counts + 1] = kept
-    else counts[#counts + 1] = redis.call('ZCOUNT', key, string.format('(%.3f', time - window), events[at]) end
-  end
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('(%.3f', tonumber(events[1]) - 2 * window))
-  redis.call('ZREMRANGEBYRANK', key, 0, -kept - 1)
-  redis.call('PEXPIRE', key, 2 * window)
-end
-return counts
-"""
-
 
 class VelocityEvent(msgspec.Struct, frozen=True, gc=False):
     """An event as the velocity check sees it. ``milliseconds`` is its time of receipt since the epoch."""
@@ -61,6 +35,14 @@ class VelocityEvent(msgspec.Struct, frozen=True, gc=False):
     address: str
     event_id: str
     milliseconds: float
+
+
+class _Question(msgspec.Struct, frozen=True, gc=False):
+    """What ``velocity.lua`` is asked: for each address the times and ids of its events, one after the other."""
+
+    window_milliseconds: int
+    kept_members: int
+    events: list[list[str]]
 
 
 class VelocityWindows:
@@ -74,7 +56,7 @@ class VelocityWindows:
     """
 
     def __init__(self, redis: Redis, *, key: Callable[[str], str], window: timedelta, breaker: CircuitBreaker) -> None:
-        self._script = redis.register_script(_SCRIPT)
+        self._script = scripts.register(redis, "cloudscale.limits", "velocity")
         self._key = key
         self._window_milliseconds = int(window.total_seconds() * 1000)
         self._breaker = breaker
@@ -101,7 +83,7 @@ class VelocityWindows:
             self._breaker.before_call()
             found: list[int] = await self._script(
                 keys=[self._key(address) for address in by_address],
-                args=[self._window_milliseconds, KEPT_MEMBERS, msgspec.json.encode(events)],
+                args=[msgspec.json.encode(_Question(self._window_milliseconds, KEPT_MEMBERS, events))],
             )
         except CircuitOpenError:
             return self._local.count(velocity_events, order)
