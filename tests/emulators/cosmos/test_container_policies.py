@@ -58,6 +58,13 @@ async def test_an_indexing_policy_is_completed_as_the_service_does(database: Dat
     assert policy["excludedPaths"] == [{"path": '/"_etag"/?'}]
 
 
+async def test_the_root_alone_is_a_path_as_older_clients_write_it(database: DatabaseProxy) -> None:
+    policy: Any = {"includedPaths": [{"path": "/"}]}
+    container = await database.create_container("root", PartitionKey("/pk"), indexing_policy=policy)
+    await container.create_item({"id": "1", "pk": "a", "n": 1})
+    assert await select(container, "SELECT VALUE c.id FROM c ORDER BY c.n", partition_key="a") == ["1"]
+
+
 INDEXES: Any = {
     "includedPaths": [{"path": "/*"}],
     "excludedPaths": [{"path": "/hidden/*"}],

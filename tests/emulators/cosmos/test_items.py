@@ -115,6 +115,12 @@ async def test_a_document_that_cannot_be_stored_is_refused(container: ContainerP
     assert getattr(caught.value, "status_code", 400) == 400
 
 
+async def test_a_partition_key_path_may_hold_quotes_and_slashes(database: DatabaseProxy) -> None:
+    container = await database.create_container("quoted", PartitionKey('/\'first level" 1*()\'/"le/vel"'))
+    await container.create_item({"id": "1", 'first level" 1*()': {"le/vel": "x"}})
+    assert (await container.read_item("1", "x"))["id"] == "1"
+
+
 async def test_a_partition_key_path_that_leads_to_an_object_leads_to_nothing(database: DatabaseProxy) -> None:
     container = await database.create_container("addresses", PartitionKey("/address"))
     await container.create_item({"id": "1", "address": {"city": "here"}})

@@ -120,13 +120,22 @@ def _plain_names(body: bytes) -> bytes:
 
 
 def _graft(tree: dict[str, Any], path: tuple[str, ...]) -> bool:
-    """Add a path to the tree of members to decode; False when it runs through a leaf or ends in a branch."""
+    """Add a path to the tree of members to decode.
+
+    False when it runs through a leaf or ends in a branch, or has a name that the decoder does not take.
+    """
+    if any(character in name for name in path for character in '"\\') or any(map(_has_control, path)):
+        return False
     for name in path[:-1]:
         branch = tree.setdefault(name, {})
         if branch is None:
             return False
         tree = branch
     return tree.setdefault(path[-1], None) is None
+
+
+def _has_control(name: str) -> bool:
+    return any(character < " " for character in name)
 
 
 def _build_struct(tree: dict[str, Any]) -> type[msgspec.Struct]:

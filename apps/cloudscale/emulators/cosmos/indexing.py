@@ -142,7 +142,7 @@ def _read(policy: dict[str, Any]) -> _Policy:
     except msgspec.ValidationError as error:
         raise bad_request(f"indexingPolicy makes no sense: {error}.") from error
     for each in [*known.included_paths, *known.excluded_paths]:
-        if not each.path.startswith("/") or not each.path.endswith(("/*", "/?")):
+        if each.path != "/" and not (each.path.startswith("/") and each.path.endswith(("/*", "/?"))):
             raise bad_request(
                 f"The path '{each.path[:100]}' of indexingPolicy must start with '/' and end in /? or /*."
             )
@@ -167,4 +167,5 @@ def indexing_policy(policy: dict[str, Any]) -> IndexingPolicy:
 
 
 def _covered(path: str) -> tuple[tuple[str, ...], bool]:
-    return segments(path[:-2]), path.endswith("/*")
+    # The root alone, as older clients write it, is all below it.
+    return segments(path.removesuffix("/*").removesuffix("/?")), path == "/" or path.endswith("/*")

@@ -4,9 +4,9 @@ import re
 from typing import Final
 
 SYSTEM_PROPERTIES: Final = ("_rid", "_self", "_etag", "_attachments", "_ts", "_lsn")
-_SEGMENT: Final = re.compile(r'/(?:"((?:[^"\\]|\\.)*)"|([^/]*))')
+_SEGMENT: Final = re.compile(r"""/(?:"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([^/]*))""")
 
 
 def segments(path: str) -> tuple[str, ...]:
     """The names along a path; a name in quotes may hold slashes."""
-    return tuple(quoted or plain for quoted, plain in _SEGMENT.findall(path) if quoted or plain)
+    return tuple("".join(names) for names in _SEGMENT.findall(path) if any(names))
