@@ -86,15 +86,12 @@ async def test_nothing_to_count_asks_nobody(make: Make) -> None:
 @hypothesis_settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, 200), st.sampled_from("ab")), max_size=40))
 async def test_counts_in_the_order_of_time_agree_with_a_plain_count(make: Make, events: list[tuple[int, str]]) -> None:
-    velocity_events = [seen(second, address=address) for second, address in events]
+    sightings = [seen(second, address=address) for second, address in events]
     expected = [
-        sum(
-            other.address == each.address and 0 <= each.milliseconds - other.milliseconds < 60_000
-            for other in velocity_events
-        )
-        for each in velocity_events
+        sum(other.sender == each.sender and 0 <= each.milliseconds - other.milliseconds < 60_000 for other in sightings)
+        for each in sightings
     ]
-    assert await make().count(velocity_events) == expected
+    assert await make().count(sightings) == expected
 
 
 @pytest.mark.fault

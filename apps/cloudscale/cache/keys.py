@@ -20,6 +20,7 @@ class Keys:
         self.dead = self.prefix + "dead"
         self.unnamed_ended = self.prefix + "unnamed:"
         self.velocity = self.prefix + "velocity:"
+        self.fraud = self.prefix + "fraud:"
         self.idempotency = self.prefix + "idempotency:"
         self.client = self.prefix + "client:"
         self.global_window = self.prefix + "global:"
@@ -37,9 +38,13 @@ class Keys:
         """The hash that counts an hour, given as ``yyyy-MM-ddTHH``."""
         return self.ledger + hour
 
-    def velocity_of(self, address: str) -> str:
-        """The events seen from a client address."""
-        return self.velocity + address
+    def velocity_of(self, sender: str) -> str:
+        """The requests of a client address, or of a user."""
+        return self.velocity + sender
+
+    def fraud_of(self, subject: str) -> str:
+        """What a fraud rule keeps of a subject, such as a user."""
+        return self.fraud + subject
 
 
 def keys_of(pipeline: EventPipeline) -> Keys:

@@ -36,6 +36,7 @@ RESERVED = {
     "clientAddress": "the server sets it",
     "payloadHash": "the server sets it",
     "acceptance": "the server sets it",
+    "acceptedIn": "the server sets it",
     "acceptedUnnamed": "the server sets it",
     "neighbourPartition": "the server sets it",
     "suspicious": "the fraud check sets it",

@@ -26,7 +26,8 @@ MONTH_EDGE = timedelta(days=1)
 class Origin(msgspec.Struct, frozen=True, gc=False):
     """Where an event came from: the request around it.
 
-    ``source_id`` is :func:`cloudscale.events.cloudevents.source_id` of a CloudEvent.
+    ``source_id`` is :func:`cloudscale.events.cloudevents.source_id` of a CloudEvent, ``batch`` a name of the batch that
+    the event came in.
     """
 
     client_address: str
@@ -35,6 +36,7 @@ class Origin(msgspec.Struct, frozen=True, gc=False):
     idempotency_key: str | None = None
     traceparent: str | None = None
     source_id: str | None = None
+    batch: str | None = None
 
 
 class Enriched(msgspec.Struct, frozen=True, gc=False):
@@ -112,6 +114,8 @@ def enrich(event: Document, common: Common, origin: Origin, *, buckets: int = 1)
         "metadata": common.metadata,
         "acceptance": acceptance,
     }
+    if origin.batch is not None:
+        document["acceptedIn"] = origin.batch
     if origin.traceparent is not None:
         document["traceparent"] = origin.traceparent
     if common.created_at is None and (common.event_id is not None or origin.idempotency_key is not None):

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 
-from cloudscale.limits.addresses import normalise, parse_address
+from cloudscale.limits.addresses import Networks, normalise, parse_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cloudscale.pipeline import Ingestion
-
-CACHED_PEERS = 10_000
 
 MOST_HOPS = 32
 MOST_CHARACTERS = 8192
@@ -35,16 +31,15 @@ class ClientAddresses:
     """
 
     def __init__(self, spec: Ingestion) -> None:
-        self._networks = tuple(ip_network(network, strict=False) for network in spec.trusted_proxies)
+        self._proxies = Networks(spec.trusted_proxies)
         self.header = spec.forwarded_header.lower()
         """The name of the header with forwarded addresses."""
         self._hops = _forwarded_hops if spec.forwarded_header == "Forwarded" else _listed_hops
-        self._is_trusted = lru_cache(CACHED_PEERS)(self._look_up)
 
     @property
     def has_proxies(self) -> bool:
         """Whether forwarded addresses are looked at at all."""
-        return bool(self._networks)
+        return bool(self._proxies)
 
     def find(self, peer: str, forwarded: str | None) -> str:
         """The client's address, in its one spelling.
@@ -54,7 +49,7 @@ class ClientAddresses:
             forwarded: the :attr:`header`, all its lines joined by commas.
         """
         address = normalise(without_port(peer))
-        if not self._networks or not forwarded or not self._is_trusted(address):
+        if not forwarded or not self._proxies.contain(address):
             return address
         for hop in self._hops(forwarded):
             candidate = without_port(hop)
@@ -62,15 +57,9 @@ class ClientAddresses:
                 # Nonsense was put there by somebody outside, so the last proxy that made sense is as far as we know.
                 return address
             address = normalise(candidate)
-            if not self._is_trusted(address):
+            if not self._proxies.contain(address):
                 return address
         return address
-
-    def _look_up(self, address: str) -> bool:
-        parsed = parse_address(address)
-        return parsed is not None and any(
-            parsed.version == network.version and parsed in network for network in self._networks
-        )
 
 
 def _listed_hops(header: str) -> Iterator[str]:

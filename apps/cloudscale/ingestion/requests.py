@@ -246,6 +246,7 @@ def parse_batch(
     if len(parts) > MAXIMUM_BATCH_EVENTS:
         raise refuse(413, f"a batch has at most {MAXIMUM_BATCH_EVENTS} events, this one has {len(parts)}", "too-large")
     structured = media_type == cloudevents.BATCH
+    origin = msgspec.structs.replace(origin, batch=token_hex(8))
     return [
         _parse_part(part, index, origin=origin, types=types, buckets=buckets, structured=structured)
         for index, part in enumerate(parts)

@@ -7,7 +7,11 @@ subscriber is given, and its owner chooses the rest freely (RFC 6177).
 from __future__ import annotations
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 IPV6_CLIENT_BITS = 64
 CACHED_ADDRESSES = 10_000
@@ -26,6 +30,24 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
         return parsed.ipv4_mapped
     return parsed
+
+
+class Networks:
+    """A set of networks, such as ``10.0.0.0/8``. False when there are none."""
+
+    def __init__(self, networks: Iterable[str]) -> None:
+        self._networks = tuple(ip_network(network, strict=False) for network in networks)
+        self.contain = lru_cache(CACHED_ADDRESSES)(self._look_up)
+        """Whether an address, in any spelling, is in one of them."""
+
+    def __bool__(self) -> bool:
+        return bool(self._networks)
+
+    def _look_up(self, address: str) -> bool:
+        parsed = parse_address(address)
+        return parsed is not None and any(
+            parsed.version == network.version and parsed in network for network in self._networks
+        )
 
 
 @lru_cache(CACHED_ADDRESSES)

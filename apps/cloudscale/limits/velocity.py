@@ -1,14 +1,15 @@
-"""Counts how many events each client address sent in a sliding window, over all workers.
+"""Counts how many requests each sender made in a sliding window, over all workers.
 
-A sorted set for each address has the event ids as members and the times of receipt as scores, so an event that is
-processed again is not counted again. An event is judged by the window that ends with it, and so is the event that
-arrives late. The sets are bounded: from an address that floods only the newest members are kept, and an event older
-than all that is kept is part of the flood. Counts stop there: in a flood it is enough to know that it is one.
+A sorted set for each sender has names of requests as members and their times as scores, so a request whose events come
+in several messages, or are processed again, counts once. An event is judged by the window that ends with it, and so is
+the event that arrives late. The sets are bounded: from a sender that floods only the newest members are kept, and an
+event older than all that is kept is part of the flood. Counts stop there: in a flood it is enough to know that it is
+one.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,31 +27,31 @@ if TYPE_CHECKING:
     from cloudscale.circuit_breaker import CircuitBreaker
 
 KEPT_MEMBERS = 1000
-FALLBACK_ADDRESSES = 10_000
+FALLBACK_SENDERS = 10_000
 
 
 class VelocityEvent(msgspec.Struct, frozen=True, gc=False):
-    """An event as the velocity check sees it. ``milliseconds`` is its time of receipt since the epoch."""
+    """An event as the velocity check sees it. ``milliseconds`` is its time since the epoch."""
 
-    address: str
-    event_id: str
+    sender: str
+    request: str
     milliseconds: float
 
 
 class _Question(msgspec.Struct, frozen=True, gc=False):
-    """What ``velocity.lua`` is asked: for each address the times and ids of its events, one after the other."""
+    """What ``velocity.lua`` is asked: for each sender its requests, as times and names in turn, and all the times."""
 
     window_milliseconds: int
     kept_members: int
-    events: list[list[str]]
+    senders: list[tuple[list[str], list[str]]]
 
 
 class VelocityWindows:
-    """The windows of all client addresses, kept in Redis and, while that is away, in this process.
+    """The windows of all senders, kept in Redis and, while that is away, in this process.
 
     Args:
         redis: the client.
-        key: builds the key of an address's set.
+        key: builds the key of a sender's set.
         window: length of the window.
         breaker: shared with the other users of this Redis, so that each outage is waited for once.
     """
@@ -63,7 +64,7 @@ class VelocityWindows:
         self._local = LocalWindows(self._window_milliseconds)
 
     async def count(self, velocity_events: Sequence[VelocityEvent]) -> list[int]:
-        """For each event, how many its address sent in the window that ends with it, itself included.
+        """For each event, how many requests its sender made in the window that ends with it, its own included.
 
         While Redis is away the windows of this process answer: they see only the events of this worker, which finds
         fewer suspicious events rather than holding up all.
@@ -71,19 +72,15 @@ class VelocityWindows:
         if not velocity_events:
             return []
         order = sorted(range(len(velocity_events)), key=lambda place: velocity_events[place].milliseconds)
-        by_address: dict[str, list[int]] = {}
+        by_sender: dict[str, list[int]] = {}
         for place in order:
-            by_address.setdefault(velocity_events[place].address, []).append(place)
-        events: list[list[str]] = []
-        for places in by_address.values():
-            events.append([])
-            for place in places:
-                events[-1] += (f"{velocity_events[place].milliseconds:.3f}", velocity_events[place].event_id)
+            by_sender.setdefault(velocity_events[place].sender, []).append(place)
+        senders = [_window_of([velocity_events[place] for place in places]) for places in by_sender.values()]
         try:
             self._breaker.before_call()
             found: list[int] = await self._script(
-                keys=[self._key(address) for address in by_address],
-                args=[msgspec.json.encode(_Question(self._window_milliseconds, KEPT_MEMBERS, events))],
+                keys=[self._key(sender) for sender in by_sender],
+                args=[msgspec.json.encode(_Question(self._window_milliseconds, KEPT_MEMBERS, senders))],
             )
         except CircuitOpenError:
             return self._local.count(velocity_events, order)
@@ -92,29 +89,40 @@ class VelocityWindows:
             return self._local.count(velocity_events, order)
         self._breaker.record_success()
         counts = [0] * len(velocity_events)
-        for count, place in zip(found, (place for places in by_address.values() for place in places), strict=True):
+        for count, place in zip(found, (place for places in by_sender.values() for place in places), strict=True):
             counts[place] = count
         return counts
 
 
+def _window_of(velocity_events: Sequence[VelocityEvent]) -> tuple[list[str], list[str]]:
+    """What the script is told of one sender: its requests by their first times, and all the times."""
+    first = {velocity_event.request: velocity_event.milliseconds for velocity_event in reversed(velocity_events)}
+    requests = []
+    for name, milliseconds in reversed(first.items()):
+        requests += [f"{milliseconds:.3f}", name]
+    return requests, [f"{velocity_event.milliseconds:.3f}" for velocity_event in velocity_events]
+
+
 class LocalWindows:
-    """The same windows in this process, for the addresses seen last."""
+    """The same windows in this process, for the senders seen last."""
 
     def __init__(self, window_milliseconds: int) -> None:
         self._window_milliseconds = window_milliseconds
-        self._times: OrderedDict[str, deque[float]] = OrderedDict()
+        self._requests: OrderedDict[str, OrderedDict[str, float]] = OrderedDict()
 
     def count(self, velocity_events: Sequence[VelocityEvent], order: Sequence[int]) -> list[int]:
         """Count ``velocity_events``, taken in ``order``."""
         counts = [0] * len(velocity_events)
         for place in order:
             velocity_event = velocity_events[place]
-            times = self._times.setdefault(velocity_event.address, deque(maxlen=KEPT_MEMBERS))
-            self._times.move_to_end(velocity_event.address)
-            times.append(velocity_event.milliseconds)
-            while times[0] <= velocity_event.milliseconds - self._window_milliseconds:
-                times.popleft()
-            counts[place] = len(times)
-        while len(self._times) > FALLBACK_ADDRESSES:
-            self._times.popitem(last=False)
+            requests = self._requests.setdefault(velocity_event.sender, OrderedDict())
+            self._requests.move_to_end(velocity_event.sender)
+            requests.setdefault(velocity_event.request, velocity_event.milliseconds)
+            while len(requests) > KEPT_MEMBERS or (
+                next(iter(requests.values())) <= velocity_event.milliseconds - self._window_milliseconds
+            ):
+                requests.popitem(last=False)
+            counts[place] = max(len(requests), 1)
+        while len(self._requests) > FALLBACK_SENDERS:
+            self._requests.popitem(last=False)
         return counts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated
 
 import msgspec
@@ -28,6 +29,26 @@ HostName = Annotated[
     str, Meta(pattern=r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$", max_length=253)
 ]
 Count = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+
+
+def _is_network(text: str) -> bool:
+    """Whether ``text`` is what CEL's ``isCIDR`` takes: an address without a zone, and its prefix length."""
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return "/" in text
+
+
+IS_NETWORK = Rule("isCIDR(self)", "is not a network like 10.0.0.0/8 or fd00::/8", _is_network)
+Cidr = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9a-fA-F:.]+/[0-9]{1,3}$",
+        max_length=49,
+        extra_json_schema=rules(IS_NETWORK),
+    ),
+]
 
 
 class Model(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):

@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from cloudscale.pipeline.fields import RESOURCES_RULES, Count, Model, PositiveDuration, Resources
-from cloudscale.pipeline.rules import MIN_UP_TO_MAX, Rule, rules
-
-
-def _is_network(text: str) -> bool:
-    """Whether ``text`` is what CEL's ``isCIDR`` takes: an address without a zone, and its prefix length."""
-    try:
-        ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        return False
-    return "/" in text
-
-
-IS_NETWORK = Rule("isCIDR(self)", "is not a network like 10.0.0.0/8 or fd00::/8", _is_network)
-Cidr = Annotated[
-    str,
-    Meta(
-        pattern=r"^[0-9a-fA-F:.]+/[0-9]{1,3}$",
-        max_length=49,
-        extra_json_schema=rules(IS_NETWORK),
-    ),
-]
+from cloudscale.pipeline.fields import RESOURCES_RULES, Cidr, Count, Model, PositiveDuration, Resources
+from cloudscale.pipeline.rules import MIN_UP_TO_MAX, rules
 
 
 class ReplicaRange(Model, frozen=True):

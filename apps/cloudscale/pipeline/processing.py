@@ -11,6 +11,7 @@ from msgspec import Meta
 from cloudscale.pipeline.fields import (
     RESOURCES_RULES,
     BoundedDuration,
+    Cidr,
     Count,
     Duration,
     Model,
@@ -142,16 +143,92 @@ class CircuitBreaker(Model, frozen=True):
 
 
 class Velocity(Model, frozen=True):
-    """More events than this from one client address in a window are suspicious."""
+    """More requests than this from one client address in a window are suspicious; a batch is one request."""
 
-    limit: Annotated[Count, Meta(description="Events in one window that are not suspicious yet.")] = 10
+    limit: Annotated[Count, Meta(description="Requests in one window that are not suspicious yet.")] = 10
+    window: Annotated[
+        PositiveDuration,
+        Meta(
+            description="Length of the window. Requests are counted when they are received; events that happened more "
+            "than a window before, as in a replay, when they happened."
+        ),
+    ] = "60s"
+    trusted_networks: Annotated[
+        tuple[Cidr, ...],
+        Meta(
+            description="Networks of servers that send for many users; their requests are not counted.",
+            max_length=64,
+            extra_json_schema={"x-kubernetes-list-type": "set"},
+        ),
+    ] = ()
+
+
+class UserVelocity(Model, frozen=True):
+    """More requests than this with events of one user in a window are suspicious; a batch is one request."""
+
+    limit: Annotated[Count, Meta(description="Requests in one window that are not suspicious yet.")] = 60
     window: Annotated[PositiveDuration, Meta(description="Length of the window.")] = "60s"
+
+
+class UnusualAmount(Model, frozen=True):
+    """A purchase far above what its user has paid before is suspicious."""
+
+    factor: Annotated[
+        float, Meta(description="How many times the median of the user's purchases is suspicious.", gt=1, le=1_000_000)
+    ] = 10.0
+    after_purchases: Annotated[
+        int, Meta(description="Purchases of a user, in one currency, before the first is judged.", ge=1, le=20)
+    ] = 5
+
+
+class SharedValue(Model, frozen=True):
+    """One value of a property, such as a card's fingerprint, in events of many users is suspicious."""
+
+    property: Annotated[
+        str,
+        Meta(
+            description="Name of the property, in `properties` or beside it; its values are strings or integers.",
+            min_length=1,
+            max_length=128,
+        ),
+    ]
+    users: Annotated[int, Meta(description="Users with the same value that are not suspicious yet.", ge=1, le=1000)] = 3
+    window: Annotated[PositiveDuration, Meta(description="How long a user is remembered for a value.")] = "24h"
+
+
+class ImpossibleTravel(Model, frozen=True):
+    """A user at two places that are too far apart for the time between is suspicious."""
+
+    property: Annotated[
+        str,
+        Meta(
+            description="Name of the property, in `properties` or beside it, with an object of `latitude` and "
+            "`longitude` in degrees.",
+            min_length=1,
+            max_length=128,
+        ),
+    ] = "location"
+    kilometers_per_hour: Annotated[
+        float, Meta(description="The speed above which a journey is impossible.", gt=0, le=1_000_000)
+    ] = 1000.0
 
 
 class Fraud(Model, frozen=True):
     """Rules that flag events; a flagged event is stored and raises a security alert."""
 
-    velocity: Annotated[Velocity, Meta(description="Too many events from one client address.")] = Velocity()
+    velocity: Annotated[Velocity, Meta(description="Too many requests from one client address.")] = Velocity()
+    user_velocity: Annotated[
+        UserVelocity | None, Meta(description="Too many requests for one user; off unless it is given.")
+    ] = None
+    unusual_amount: Annotated[
+        UnusualAmount | None, Meta(description="Purchases far above the user's own; off unless it is given.")
+    ] = None
+    shared_value: Annotated[
+        SharedValue | None, Meta(description="One value with many users; off unless it is given.")
+    ] = None
+    impossible_travel: Annotated[
+        ImpossibleTravel | None, Meta(description="A user who is in two places; off unless it is given.")
+    ] = None
 
 
 class CartAbandonment(Model, frozen=True):

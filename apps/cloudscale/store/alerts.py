@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAXIMUM_ID_BYTES = 1023
 """Of Cosmos DB (https://learn.microsoft.com/azure/cosmos-db/concepts-limits#per-item-limits)."""
 
-Kind = Literal["velocity", "cart_abandoned"]
+Kind = Literal["velocity", "user_velocity", "unusual_amount", "shared_value", "impossible_travel", "cart_abandoned"]
 
 
 class Alert(msgspec.Struct, frozen=True, rename="camel", kw_only=True, omit_defaults=True):

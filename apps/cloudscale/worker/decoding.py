@@ -38,6 +38,7 @@ class Accepted(msgspec.Struct, frozen=True, gc=False):
     correlation_id: str = msgspec.field(name="correlationId")
     client_address: str = msgspec.field(name="clientAddress", default="")
     user_id: str | None = msgspec.field(name="userId", default=None)
+    accepted_in: str | None = msgspec.field(name="acceptedIn", default=None)
     accepted_unnamed: bool = msgspec.field(name="acceptedUnnamed", default=False)
 
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from cloudscale.store.events import CreateOutcome
     from cloudscale.telemetry.tracing import Tracing
     from cloudscale.worker.carts import CartWatch
+    from cloudscale.worker.fraud import FraudCheck
     from cloudscale.worker.retry_policy import StoreRetryPolicy
-    from cloudscale.worker.velocity import VelocityRule
     from cloudscale.worker.writing import EventWriter, Failure
 
 
@@ -41,7 +41,7 @@ class Processor:
     """The parts that processing needs. ``validate`` is as :func:`cloudscale.worker.decoding.decode` wants it."""
 
     validate: Callable[[Document], str | None]
-    velocity: VelocityRule
+    fraud: FraudCheck
     writer: EventWriter
     retry_policy: StoreRetryPolicy
     alerts: AlertStore
@@ -96,7 +96,7 @@ class Processor:
     async def _store(self, events: Decoded, processed_at: datetime, *, size: int) -> list[Ending]:
         """Flag and create the events, and start what follows from those that are stored."""
         documents, accepted = events.documents, events.accepted
-        alerts = await self.velocity.flag(documents, accepted)
+        alerts = await self.fraud.flag(documents, accepted)
         stamp = as_utc(processed_at)
         for document in documents:
             document["processedAt"] = stamp
@@ -104,7 +104,7 @@ class Processor:
         results = await self._create(documents, size=size)
         writing = Span(writing_began_at, time.time())
         await self._raise(list(alerts.values()))
-        self.velocity.remember(alerts)
+        self.fraud.remember(alerts)
         log_alerts(alerts.values())
         endings = list(map(ending, accepted, documents, results))
         checks = self.carts.schedule([each.event for each in endings if each.event and fills_a_cart(each)])

@@ -17,7 +17,6 @@ from cloudscale.errors import BackendUnavailableError, CredentialError
 from cloudscale.events.types import EventTypes
 from cloudscale.ledger.backlog import BacklogReader
 from cloudscale.ledger.settling import Ledger
-from cloudscale.limits.velocity import VelocityWindows
 from cloudscale.queue.administration import QueueAdministration
 from cloudscale.queue.connection import open_client
 from cloudscale.queue.outbox import Outbox
@@ -32,21 +31,18 @@ from cloudscale.telemetry import figures, metrics, tracing
 from cloudscale.units import parse_duration
 from cloudscale.worker.carts import CartWatch
 from cloudscale.worker.concurrency_limiter import ConcurrencyLimiter, turn_messages
+from cloudscale.worker.fraud import fraud_check
 from cloudscale.worker.http import serve
 from cloudscale.worker.lanes import Lane
 from cloudscale.worker.processing import Processor
 from cloudscale.worker.projection import Projection
 from cloudscale.worker.ranges import OwnedRanges
 from cloudscale.worker.retry_policy import InterruptedByStopError, StoreRetryPolicy
-from cloudscale.worker.velocity import VelocityRule
 from cloudscale.worker.writing import EventWriter
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable
 
-    from redis.asyncio import Redis
-
-    from cloudscale.cache.keys import Keys
     from cloudscale.pipeline import EventPipeline
     from cloudscale.settings import Settings
     from cloudscale.telemetry.tracing import Tracing
@@ -176,7 +172,7 @@ class Worker:
         exits.push_async_callback(ledger.flush)
         processor = Processor(
             validate=EventTypes(spec.event_types).problem_of,
-            velocity=self._velocity_rule(redis, keys=keys),
+            fraud=fraud_check(spec.processing.fraud, redis, keys=keys, breaker=self._cache_breaker),
             writer=EventWriter(store, retry_policy),
             retry_policy=retry_policy,
             alerts=AlertStore(store),
@@ -227,12 +223,6 @@ class Worker:
     def _cart_watch(self, store: EventStore) -> CartWatch:
         after = parse_duration(self._spec.processing.actions.cart_abandonment.after)
         return CartWatch(store, after=after, buckets=self._spec.store.partition_buckets)
-
-    def _velocity_rule(self, redis: Redis, *, keys: Keys) -> VelocityRule:
-        velocity = self._spec.processing.fraud.velocity
-        window = parse_duration(velocity.window)
-        windows = VelocityWindows(redis, key=keys.velocity_of, window=window, breaker=self._cache_breaker)
-        return VelocityRule(windows, limit=velocity.limit, window=window)
 
     async def _ensure_queue(self, administration: QueueAdministration) -> None:
         try:

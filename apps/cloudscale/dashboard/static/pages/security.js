@@ -6,7 +6,14 @@ import { count, time, words } from "../format.js";
 import { showEvent } from "./event.js";
 import { refreshing } from "./refreshing.js";
 
-const KINDS = { velocity: "Too many events", cart_abandoned: "Cart abandoned" };
+const KINDS = {
+  velocity: "Too many requests",
+  user_velocity: "Too many requests for a user",
+  unusual_amount: "Unusual amount",
+  shared_value: "One value, many users",
+  impossible_travel: "Impossible travel",
+  cart_abandoned: "Cart abandoned",
+};
 
 function showAlert(alert) {
   dialog(
