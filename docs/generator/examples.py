@@ -8,6 +8,7 @@ Schema = dict[str, Any]
 
 _SECRET = {"name": "shop-credentials", "key": "connectionString"}
 _IDENTITY = {"identity": {"clientId": "00000000-0000-0000-0000-000000000000"}}
+_SHARED_VALUE = {"processing": {"fraud": {"sharedValue": {"property": "cardFingerprint"}}}}
 
 GIVEN: dict[str, Any] = {
     "queue.namespace": "shop-abc123.servicebus.windows.net",
@@ -24,6 +25,9 @@ GIVEN: dict[str, Any] = {
     "processing.concurrency.steps[].depth": 0,
     "processing.concurrency.steps[].limit": 16,
     "processing.circuitBreaker.failureRatio": 0.25,
+    "processing.fraud.velocity.trustedNetworks": ["10.0.0.0/8"],
+    "processing.fraud.sharedValue": {"property": "cardFingerprint"},
+    "processing.fraud.sharedValue.property": "cardFingerprint",
     "expose.ingress.host": "events.shop.example",
     "expose.ingress.className": "nginx",
     "expose.ingress.tlsSecretName": "shop-tls",
@@ -41,6 +45,8 @@ GIVEN: dict[str, Any] = {
 BESIDE: dict[str, dict[str, Any]] = {
     "queue.namespace": _IDENTITY,
     "store.endpoint": _IDENTITY,
+    "processing.fraud.sharedValue.users": _SHARED_VALUE,
+    "processing.fraud.sharedValue.window": _SHARED_VALUE,
     "expose.ingress.className": {"expose": {"ingress": {"host": "events.shop.example"}}},
     "expose.ingress.tlsSecretName": {"expose": {"ingress": {"host": "events.shop.example"}}},
     "expose.gateway.namespace": {"expose": {"gateway": {"name": "public"}}},

@@ -140,8 +140,8 @@ async def test_each_reason_for_poison_is_dead_lettered_alone_and_the_neighbours_
         {**good[0], "id": "unknown", "eventType": "teleport"},
         {**good[0], "id": "invalid", "url": 7},
         conflicting,
-        # No id may have a slash, so the store refuses this one whatever its neighbours are.
-        {**refused, "id": "a/b"},
+        # No id may have more than 1023 bytes, so the store refuses this one whatever its neighbours are.
+        {**refused, "id": "a" * 1024},
     ]
     await place.send([good[0], *poison, good[1]])
     async with place.worker():
@@ -202,9 +202,13 @@ async def test_a_cart_without_a_purchase_raises_an_alert(place: Harness) -> None
 
 async def test_a_cart_check_that_the_store_refuses_takes_no_neighbour_along(place: Harness) -> None:
     await place.use_queue(maxDeliveryCount=2)
-    # No id may have a slash, so the alert's is refused whenever it is tried.
+    # No partition key may have more than 2048 bytes, so the alert is refused whenever it is tried.
     check = CartCheck(
-        tenant_id="t1", user_id="u", cart_event_id="a/b", since=datetime(2024, 5, 1, tzinfo=UTC), correlation_id="c"
+        tenant_id="t" * 2049,
+        user_id="u",
+        cart_event_id="e",
+        since=datetime(2024, 5, 1, tzinfo=UTC),
+        correlation_id="c",
     )
     await place.send_body(msgspec.json.encode([check]))
     good = await place.accept([page_view() for _ in range(3)])

@@ -105,6 +105,8 @@ async def test_every_kind_of_partition_key_value_can_be_used(container: Containe
     [
         {"id": "", "pk": "a"},
         {"id": "x" * 1024, "pk": "a"},
+        {"id": "x", "pk": "a" * 2049},
+        {"id": "x", "pk": "é" * 1025},
         {"id": "1", "pk": "a", "ttl": 0},
         {"id": "1", "pk": "a", "ttl": "soon"},
     ],

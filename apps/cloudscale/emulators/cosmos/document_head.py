@@ -16,6 +16,8 @@ from cloudscale.emulators.cosmos.property_path import SYSTEM_PROPERTIES
 
 MAXIMUM_DOCUMENT_BYTES: Final = 2 * 1024 * 1024
 MAXIMUM_ID_BYTES: Final = 1023
+MAXIMUM_PARTITION_KEY_BYTES: Final = 2048
+"""Of a value, with version 2 of the hash (https://learn.microsoft.com/azure/cosmos-db/concepts-limits)."""
 # The exponent of a number that may be beyond a double, which only the full decoder finds. It is looked for in two
 # steps, since one expression for both takes five times as long.
 _EXPONENT: Final = re.compile(rb"[eE][+\d]\d\d")
@@ -60,9 +62,8 @@ class HeadReader:
             except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
                 # Either no JSON, or a path leads through something else than objects: the full decoder knows.
                 return self._read_fully(body)
-            return Head(
-                _check_id(head.id), tuple([_walk(head, path) for path in self._attributes]), _check_ttl(head.ttl), body
-            )
+            key = _check_key(tuple([_walk(head, path) for path in self._attributes]))
+            return Head(_check_id(head.id), key, _check_ttl(head.ttl), body)
         return self._read_fully(body)
 
     def _read_fully(self, body: bytes) -> Head:
@@ -84,7 +85,7 @@ class HeadReader:
                 raise CosmosError(413, f"A document has at most {MAXIMUM_DOCUMENT_BYTES} bytes.")
         return Head(
             _check_id(document.get("id", msgspec.UNSET)),
-            self._definition.of_document(document),
+            _check_key(self._definition.of_document(document)),
             _check_ttl(document.get("ttl", msgspec.UNSET)),
             body,
         )
@@ -159,6 +160,15 @@ def _walk(head: Any, attributes: list[str]) -> Component:
         if head is msgspec.UNSET:
             return UNDEFINED
     return head  # type: ignore[no-any-return]
+
+
+def _check_key(key: tuple[Component, ...]) -> tuple[Component, ...]:
+    for value in key:
+        # A character has four bytes at the most, so most values need no second look.
+        is_long = isinstance(value, str) and len(value) > MAXIMUM_PARTITION_KEY_BYTES // 4
+        if is_long and len(str(value).encode()) > MAXIMUM_PARTITION_KEY_BYTES:
+            raise bad_request(f"A partition key value has at most {MAXIMUM_PARTITION_KEY_BYTES} bytes.")
+    return key
 
 
 def _check_id(value: object) -> str:

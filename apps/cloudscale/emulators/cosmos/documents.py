@@ -291,12 +291,9 @@ class Documents:
         self.lsn += 1
         if self.lsn > self._reserved:
             self._reserved += RESERVED_SEQUENCE_NUMBERS
-            self._connection.execute(
-                "UPDATE containers SET reserved = ? WHERE number = ?", (self._reserved, self.container.number)
-            )
+            reserved = (self._reserved, self.container.number)
+            self._connection.execute("UPDATE containers SET reserved = ? WHERE number = ?", reserved)
         return self.lsn
-
-    # time to live
 
     def expired(self, limit: int) -> list[int]:
         """Numbers of up to ``limit`` documents whose time to live has run out."""
