@@ -17,7 +17,7 @@ RESOLVE := uv pip compile $(if $(UPGRADE),--upgrade) --quiet --universal --fork-
 # Without a network, from the pages and the code. Nothing of it is kept between runs but what did not change.
 SITE = $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs docs/_build
 
-# More processes than processors, because many tests wait for something. tests/conftest.py puts long ones first.
+# More processes than processors, because many tests wait for something. tests/file_durations.py puts long ones first.
 IN_PARALLEL := tests -m 'not alone' --numprocesses 9 --dist loadfile --no-loadscope-reorder
 ALONE := tests -m alone
 

@@ -1,17 +1,14 @@
-"""What all tests have in common: their order, that no process gives way to the others, and patience.
-
-The files that take longest come first, so that no process ends alone with one of them.
-"""
+"""What all tests have in common: that no process gives way to the others, patience, and what a run has left out."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.absent_tools import left_out
+from tests.file_durations import pytest_collection_modifyitems, pytest_configure  # noqa: F401 - hooks
 from tests.servers.redis import RedisServer, redis_server
 
 if TYPE_CHECKING:
@@ -21,46 +18,8 @@ if TYPE_CHECKING:
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-HERE = Path(__file__).parent
-LONGEST_FIRST = (
-    "integration/test_faults.py",
-    "worker/test_faults.py",
-    "integration/test_run.py",
-    "emulators/servicebus/test_durability.py",
-    "commands",
-    "dashboard/test_application.py",
-    "queue/test_dead_letters.py",
-    "worker/test_processing.py",
-    "operator/test_reconcile.py",
-    "operator/test_deletion.py",
-    "test_readme.py",
-    "browser",
-    "ingestion/test_retries.py",
-    "telemetry/test_tracing.py",
-    "emulators/servicebus/test_messages.py",
-    "emulators/servicebus/test_sessions.py",
-    "ledger/test_verification.py",
-    "integration",
-    "ingestion/test_openapi.py",
-    "worker",
-    "queue",
-    "ingestion",
-    "dashboard",
-    "emulators",
-)
-
 # Tests run side by side: a pipeline's workers would wait not only for its requests, but for all other tests.
 os.environ["CLOUDSCALE_NICENESS"] = "0"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort by :data:`LONGEST_FIRST`; the files that it does not name keep their order behind the others."""
-    items.sort(key=lambda item: _rank(item.path))
-
-
-def _rank(file: Path) -> int:
-    places = {file, *file.parents}
-    return next((rank for rank, name in enumerate(LONGEST_FIRST) if HERE / name in places), len(LONGEST_FIRST))
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
