@@ -24,7 +24,7 @@ from cloudscale.errors import BackendUnavailableError, CloudScaleError
 from cloudscale.events.enrichment import Enriched, Origin, enrich
 from cloudscale.events.types import EventTypes
 from cloudscale.ingestion import group_commit, pace
-from cloudscale.ingestion.group_commit import GroupCommit, Outcome
+from cloudscale.ingestion.group_commit import Committed, GroupCommit
 from cloudscale.limits import admission
 from cloudscale.limits.admission import Admission
 from cloudscale.limits.rates import Rates
@@ -101,8 +101,10 @@ def new_event(**fields: Any) -> Enriched:
     return enrich(event, EventTypes().check(event), Origin(CLIENT, "c", datetime.now(UTC)))
 
 
-async def submit(groups: GroupCommit, *events: Enriched) -> Outcome:
-    return await groups.submit(CLIENT, events, arrived_at=time.perf_counter())
+async def submit(groups: GroupCommit, *events: Enriched) -> Committed:
+    outcome = await groups.submit(CLIENT, events, arrived_at=time.perf_counter())
+    assert isinstance(outcome, Committed)
+    return outcome
 
 
 def ids(events: Sequence[Enriched]) -> set[str]:
@@ -182,7 +184,7 @@ async def test_a_key_that_is_in_the_group_already_waits_for_the_next(
             submit(groups, new_event(**{**event, "url": "https://example.com/other"})),
         )
 
-    assert [list(outcome.states) for outcome in outcomes] == [["new"], ["copy"], ["conflict"]]
+    assert [list(outcome.states) for outcome in outcomes] == [["new"], ["duplicate"], ["conflict"]]
     assert outcomes[1].first_ids == [event["eventId"]]
     assert len(queue.drain()) == 1
 
@@ -204,7 +206,7 @@ async def test_a_cancelled_request_does_not_harm_its_group(
         broker.set_faults()
 
     assert isinstance(answers[1], asyncio.CancelledError)
-    assert [answer.failure for answer in answers if isinstance(answer, Outcome)] == [None, None]
+    assert [answer.failure for answer in answers if isinstance(answer, Committed)] == [None, None]
     assert {event["id"] for event in queue.drain()} == ids(events)
 
 
@@ -276,7 +278,7 @@ async def test_a_send_that_fails_is_no_acceptance_and_its_retry_is_new(
 @asynccontextmanager
 async def refused_while_the_cache_is_paused(
     broker: ServiceBusServer, groups: GroupCommit, redis: Redis, keys: Keys
-) -> AsyncIterator[asyncio.Task[Outcome]]:
+) -> AsyncIterator[asyncio.Task[Committed]]:
     """A request whose reservation is made, whose send fails, and whose release waits for the cache."""
     event = new_event()
     broker.set_faults(throttle=True, delayMilliseconds=200)
@@ -342,7 +344,9 @@ async def test_a_limited_request_is_not_sent(
     queue.drain()
     rates = Rates(burst=2, per_second=0.001, window_limit=10**9, window_milliseconds=60_000)
     async with committing(redis, keys, sender, rates=rates) as groups:
-        outcomes = await asyncio.gather(*(submit(groups, new_event()) for _ in range(5)))
+        outcomes = await asyncio.gather(
+            *(groups.submit(CLIENT, [new_event()], arrived_at=time.perf_counter()) for _ in range(5))
+        )
 
     assert [outcome.allowance.refused_by for outcome in outcomes] == [None, None, "client", "client", "client"]
     assert len(queue.drain()) == 2

@@ -26,7 +26,7 @@ from cloudscale.events.types import EventTypes
 from cloudscale.ledger.settling import Ledger, Settlement
 from cloudscale.limits import acknowledgements
 from cloudscale.limits import admission as module
-from cloudscale.limits.admission import Admission
+from cloudscale.limits.admission import Admission, Admitted, Limited
 from cloudscale.limits.rates import LocalRates, Rates
 
 if TYPE_CHECKING:
@@ -70,8 +70,13 @@ def event(event_id: str = "e1", *, key: str | None = None, source_id: str | None
 
 
 async def states(admission: Admission, *events: Enriched) -> list[str]:
+    return list((await admitted(admission, *events)).states)
+
+
+async def admitted(admission: Admission, *events: Enriched) -> Admitted:
     (verdict,) = await admission.admit([(CLIENT, events)])
-    return list(verdict.states)
+    assert isinstance(verdict, Admitted)
+    return verdict
 
 
 async def ledger(redis: Redis) -> dict[str, str]:
@@ -88,9 +93,9 @@ async def test_an_acknowledged_event_that_comes_again_is_a_copy_of_the_first(red
     assert await states(admission, first) == ["new"]
     admission.commit([first])
 
-    (verdict,) = await admission.admit([(CLIENT, [event()])])
+    verdict = await admitted(admission, event())
 
-    assert list(verdict.states) == ["copy"]
+    assert list(verdict.states) == ["duplicate"]
     assert list(verdict.first_ids) == ["e1"]
 
 
@@ -123,12 +128,12 @@ async def test_an_acknowledged_event_is_known_by_each_of_its_names(redis: Redis,
     await states(admission, first)
     admission.commit([first])
     # A payload that names the event otherwise is another one.
-    expected = "conflict" if "event_id" in again else "copy"
+    expected = "conflict" if "event_id" in again else "duplicate"
 
-    (verdict,) = await admission.admit([(CLIENT, [event(**again)])])
+    verdict = await admitted(admission, event(**again))
 
     assert list(verdict.states) == [expected]
-    assert list(verdict.first_ids) == ["e1" if expected == "copy" else ""]
+    assert list(verdict.first_ids) == ["e1" if expected == "duplicate" else ""]
 
 
 async def test_another_key_and_payload_for_one_event_id_is_a_conflict(redis: Redis) -> None:
@@ -175,7 +180,9 @@ async def test_a_request_with_new_and_known_events_is_answered_event_by_event(re
         ]
     )
 
-    assert list(verdict.states) == ["new", "copy", "conflict", "new"]
+    assert isinstance(verdict, Admitted)
+    assert isinstance(other, Admitted)
+    assert list(verdict.states) == ["new", "duplicate", "conflict", "new"]
     assert list(verdict.first_ids) == ["", "e1", "", ""]
     assert list(other.states) == ["new"]
 
@@ -185,7 +192,7 @@ async def test_a_key_that_stands_twice_in_one_call_is_reserved_both_times(redis:
 
     answers = await admission.admit([(CLIENT, [first]), (CLIENT, [second])])
 
-    assert [list(answer.states) for answer in answers] == [["new"], ["new"]]
+    assert [list(answer.states) for answer in answers if isinstance(answer, Admitted)] == [["new"], ["new"]]
     assert await ledger(redis) == {first.field: "p", second.field: "p"}
 
 
@@ -197,7 +204,7 @@ async def test_a_release_leaves_a_key_alone_that_a_retry_has_taken_over(redis: R
 
     await admission.release([first])
 
-    assert await states(admission, event()) == ["copy"]
+    assert await states(admission, event()) == ["duplicate"]
 
 
 async def test_a_release_finds_a_record_whatever_its_age(redis: Redis) -> None:
@@ -224,8 +231,12 @@ async def test_without_redis_a_client_is_held_to_its_burst_and_nothing_of_a_refu
             verdicts = [(await admission.admit([(CLIENT, [event(f"e{number}")])]))[0] for number in range(3)]
 
     assert [verdict.allowance.refused_by for verdict in verdicts] == [None, None, "client"]
-    assert [list(verdict.states) for verdict in verdicts] == [["new"], ["new"], []]
-    assert [verdict.is_named for verdict in verdicts[:2]] == [False, False]
+    first, second, third = verdicts
+    assert isinstance(first, Admitted)
+    assert isinstance(second, Admitted)
+    assert isinstance(third, Limited)
+    assert [list(first.states), list(second.states)] == [["new"], ["new"]]
+    assert [first.is_named, second.is_named] == [False, False]
 
 
 async def test_a_key_is_known_for_its_whole_time_and_forgotten_then(redis: Redis) -> None:
@@ -244,7 +255,7 @@ async def test_a_key_is_known_for_its_whole_time_and_forgotten_then(redis: Redis
 
     await wait_until(is_new_again, within=timedelta(seconds=10))
     assert told[-1][0] - before > milliseconds / 1000 - 0.002
-    assert all(moment - before < milliseconds / 1000 + 0.1 for moment, state in told if state == "copy")
+    assert all(moment - before < milliseconds / 1000 + 0.1 for moment, state in told if state == "duplicate")
 
 
 async def test_records_of_keys_leave_redis_by_themselves(redis: Redis) -> None:
@@ -263,7 +274,7 @@ async def test_a_call_takes_more_events_than_one_command_can(redis: Redis) -> No
     assert set(await states(admission, *many)) == {"new"}
     admission.commit(many)
     await admission.flush()
-    assert set(await states(admission, *many)) == {"copy"}
+    assert set(await states(admission, *many)) == {"duplicate"}
     assert await accepted(redis) == len(many)
 
 
@@ -420,7 +431,7 @@ async def test_a_refused_request_reserves_nothing(redis: Redis) -> None:
     assert one.allowance.refused_by is None
     assert other.allowance.refused_by == "client"
     assert other.allowance.retry_after_seconds == pytest.approx(1000, rel=0.01)
-    assert list(other.states) == []
+    assert isinstance(other, Limited)
     assert len(await ledger(redis)) == 1
 
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cloudscale.ingestion.problems import Headers, Problem, render
+from cloudscale.limits.admission import State
 
 if TYPE_CHECKING:
     from cloudscale.events.enrichment import Enriched
-    from cloudscale.ingestion.group_commit import Outcome
+    from cloudscale.ingestion.group_commit import Committed
     from cloudscale.limits.rates import Allowance, Rates
 
 JSON_HEADER = ("content-type", "application/json")
@@ -104,11 +105,11 @@ def refusal(problem: Problem, *, correlation_id: str, instance: str, extra: Head
     return Answer(problem.status, headers, render(problem, correlation_id=correlation_id, instance=instance))
 
 
-def problem_of(state: str, first_id: str, outcome: Outcome) -> Problem | None:
+def problem_of(state: State, first_id: str, outcome: Committed) -> Problem | None:
     """The problem of one event after its group, or None if it was accepted."""
-    if state == "copy":
+    if state is State.DUPLICATE:
         return Problem(409, "this event was accepted before: nothing has to be done", "duplicate", event_id=first_id)
-    if state == "conflict":
+    if state is State.CONFLICT:
         return Problem(
             422,
             "the same key, event id, or source and id came with another payload: use new ones for a new event",

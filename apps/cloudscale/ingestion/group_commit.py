@@ -20,7 +20,7 @@ import structlog
 from cloudscale.circuit_breaker import CircuitOpenError
 from cloudscale.errors import BackendError, CloudScaleError
 from cloudscale.ingestion.pace import Pace
-from cloudscale.limits.admission import State
+from cloudscale.limits.admission import Admitted, Limited, State
 from cloudscale.limits.rates import Allowance
 from cloudscale.queue.packing import pack
 from cloudscale.tasks import cancel_and_wait, start_task
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from cloudscale.circuit_breaker import CircuitBreaker
     from cloudscale.events.enrichment import Enriched
-    from cloudscale.limits.admission import Admission, Verdict
+    from cloudscale.limits.admission import Admission
     from cloudscale.queue.sender import EventSender
 
 log = structlog.get_logger(__name__)
@@ -45,8 +45,8 @@ IDLE_FLUSH_SECONDS = 0.02
 """What the broker has acknowledged is written down after this long, if no group comes that carries it."""
 
 
-class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """What became of one request's events: what the limits said, and each event's state.
+class Committed(msgspec.Struct, frozen=True, gc=False):
+    """What became of the events of a request that the limits let in: each one's state.
 
     ``failure`` is set when new events were not acknowledged, so that none of them may be called accepted.
     """
@@ -59,7 +59,11 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     @property
     def published(self) -> int:
         """How many of the events this request has put in the queue."""
-        return 0 if self.failure is not None else sum(state == "new" for state in self.states)
+        return 0 if self.failure is not None else sum(state is State.NEW for state in self.states)
+
+
+Outcome = Committed | Limited
+"""What became of a request."""
 
 
 class _Entry:
@@ -211,8 +215,9 @@ class GroupCommit:
         new = [
             event if verdict.is_named else event.unnamed()
             for entry, verdict in zip(group, verdicts, strict=True)
-            for event, state in zip(entry.events, verdict.states, strict=False)
-            if state == "new"
+            if isinstance(verdict, Admitted)
+            for event, state in zip(entry.events, verdict.states, strict=True)
+            if state is State.NEW
         ]
         failure = await self._send(new, sender) if new else None
         if failure is not None:
@@ -245,16 +250,22 @@ class GroupCommit:
         self._admission.commit(events)
         return None
 
-    def _answer(self, group: Sequence[_Entry], verdicts: Sequence[Verdict], failure: BackendError | None) -> None:
+    def _answer(
+        self, group: Sequence[_Entry], verdicts: Sequence[Admitted | Limited], failure: BackendError | None
+    ) -> None:
         now = time.perf_counter()
         durations: dict[str, list[float]] = {}
         counts: dict[tuple[str, str], int] = {}
         for entry, verdict in zip(group, verdicts, strict=True):
+            if isinstance(verdict, Limited):
+                if not entry.future.done():
+                    entry.future.set_result(verdict)
+                continue
             if not entry.future.done():
-                entry.future.set_result(Outcome(verdict.allowance, verdict.states, verdict.first_ids, failure))
+                entry.future.set_result(Committed(verdict.allowance, verdict.states, verdict.first_ids, failure))
             if failure is None:
-                for event, state in zip(entry.events, verdict.states, strict=False):
-                    if state == "new":
+                for event, state in zip(entry.events, verdict.states, strict=True):
+                    if state is State.NEW:
                         kind = (event.event_type, event.tenant_id)
                         counts[kind] = counts.get(kind, 0) + 1
                         durations.setdefault(event.event_type, []).append(now - entry.arrived_at)

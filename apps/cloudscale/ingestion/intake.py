@@ -9,7 +9,6 @@ is known to be over it gets that answer before anything of its request is read.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
@@ -19,20 +18,22 @@ import structlog
 from cloudscale.circuit_breaker import CircuitOpenError
 from cloudscale.errors import CloudScaleError
 from cloudscale.ingestion import answers
-from cloudscale.ingestion.answers import Answer, BatchItem
+from cloudscale.ingestion.batch_items import items_of, once_by_name
 from cloudscale.ingestion.exhausted_clients import ExhaustedClients
 from cloudscale.ingestion.problems import Problem
 from cloudscale.ingestion.requests import Refused, correlation_id_of, origin_of, parse_batch, parse_event
+from cloudscale.limits.admission import Limited, State
 from cloudscale.limits.rates import rates_of
 from cloudscale.telemetry import metrics
 from cloudscale.telemetry.logs import bind
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
-    from cloudscale.events.enrichment import Enriched, Origin
+    from cloudscale.events.enrichment import Origin
     from cloudscale.events.types import EventTypes
-    from cloudscale.ingestion.group_commit import GroupCommit, Outcome
+    from cloudscale.ingestion.answers import Answer
+    from cloudscale.ingestion.group_commit import GroupCommit
     from cloudscale.ingestion.problems import Headers
     from cloudscale.ingestion.queue_depth import RecentQueueDepth
     from cloudscale.ingestion.requests import Request
@@ -154,11 +155,11 @@ class Intake:
             outcome = await self._groups.submit(request.client, (), arrived_at=request.arrived_at)
         except CloudScaleError:
             return self._refusal(problem, request, correlation_id=correlation_id)
+        if isinstance(outcome, Limited):
+            return self._limited(request, outcome, correlation_id=correlation_id)
+        _note(problem, correlation_id=correlation_id)
         extra = answers.rate_headers(outcome.allowance, self._rates)
-        limited = self._limited(request.client, outcome)
-        if limited is None:
-            _note(problem, correlation_id=correlation_id)
-        return self._refusal(limited or problem, request, correlation_id=correlation_id, extra=extra)
+        return self._refusal(problem, request, correlation_id=correlation_id, extra=extra)
 
     def _refusal(
         self, problem: Problem, request: Request, *, correlation_id: str, extra: Headers | None = None
@@ -169,113 +170,52 @@ class Intake:
             problem, correlation_id=correlation_id or token_hex(16), instance=request.path, extra=extra
         )
 
-    def _limited(self, client: str, outcome: Outcome) -> Problem | None:
-        if outcome.allowance.refused_by is None:
-            return None
+    def _limited(self, request: Request, outcome: Limited, *, correlation_id: str) -> Answer:
         metrics.RATE_LIMIT_REJECTIONS.labels(outcome.allowance.refused_by).inc()
-        self._exhausted.note(client, outcome.allowance, now_seconds=time.perf_counter())
-        return answers.rate_limited(outcome.allowance, self._rates)
+        self._exhausted.note(request.client, outcome.allowance, now_seconds=time.perf_counter())
+        problem = answers.rate_limited(outcome.allowance, self._rates)
+        extra = answers.rate_headers(outcome.allowance, self._rates)
+        return self._refusal(problem, request, correlation_id=correlation_id, extra=extra)
 
     async def _take_event(self, request: Request, body: bytes, origin: Origin, trace: RequestTrace | None) -> Answer:
         event = parse_event(request, body, origin=origin, types=self._types, buckets=self._buckets)
         # The event's own id stands in for a header that was not sent, so that client and log speak of the same thing.
         correlation_id = origin.correlation_id if request.has("x-correlation-id") else event.correlation_id
         outcome = await self._groups.submit(request.client, (event,), arrived_at=request.arrived_at)
+        if isinstance(outcome, Limited):
+            return self._limited(request, outcome, correlation_id=correlation_id)
         if trace is not None and outcome.published:
             trace.published(events=1)
         extra = answers.rate_headers(outcome.allowance, self._rates)
-        problem = self._limited(request.client, outcome)
-        if problem is None:
-            state, first_id = outcome.states[0], outcome.first_ids[0]
-            problem = answers.problem_of(state, first_id, outcome)
-            if state == "copy":
-                metrics.DUPLICATES.labels("ingestion").inc()
-                if self._skips:
-                    return answers.skipped(first_id, correlation_id=correlation_id, extra=extra)
+        state, first_id = outcome.states[0], outcome.first_ids[0]
+        if state is State.DUPLICATE:
+            metrics.DUPLICATES.labels("ingestion").inc()
+            if self._skips:
+                return answers.skipped(first_id, correlation_id=correlation_id, extra=extra)
+        problem = answers.problem_of(state, first_id, outcome)
         if problem is None:
             return answers.accepted(event, correlation_id=correlation_id, extra=extra)
-        if problem.status not in (409, 429):
+        if state is not State.DUPLICATE:
             _note(problem, correlation_id=correlation_id, event_id=event.event_id)
         return self._refusal(problem, request, correlation_id=correlation_id, extra=extra)
 
     async def _take_batch(self, request: Request, body: bytes, origin: Origin, trace: RequestTrace | None) -> Answer:
         parsed = parse_batch(request, body, origin=origin, types=self._types, buckets=self._buckets)
-        unique = _unique(parsed)
+        unique = once_by_name(parsed)
         outcome = await self._groups.submit(request.client, unique, arrived_at=request.arrived_at)
+        if isinstance(outcome, Limited):
+            return self._limited(request, outcome, correlation_id=origin.correlation_id)
         if trace is not None and outcome.published:
             trace.published(events=outcome.published)
         extra = answers.rate_headers(outcome.allowance, self._rates)
-        problem = self._limited(request.client, outcome)
-        if problem is None and outcome.failure is not None and "copy" not in outcome.states:
+        if outcome.failure is not None and State.DUPLICATE not in outcome.states:
             problem = answers.unavailable(f"no event was accepted: {outcome.failure}", "broker")
-        if problem is None:
-            items = self._items(parsed, unique, outcome, correlation_id=origin.correlation_id)
-            return answers.batch_answer(items, correlation_id=origin.correlation_id, extra=extra)
-        return self._refusal(problem, request, correlation_id=origin.correlation_id, extra=extra)
-
-    def _items(
-        self,
-        parsed: Sequence[Enriched | Problem],
-        unique: Sequence[Enriched],
-        outcome: Outcome,
-        *,
-        correlation_id: str,
-    ) -> list[BatchItem]:
-        first_ids = outcome.first_ids or [""] * len(unique)
-        results = {
-            name: (event, state, first_id)
-            for event, state, first_id in zip(unique, outcome.states, first_ids, strict=True)
-            for name in event.names
-        }
-        items, reasons = [], Counter[str]()
-        for index, event in enumerate(parsed):
-            if isinstance(event, Problem):
-                item = BatchItem(index, event.status, problem=event.as_object(correlation_id))
-                reasons[event.reason] += 1
-            else:
-                others = [results[name] for name in event.names if name in results]
-                first, state, first_id = others[0]
-                if any(event.payload_hash != other.payload_hash for other, _, _ in others):
-                    state = "conflict"
-                elif event is not first and state == "new" and outcome.failure is None:
-                    state, first_id = "copy", first.event_id
-                problem = answers.problem_of(state, first_id, outcome)
-                item = self._item(index, event, problem)
-                if problem is not None and problem.status != 409:
-                    reasons[problem.reason] += 1
-            items.append(item)
-        copies = sum(item.duplicate for item in items)
-        if copies:
-            metrics.DUPLICATES.labels("ingestion").inc(copies)
-        for reason, count in reasons.items():
-            metrics.REJECTIONS.labels(reason).inc(count)
-        if reasons:
-            with bind(correlation_id=correlation_id):
-                log.info("events of a batch were refused", events=sum(reasons.values()), reasons=dict(reasons))
-        return items
-
-    def _item(self, index: int, event: Enriched, problem: Problem | None) -> BatchItem:
-        if problem is None:
-            return BatchItem(index, 202, event.event_id, event.correlation_id)
-        if problem.status == 409:
-            status, document = (200, None) if self._skips else (409, problem.as_object(event.correlation_id))
-            return BatchItem(index, status, problem.event_id, event.correlation_id, duplicate=True, problem=document)
-        document = problem.as_object(event.correlation_id)
-        return BatchItem(index, problem.status, event.event_id, event.correlation_id, problem=document)
+            return self._refusal(problem, request, correlation_id=origin.correlation_id, extra=extra)
+        items = items_of(parsed, unique, outcome, correlation_id=origin.correlation_id, skips=self._skips)
+        return answers.batch_answer(items, correlation_id=origin.correlation_id, extra=extra)
 
 
 def _note(problem: Problem, *, correlation_id: str, event_id: str = "") -> None:
     """Say in the log what was refused; rate limits and copies are counted only, for they come in floods."""
     with bind(correlation_id=correlation_id, event_id=event_id):
         log.info("an event was refused", status=problem.status, reason=problem.reason)
-
-
-def _unique(parsed: Sequence[Enriched | Problem]) -> list[Enriched]:
-    """The good events, each name once: a batch may name the same event twice, and only the first is sent."""
-    unique: list[Enriched] = []
-    taken: set[str] = set()
-    for event in parsed:
-        if not isinstance(event, Problem) and taken.isdisjoint(event.names):
-            taken.update(event.names)
-            unique.append(event)
-    return unique

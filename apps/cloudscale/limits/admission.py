@@ -11,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
+from enum import StrEnum
 from secrets import token_hex
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 import structlog
@@ -37,22 +38,38 @@ log = structlog.get_logger(__name__)
 RELEASE_SECONDS = 0.5
 """Requests wait for the release of their reservations before they are refused, so it must not take long."""
 
-State = Literal["new", "copy", "conflict"]
-_NEW: tuple[State, ...] = ("new",)
-_STATES: tuple[State, State, State] = ("new", "copy", "conflict")
+
+class State(StrEnum):
+    """What is known of one event by its names, in the words of the API and of the store."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    """It was accepted before."""
+    CONFLICT = "conflict"
+    """One of its names came with another payload."""
+
+
+_NEW = (State.NEW,)
+_STATES = (State.NEW, State.DUPLICATE, State.CONFLICT)
 _LIMITS: tuple[Limit | None, ...] = (None, "client", "global", "client-events", "global-events")
 
 
-class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """What is to be done with one request: what the limits say, and each event's state.
+class Limited(msgspec.Struct, frozen=True, gc=False):
+    """A request that the limits refuse, whatever is in it."""
 
-    ``first_ids`` holds for a copy the id that the first one was answered with, otherwise "". ``is_named`` is false when
-    Redis was away, so that its ledger may not name the events.
+    allowance: Allowance
+
+
+class Admitted(msgspec.Struct, frozen=True, gc=False):
+    """A request that the limits let in, with the state of each of its events.
+
+    ``first_ids`` holds for a duplicate the id that the first one was answered with, otherwise "". ``is_named`` is false
+    when Redis was away, so that its ledger may not name the events.
     """
 
     allowance: Allowance
-    states: Sequence[State] = ()
-    first_ids: Sequence[str] = ()
+    states: Sequence[State]
+    first_ids: Sequence[str]
     is_named: bool = True
 
 
@@ -134,7 +151,7 @@ class Admission:
         """Whether acknowledged events wait to be entered in the ledger."""
         return bool(self._acknowledgements)
 
-    async def admit(self, requests: Sequence[tuple[str, Sequence[Enriched]]]) -> list[Verdict]:
+    async def admit(self, requests: Sequence[tuple[str, Sequence[Enriched]]]) -> list[Admitted | Limited]:
         """Judge requests, each a client address and the events that it brings (none if it is refused anyway).
 
         Redis being away is no error: the verdicts are then this process's own.
@@ -210,10 +227,10 @@ class Admission:
         answer: bytes = await self._script(keys=self._keys, args=[argument])
         return answer
 
-    def _judge_alone(self, client: str, events: Sequence[Enriched], *, now: int) -> Verdict:
+    def _judge_alone(self, client: str, events: Sequence[Enriched], *, now: int) -> Admitted | Limited:
         allowance = self._local.admit(client, len(events), now_milliseconds=now)
         if allowance.refused_by is not None:
-            return Verdict(allowance)
+            return Limited(allowance)
         return _all_new(allowance, events, is_named=False)
 
 
@@ -241,14 +258,14 @@ def _wire(requests: Sequence[tuple[str, Sequence[Enriched]]], now: int) -> _Requ
     )
 
 
-def _verdict_of(answer: _Answer, events: Sequence[Enriched]) -> Verdict:
+def _verdict_of(answer: _Answer, events: Sequence[Enriched]) -> Admitted | Limited:
     allowance = Allowance(_LIMITS[answer.limit], answer.remaining, answer.wait_milliseconds / 1000)
     if allowance.refused_by is not None:
-        return Verdict(allowance)
+        return Limited(allowance)
     if not answer.states:
         return _all_new(allowance, events)
-    return Verdict(allowance, [_STATES[state] for state in answer.states], answer.first_ids)
+    return Admitted(allowance, [_STATES[state] for state in answer.states], answer.first_ids)
 
 
-def _all_new(allowance: Allowance, events: Sequence[Enriched], *, is_named: bool = True) -> Verdict:
-    return Verdict(allowance, _NEW * len(events), ("",) * len(events), is_named)
+def _all_new(allowance: Allowance, events: Sequence[Enriched], *, is_named: bool = True) -> Admitted:
+    return Admitted(allowance, _NEW * len(events), ("",) * len(events), is_named)
