@@ -230,7 +230,9 @@ def test_users_are_ordered_by_score(dashboard: DashboardServer) -> None:
         return [user["score"] for user in dashboard.call("/api/users", token=OWNER).json["users"]]
 
     wait_until_sync(lambda: bool(scores()), within=WITHIN)
-    assert scores() == sorted(scores(), reverse=True)
+    # In one answer: scores grow while the feed is read.
+    found = scores()
+    assert found == sorted(found, reverse=True)
 
 
 @pytest.mark.parametrize("tenant", ["&tenant={tenantId}", ""], ids=["in one tenant", "in all"])
