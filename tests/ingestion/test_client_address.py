@@ -107,6 +107,14 @@ def test_a_forwarded_header_that_names_no_address_does_not_hide_the_proxy(forwar
     assert BEHIND_PROXIES_OF_THE_STANDARD.find("10.0.0.1:80", forwarded) == "10.0.0.1"
 
 
+@pytest.mark.parametrize("filling", ["; ", ";", " ", ", ", ",", "a=b;", 'a="b', 'a="\\', ';a="', "for=10.0.0.1 "])
+def test_no_header_takes_long(filling: str) -> None:
+    """Patterns that could match in several ways would take longer than the test may."""
+    header = "for=192.0.2.60;" + filling * 10_000 + "!"
+
+    assert BEHIND_PROXIES_OF_THE_STANDARD.find("10.0.0.1:80", header) in ("10.0.0.1", "192.0.2.60")
+
+
 @given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=40))
 def test_whatever_a_client_writes_before_it_the_proxys_element_counts(text: str) -> None:
     assert BEHIND_PROXIES_OF_THE_STANDARD.find("10.0.0.1:80", f"{text}, for=192.0.2.60") == "192.0.2.60"

@@ -17,9 +17,12 @@ MOST_CHARACTERS = 8192
 """Of a header with forwarded addresses, from its right end: nobody has more proxies, and what a client writes is not
 worth more work."""
 
-_NODE: Final = re.compile(r'for=(?:([^\s;,"]+)|"((?:[^"\\]|\\.)*)")\Z', re.IGNORECASE).match
-_PAIR: Final = r"""[\w!#$%&'*+.^`|~-]+=(?:[^\s;,"]+|"(?:[^"\\]|\\.)*")"""
-_LAST_ELEMENT: Final = re.compile(rf"(?:\A|,)[ \t]*({_PAIR}(?:[ \t]*;[ \t]*(?:{_PAIR})?)*)?[ \t]*\Z").search
+# Nothing in these can match in two ways (*+ and ++ give nothing back), so that no header takes long.
+_NODE: Final = re.compile(r'for=(?:([^\s;,"]++)|"((?:[^"\\]|\\.)*+)")\Z', re.IGNORECASE).match
+_PAIR: Final = r"""[\w!#$%&'*+.^`|~-]++=(?:[^\s;,"]++|"(?:[^"\\]|\\.)*+")"""
+_LAST_ELEMENT: Final = re.compile(
+    rf"(?:\A|,)[ \t]*+({_PAIR}(?:[ \t]*+;(?:[ \t]*+{_PAIR})?)*+)?[ \t]*+\Z",
+).search
 _PAIRS: Final = re.compile(_PAIR).findall
 
 
