@@ -4,12 +4,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.absent_tools import needs
+from tests.telemetry.busy_activity import BUSY
 from tests.telemetry.test_prometheus_rules import run_rule_tests, series
 
 from cloudscale.dashboard.service_levels import attainments
 from cloudscale.telemetry import grafana, metrics, prometheus_rules
-from cloudscale.telemetry.activity import Activity
-from cloudscale.telemetry.distribution import Distribution
 from cloudscale.telemetry.service_levels import (
     COUNTS,
     INGESTION_SECONDS,
@@ -22,18 +21,6 @@ from cloudscale.telemetry.service_levels import (
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-BUSY = Activity(
-    seconds=2.0,
-    accepted_by_type={"page_view": 30.0, "purchase": 10.0},
-    accepted_by_tenant={"contoso": 25.0, "fabrikam": 15.0},
-    persisted_by_type={"page_view": 36.0},
-    responses={"202": 38.0, "400": 4.0, "503": 1.0, "500": 1.0},
-    ingestion_seconds=Distribution(bounds=(0.1, 0.2, 0.5), counts=(30.0, 9.0, 1.0, 0.0), total=3.0),
-    lag_seconds=Distribution(bounds=(1.0, 2.0, 5.0), counts=(30.0, 0.0, 6.0, 0.0), total=40.0),
-    dead_letters={"ValidationFailed": 2.0},
-    worker_processes=1,
-)
 
 
 def test_a_tally_counts_what_was_in_time() -> None:

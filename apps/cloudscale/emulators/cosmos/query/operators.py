@@ -25,30 +25,25 @@ _BITS: Final = 32
 
 def conjunction(operands: Sequence[Evaluate]) -> Evaluate:
     """``AND``: false as soon as one is false."""
-
-    def evaluate(values: Values) -> Any:
-        result: Any = True
-        for operand in operands:
-            value = operand(values)
-            if value is False:
-                return False
-            if value is not True:
-                result = UNDEFINED
-        return result
-
-    return evaluate
+    return _decided_by(operands, decisive=False)
 
 
 def disjunction(operands: Sequence[Evaluate]) -> Evaluate:
     """``OR``: true as soon as one is true."""
+    return _decided_by(operands, decisive=True)
+
+
+def _decided_by(operands: Sequence[Evaluate], *, decisive: bool) -> Evaluate:
+    """``decisive`` as soon as one operand is, its opposite when all are that, and otherwise undefined."""
+    opposite = not decisive
 
     def evaluate(values: Values) -> Any:
-        result: Any = False
+        result: Any = opposite
         for operand in operands:
             value = operand(values)
-            if value is True:
-                return True
-            if value is not False:
+            if value is decisive:
+                return decisive
+            if value is not opposite:
                 result = UNDEFINED
         return result
 
