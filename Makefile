@@ -49,7 +49,7 @@ run: install  ## run the pipeline of examples/clickstream.yaml on this machine (
 	$(RUNTIME)/bin/cloudscale run $(PIPELINE)
 
 test: install-dev  ## every test that needs no cluster
-	@echo 'Running the tests, nine at a time. On two quiet cores this takes about four minutes.'
+	@echo 'Running the tests, nine at a time, and the longest files first.'
 	$(BIN)/pytest $(IN_PARALLEL)
 	@echo 'Running the few tests that need the processors for themselves, one after the other.'
 	$(BIN)/pytest $(ALONE)
