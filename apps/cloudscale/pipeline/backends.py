@@ -15,6 +15,7 @@ LARGE_ENOUGH = Rule(
     "must be at least 1Gi",
     lambda self: parse_quantity(self) >= parse_quantity("1Gi"),
 )
+LOCKABLE = between("5s", "5m")
 
 
 class Queue(Model, frozen=True):
@@ -63,7 +64,7 @@ class Queue(Model, frozen=True):
         BoundedDuration,
         Meta(
             description="How long a received message of a created queue stays locked, between 5s and 5m.",
-            extra_json_schema=rules(between("5s", "5m")),
+            extra_json_schema=rules(LOCKABLE),
         ),
     ] = "5m"
     max_delivery_count: Annotated[

@@ -11,11 +11,13 @@ from msgspec import Meta
 from cloudscale.pipeline.rules import Rule, at_least, requests_within_limits, rules
 from cloudscale.units import DURATION_PATTERN, QUANTITY_PATTERN
 
-Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, max_length=32, extra_json_schema=rules(at_least("0s")))]
+COUNTABLE = at_least("0s")
+Duration = Annotated[str, Meta(pattern=DURATION_PATTERN, max_length=32, extra_json_schema=rules(COUNTABLE))]
 """Any duration, zero included. Its rule refuses what matches the pattern and still is too long to count."""
 
+AT_LEAST_A_MILLISECOND = at_least("1ms")
 PositiveDuration = Annotated[
-    str, Meta(pattern=DURATION_PATTERN, max_length=32, extra_json_schema=rules(at_least("1ms")))
+    str, Meta(pattern=DURATION_PATTERN, max_length=32, extra_json_schema=rules(AT_LEAST_A_MILLISECOND))
 ]
 """A duration where zero would make no sense. Redis counts in milliseconds, so one is the least."""
 
@@ -69,12 +71,11 @@ class Resources(Model, frozen=True):
     limits: Annotated[dict[str, Quantity], Meta(description="What the pod may not exceed.", max_length=16)] = {}
 
 
-RESOURCES_RULES = rules(
-    Rule(
-        "self.requests.all(name, !(name in self.limits) || "
-        "quantity(self.requests[name]).compareTo(quantity(self.limits[name])) <= 0)",
-        "requests must not exceed limits",
-        requests_within_limits,
-        field="requests",
-    )
+REQUESTS_WITHIN_LIMITS = Rule(
+    "self.requests.all(name, !(name in self.limits) || "
+    "quantity(self.requests[name]).compareTo(quantity(self.limits[name])) <= 0)",
+    "requests must not exceed limits",
+    requests_within_limits,
+    field="requests",
 )
+RESOURCES_RULES = rules(REQUESTS_WITHIN_LIMITS)

@@ -22,6 +22,8 @@ from cloudscale.pipeline.rules import MIN_UP_TO_MAX, Rule, at_least, rules
 
 MAX_STEPS = 16
 
+AT_LEAST_A_SECOND = at_least("1s")
+
 
 class WorkerReplicas(Model, frozen=True):
     """How the number of workers follows the queue."""
@@ -39,7 +41,7 @@ class WorkerReplicas(Model, frozen=True):
         BoundedDuration,
         Meta(
             description="How often KEDA reads the queue, 1s at the least.",
-            extra_json_schema=rules(at_least("1s")),
+            extra_json_schema=rules(AT_LEAST_A_SECOND),
         ),
     ] = "5s"
     cooldown: Annotated[
@@ -120,7 +122,7 @@ class Concurrency(Model, frozen=True):
         BoundedDuration,
         Meta(
             description="How often the depth is read, 1s at the least.",
-            extra_json_schema=rules(at_least("1s")),
+            extra_json_schema=rules(AT_LEAST_A_SECOND),
         ),
     ] = "30s"
 

@@ -3,6 +3,7 @@
 JSON Schema says what one value may be. What values mean together (``min`` must not exceed ``max``) the API server is
 told in CEL through ``x-kubernetes-validations``; :mod:`cloudscale.pipeline.validation` evaluates the Python twin over
 the same value, so that ``cloudscale run`` refuses what ``kubectl apply`` refuses, at the same path with the same words.
+A rule stands beside the model that it is about; :mod:`cloudscale.pipeline.rule_registry` lists them all.
 """
 
 from __future__ import annotations
@@ -39,13 +40,8 @@ class Rule:
         return entry | {"fieldPath": f".{self.field}"} if self.field else entry
 
 
-# A schema can hold nothing but JSON, so a rule in it is found again by its CEL expression.
-_BY_EXPRESSION: dict[str, Rule] = {}
-
-
 def rules(*given: Rule) -> dict[str, object]:
     """Attach rules to a field or a model, as ``Meta(extra_json_schema=rules(...))``."""
-    _BY_EXPRESSION.update({rule.cel: rule for rule in given})
     return {RULES_KEYWORD: [rule.as_validation() for rule in given]}
 
 
@@ -83,14 +79,10 @@ MIN_UP_TO_MAX = Rule(
 )
 
 
-def is_satisfied(validation: dict[str, str], value: object) -> bool:
-    """Whether ``value`` meets the rule of this ``x-kubernetes-validations`` entry.
-
-    A value that cannot be read as the unit it claims to be does not meet it.
-    """
-    holds = _BY_EXPRESSION[validation["rule"]].holds
+def is_satisfied(rule: Rule, value: object) -> bool:
+    """Whether ``value`` meets the rule. A value that cannot be read as the unit it claims to be does not meet it."""
     try:
-        return holds is None or holds(value)
+        return rule.holds is None or rule.holds(value)
     except (ConfigurationError, OverflowError):
         return False
 

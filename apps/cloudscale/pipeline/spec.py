@@ -35,6 +35,23 @@ def _names_an_identity(spec: dict[str, Any]) -> bool:
     return not needed or "clientId" in spec["identity"]
 
 
+ONE_WAY_TO_THE_QUEUE = excludes("connectionSecretRef", "namespace")
+ONE_WAY_TO_THE_STORE = excludes("connectionSecretRef", "endpoint")
+SCORES_KNOWN_TYPES = Rule(
+    f"self.processing.scoring.all(type, type in {list(BUILT_IN_EVENT_TYPES)} || "
+    "self.eventTypes.exists(known, known.name == type))",
+    "scoring names an event type that is neither built in nor in eventTypes",
+    _scores_known_types,
+    field="processing.scoring",
+)
+NAMES_AN_IDENTITY = Rule(
+    "!(has(self.queue.namespace) || has(self.store.endpoint)) || has(self.identity.clientId)",
+    "queue.namespace and store.endpoint need identity.clientId: the managed identity to reach them with",
+    _names_an_identity,
+    field="identity",
+)
+
+
 class PipelineSpec(Model, frozen=True):
     """What the pipeline should be."""
 
@@ -43,14 +60,14 @@ class PipelineSpec(Model, frozen=True):
         Queue,
         Meta(
             description="The Service Bus queue between ingestion and workers.",
-            extra_json_schema=rules(excludes("connectionSecretRef", "namespace")),
+            extra_json_schema=rules(ONE_WAY_TO_THE_QUEUE),
         ),
     ] = Queue()
     store: Annotated[
         Store,
         Meta(
             description="The Cosmos DB database that keeps events, profiles and alerts.",
-            extra_json_schema=rules(excludes("connectionSecretRef", "endpoint")),
+            extra_json_schema=rules(ONE_WAY_TO_THE_STORE),
         ),
     ] = Store()
     cache: Annotated[
@@ -92,23 +109,6 @@ class PipelineSpec(Model, frozen=True):
     ] = "10m"
 
 
-SPEC_RULES = rules(
-    Rule(
-        f"self.processing.scoring.all(type, type in {list(BUILT_IN_EVENT_TYPES)} || "
-        "self.eventTypes.exists(known, known.name == type))",
-        "scoring names an event type that is neither built in nor in eventTypes",
-        _scores_known_types,
-        field="processing.scoring",
-    ),
-    Rule(
-        "!(has(self.queue.namespace) || has(self.store.endpoint)) || has(self.identity.clientId)",
-        "queue.namespace and store.endpoint need identity.clientId: the managed identity to reach them with",
-        _names_an_identity,
-        field="identity",
-    ),
-)
-
-
 class Metadata(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """The part of an object's metadata that CloudScale reads; everything else is the API server's."""
 
@@ -126,6 +126,9 @@ class EventPipeline(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     api_version: Literal["cloudscale.io/v1alpha1"]
     kind: Literal["EventPipeline"]
     metadata: Metadata
-    spec: Annotated[PipelineSpec, Meta(description="What the pipeline should be.", extra_json_schema=SPEC_RULES)] = (
-        msgspec.field(default_factory=PipelineSpec)
-    )
+    spec: Annotated[
+        PipelineSpec,
+        Meta(
+            description="What the pipeline should be.", extra_json_schema=rules(SCORES_KNOWN_TYPES, NAMES_AN_IDENTITY)
+        ),
+    ] = msgspec.field(default_factory=PipelineSpec)

@@ -66,6 +66,9 @@ class Tracing(Model, frozen=True):
     sample_ratio: Annotated[float, Meta(description="Share of events that are traced.", ge=0, le=1)] = 0.01
 
 
+ONE_WAY_TO_THE_TRACES = excludes("applicationInsightsSecretRef", "endpoint")
+
+
 class Telemetry(Model, frozen=True):
     """Metrics, traces and logs."""
 
@@ -74,7 +77,7 @@ class Telemetry(Model, frozen=True):
         Tracing,
         Meta(
             description="OpenTelemetry traces from the request to the store.",
-            extra_json_schema=rules(excludes("applicationInsightsSecretRef", "endpoint")),
+            extra_json_schema=rules(ONE_WAY_TO_THE_TRACES),
         ),
     ] = Tracing()
     service_monitor: Annotated[

@@ -16,6 +16,7 @@ import jsonschema_rs
 from jsonschema_rs import ValidationErrorKind as Kind
 
 from cloudscale.pipeline.json_schemas import UnusableSchemaError, compile_schema
+from cloudscale.pipeline.rule_registry import RULES
 from cloudscale.pipeline.rules import RULES_KEYWORD, is_satisfied
 from cloudscale.pipeline.schema import Schema, pipeline_schema
 from cloudscale.units import DURATION_PATTERN, QUANTITY_PATTERN
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Path = tuple[str | int, ...]
+
+# A schema can hold nothing but JSON, so a rule in it is found again by its CEL expression.
+_BY_EXPRESSION = {rule.cel: rule for rule in RULES}
 
 _FREE_FORM = "x-kubernetes-preserve-unknown-fields"
 _PATTERN_HINTS = {
@@ -160,7 +164,7 @@ def _broken_rules(value: Any, schema: Schema, path: Path, broken: set[Path]) -> 
     whole = not any(place[: len(path)] == path for place in broken)
     if whole:
         for rule in schema.get(RULES_KEYWORD, ()):
-            if not is_satisfied(rule, value):
+            if not is_satisfied(_BY_EXPRESSION[rule["rule"]], value):
                 yield (*path, *rule.get("fieldPath", "").split(".")[1:]), rule["message"]
         yield from _repeated_items(value, schema, path)
     if isinstance(value, dict):

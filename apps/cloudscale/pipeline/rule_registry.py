@@ -1,0 +1,35 @@
+"""Every rule over more than one field, by name: what :mod:`cloudscale.pipeline.validation` can evaluate.
+
+A rule that a model attaches to its schema and that is not listed here would hold in Kubernetes only; a test compares
+the two.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cloudscale.pipeline import backends, event_types, fields, processing, rules, spec, surface
+
+if TYPE_CHECKING:
+    from cloudscale.pipeline.rules import Rule
+
+RULES: tuple[Rule, ...] = (
+    rules.IMMUTABLE,
+    rules.MIN_UP_TO_MAX,
+    fields.COUNTABLE,
+    fields.AT_LEAST_A_MILLISECOND,
+    fields.IS_NETWORK,
+    fields.REQUESTS_WITHIN_LIMITS,
+    backends.LARGE_ENOUGH,
+    backends.LOCKABLE,
+    event_types.NOT_BUILT_IN,
+    processing.AT_LEAST_A_SECOND,
+    processing.STARTS_AT_ZERO,
+    processing.DEPTHS_RISE,
+    processing.RESTORES_IN_TIME,
+    surface.ONE_WAY_TO_THE_TRACES,
+    spec.ONE_WAY_TO_THE_QUEUE,
+    spec.ONE_WAY_TO_THE_STORE,
+    spec.SCORES_KNOWN_TYPES,
+    spec.NAMES_AN_IDENTITY,
+)
