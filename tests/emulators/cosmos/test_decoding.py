@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 KEY = b"k" * 64
 ITEMS = "/dbs/db/colls/items/docs"
 PARTITION = {"x-ms-documentdb-partitionkey": '["a"]'}
-QUERY = {"x-ms-documentdb-isquery": "true"}
+QUERY = {"x-ms-documentdb-isquery": "true", "x-ms-documentdb-query-enablecrosspartition": "true"}
 BATCH = {**PARTITION, "x-ms-cosmos-is-batch-request": "true", "x-ms-cosmos-batch-atomic": "true"}
 FEED = {"a-im": "Incremental feed"}
 DEEP = b"[" * 5_000 + b"]" * 5_000

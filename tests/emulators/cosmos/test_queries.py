@@ -8,6 +8,7 @@ import pytest
 from azure.cosmos import PartitionKey
 from azure.cosmos.aio import CosmosClient
 from azure.cosmos.exceptions import CosmosHttpResponseError
+from tests.emulators.cosmos.gateway import select_by_plan
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -97,13 +98,13 @@ async def test_aggregates_cover_all_ranges(filled: Filled) -> None:
     container, items = filled
     numbers = [item["n"] for item in items]
     query = "SELECT VALUE {'sum': SUM(c.n), 'avg': AVG(c.n), 'min': MIN(c.n), 'max': MAX(c.n)} FROM c"
-    (result,) = await select(container, query)
+    (result,) = select_by_plan(container, query)
     assert result == {"sum": sum(numbers), "avg": sum(numbers) / ITEMS, "min": 0, "max": ITEMS - 1}
 
 
 async def test_groups_are_complete_over_all_ranges(filled: Filled) -> None:
     container, items = filled
-    found = await select(container, "SELECT c.group, COUNT(1) AS n FROM c GROUP BY c.group", max_item_count=2)
+    found = select_by_plan(container, "SELECT c.group, COUNT(1) AS n FROM c GROUP BY c.group", page_size=2)
     expected: dict[Any, int] = {}
     for item in items:
         expected[item.get("group")] = expected.get(item.get("group"), 0) + 1
@@ -294,4 +295,5 @@ async def test_the_counts_of_the_feed_ranges_add_up(filled: Filled, query: str) 
 async def test_equal_values_make_one_group(container: ContainerProxy, query: str, expected: int) -> None:
     for number, value in enumerate([1, 1.0, {"x": 1, "y": 2}, {"y": 2.0, "x": 1}, "1", "1"]):
         await container.create_item({"id": str(number), "pk": "a", "v": value})
-    assert len(await select(container, query)) == expected
+    assert len(await select(container, query, partition_key="a")) == expected
+    assert len(select_by_plan(container, query)) == expected

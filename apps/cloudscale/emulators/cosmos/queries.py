@@ -11,12 +11,14 @@ from typing import Final
 from cloudscale.emulators.cosmos.bindings import Bindings
 from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.emulator import Emulator, answer, encode, feed, is_true
+from cloudscale.emulators.cosmos.errors import CROSS_PARTITION_NOT_SERVABLE, bad_request
 from cloudscale.emulators.cosmos.extents import Extent, extent_of, page_size_of, partitions_with_prefix, visible
 from cloudscale.emulators.cosmos.items import check_budget, spend
 from cloudscale.emulators.cosmos.key_index import key_digest
 from cloudscale.emulators.cosmos.protocol import Request, Response
 from cloudscale.emulators.cosmos.query.ast import Expression, Logical, Query
 from cloudscale.emulators.cosmos.query.execution import Continuation, Page, decode_token, run_page
+from cloudscale.emulators.cosmos.query.features import merging_features
 from cloudscale.emulators.cosmos.query.narrowing import MAXIMUM_POINTS, Narrowing, constants, narrow
 from cloudscale.emulators.cosmos.query.parser import parse_query
 from cloudscale.emulators.cosmos.query.request import QueryRequest, parse_request
@@ -30,6 +32,8 @@ SHORT_QUERY_CHARACTERS: Final = 4_000
 Work = Callable[[sqlite3.Connection, int, Continuation | None], Page]
 # Marks a query that a plan has rewritten: it is answered for all ranges, whichever range it is sent to.
 ALL_RANGES: Final = "/* all ranges */ "
+# With any of these a request names the part of the container that it is about.
+_SCOPES: Final = {"x-ms-documentdb-partitionkey", "x-ms-documentdb-partitionkeyrangeid", "x-ms-start-epk"}
 
 
 async def read_all(emulator: Emulator, documents: Documents, request: Request) -> Response:
@@ -50,7 +54,13 @@ async def plan_query(emulator: Emulator, documents: Documents, request: Request)
     that its results need nothing more.
     """
     query = parse_request(request.body).query
-    parse_query(query)
+    announced = {name.strip() for name in request.headers.get("x-ms-cosmos-supported-query-features", "").split(",")}
+    missing = merging_features(await _parse(query)) - announced
+    if missing:
+        raise bad_request(
+            f"The client cannot merge the answers of several partitions to this query: it does not support "
+            f"{', '.join(sorted(missing))}. Give a partition key, ask each range, or use an SDK that does."
+        )
     first = {"min": "", "max": "00", "isMinInclusive": True, "isMaxInclusive": False}
     info: dict[str, object] = {
         "distinctType": "None",
@@ -76,11 +86,40 @@ async def _answer_query(emulator: Emulator, documents: Documents, request: Reque
     check_budget(emulator, documents)
     query = await _parse(asked.query)
     documents.container.indexing.check(query, may_scan=is_true(request, "x-ms-documentdb-query-enable-scan"))
-    extent = Extent() if asked.query.startswith(ALL_RANGES) else extent_of(emulator, documents, request)
+    if asked.query.startswith(ALL_RANGES):
+        extent = Extent()
+    else:
+        extent = extent_of(emulator, documents, request)
+        if request.method == "POST" and _SCOPES.isdisjoint(request.headers):
+            _check_partitions(documents, request, query, asked)
     work = _prepare(documents, query, asked, extent)
     size, continuation = page_size_of(request), decode_token(request.headers.get("x-ms-continuation"))
     page = await emulator.storage.query(lambda connection: work(connection, size, continuation))
     return _page_answer(emulator, documents, page)
+
+
+def _check_partitions(documents: Documents, request: Request, query: Query, asked: QueryRequest) -> None:
+    """Refuse what the service's gateway does not answer over several partitions; raises CosmosError 400.
+
+    The sub-status sends SDKs to the query plan.
+    """
+    may_cross = is_true(request, "x-ms-documentdb-query-enablecrosspartition")
+    merging = merging_features(query)
+    if may_cross and not merging:
+        return
+    container = documents.container
+    if narrow(query.where, query.container, container.partition_key, constants(asked.values)).partition_key is not None:
+        return
+    if not may_cross:
+        raise bad_request(
+            "The query is about several partitions, which the request does not allow: set the header "
+            "x-ms-documentdb-query-enablecrosspartition, give a partition key, or ask for one in the condition."
+        )
+    raise bad_request(
+        f"The gateway cannot merge the answers of several partitions to this query ({', '.join(sorted(merging))}): "
+        "ask for a query plan, or give a partition key.",
+        substatus=CROSS_PARTITION_NOT_SERVABLE,
+    )
 
 
 async def _parse(text: str) -> Query:

@@ -1,0 +1,125 @@
+"""What the service's gateway refuses over several partitions, and what it leaves to an SDK, is so here too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from azure.cosmos import CosmosClient as SyncClient
+from azure.cosmos.exceptions import CosmosHttpResponseError
+from tests.emulators.cosmos.gateway import CROSSING, ask, plan, select_by_plan, send
+from tests.emulators.cosmos.test_queries import select
+
+if TYPE_CHECKING:
+    from azure.cosmos.aio import ContainerProxy, DatabaseProxy
+    from tests.servers.cosmos import CosmosServer
+
+NOT_SERVABLE = "1004"
+
+
+@pytest.fixture
+async def items(container: ContainerProxy) -> ContainerProxy:
+    """Four items in two partitions."""
+    for number in range(4):
+        await container.create_item({"id": str(number), "pk": "ab"[number % 2], "n": number})
+    return container
+
+
+async def test_a_query_over_partitions_has_to_say_so(
+    server: CosmosServer, database: DatabaseProxy, items: ContainerProxy
+) -> None:
+    with SyncClient(server.endpoint, server.account_key) as client:
+        container = client.get_database_client(database.id).get_container_client(items.id)
+        with pytest.raises(CosmosHttpResponseError) as caught:
+            list(container.query_items("SELECT * FROM c WHERE c.n > 1"))
+        assert caught.value.status_code == 400
+        assert "x-ms-documentdb-query-enablecrosspartition" in caught.value.message
+        found = container.query_items("SELECT VALUE c.id FROM c WHERE c.n > 1", enable_cross_partition_query=True)
+        assert sorted(map(str, found)) == ["2", "3"]
+        assert list(container.query_items("SELECT VALUE c.n FROM c WHERE c.pk = 'a' ORDER BY c.n DESC")) == [2, 0]
+        assert list(container.query_items("SELECT VALUE COUNT(1) FROM c", partition_key="b")) == [2]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM c ORDER BY c.n",
+        "SELECT TOP 1 * FROM c",
+        "SELECT * FROM c OFFSET 1 LIMIT 1",
+        "SELECT DISTINCT VALUE c.pk FROM c",
+        "SELECT VALUE COUNT(1) FROM c",
+        "SELECT VALUE {'n': [1 + MAX(c.n)]} FROM c",
+        "SELECT c.pk FROM c GROUP BY c.pk",
+    ],
+)
+async def test_the_gateway_sends_clients_to_the_plan_for_what_has_to_be_merged(
+    items: ContainerProxy, query: str
+) -> None:
+    refused = ask(items, query)
+    assert (refused.status, refused.substatus) == (400, NOT_SERVABLE)
+    assert ask(items, query, x_ms_documentdb_partitionkey='["a"]').status == 200
+    assert ask(items, query, x_ms_documentdb_partitionkeyrangeid="0").status == 200
+    assert select_by_plan(items, query)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT c.id, ARRAY(SELECT VALUE t FROM t IN c.tags ORDER BY t) AS tags FROM c",
+        "SELECT VALUE (SELECT VALUE COUNT(1) FROM t IN c.tags) FROM c",
+        "SELECT VALUE c.n + 1 FROM c WHERE c.n >= 0",
+    ],
+)
+async def test_the_gateway_answers_what_each_document_decides(items: ContainerProxy, query: str) -> None:
+    answered = ask(items, query)
+    assert answered.status == 200
+    assert len(answered.body["Documents"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("query", "missing"),
+    [
+        ("SELECT COUNT(1) FROM c", "NonValueAggregate"),
+        ("SELECT COUNT(1) + 5 FROM c", "NonValueAggregate"),
+        ("SELECT COUNT(1) AS a, SUM(c.n) AS b FROM c", "MultipleAggregates, NonValueAggregate"),
+        ("SELECT VALUE {'a': COUNT(1), 'b': SUM(c.n)} FROM c", "MultipleAggregates"),
+        ("SELECT c.pk, COUNT(1) AS n FROM c GROUP BY c.pk", "GroupBy, NonValueAggregate"),
+    ],
+)
+async def test_the_python_sdk_gets_no_answers_that_it_could_not_merge_on_azure(
+    items: ContainerProxy, query: str, missing: str
+) -> None:
+    with pytest.raises(CosmosHttpResponseError) as caught:
+        await select(items, query)
+    assert caught.value.status_code == 400
+    assert f"does not support {missing}." in caught.value.message
+    assert len(await select(items, query, partition_key="a")) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("SELECT VALUE COUNT(1) FROM c", [4]),
+        ("SELECT VALUE AVG(c.n) FROM c", [1.5]),
+        ("SELECT TOP 2 VALUE c.n FROM c ORDER BY c.n DESC", [3, 2]),
+        ("SELECT VALUE c.n FROM c ORDER BY c.n OFFSET 1 LIMIT 2", [1, 2]),
+        ("SELECT DISTINCT VALUE c.pk FROM c ORDER BY c.pk", ["a", "b"]),
+    ],
+)
+async def test_the_python_sdk_gets_the_rest_by_a_plan(
+    items: ContainerProxy, query: str, expected: list[object]
+) -> None:
+    assert await select(items, query) == expected
+
+
+async def test_a_plan_is_refused_to_a_client_that_lacks_a_feature(items: ContainerProxy) -> None:
+    assert plan(items, "SELECT TOP 1 * FROM c ORDER BY c.n", "OrderBy, Top").status == 200
+    refused = plan(items, "SELECT TOP 1 * FROM c ORDER BY c.n", "OrderBy")
+    assert (refused.status, refused.substatus) == (400, "0")
+    assert "does not support Top." in refused.body["message"]
+
+
+async def test_a_feed_needs_no_header_to_read_every_partition(items: ContainerProxy) -> None:
+    assert len(send(items, "GET", "docs").body["Documents"]) == 4
+    body = b'{"query":"SELECT * FROM c"}'
+    assert send(items, "POST", "docs", body=body, headers=CROSSING).status == 200
