@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import threading
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,9 +23,9 @@ from tests.servers.pipeline import RunningPipeline, running_pipeline
 from tests.waiting import wait_until_sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=absent("chromium"))
 
@@ -254,6 +255,30 @@ def test_security_shows_the_evidence_of_an_alert(page: Page, running: RunningPip
     page.get_by_role("region", name="Alerts").locator("tbody button").first.click()
 
     expect(page.get_by_role("dialog")).to_contain_text('"rule": "velocity"')
+
+
+def test_a_page_shows_an_answer_that_takes_longer_than_its_pause(page: Page, running: RunningPipeline) -> None:
+    asked: list[Route] = []
+    page.clock.install()
+    page.route("**/api/security", lambda route: asked.append(route))  # noqa: PLW0108 - Playwright marks functions
+    page.goto(f"{running.dashboard_url}/#/security")
+    wait_until_in(page, lambda: len(asked) == 1)
+    page.clock.run_for(60_000)
+    expect(page.get_by_text("Loading…")).to_have_count(1)
+    assert len(asked) == 1
+
+    asked[0].continue_()
+
+    expect(page.get_by_role("region", name="Alerts")).to_be_visible()
+
+
+def wait_until_in(page: Page, condition: Callable[[], bool]) -> None:
+    """Wait for a condition while the browser's events are handled, on a page with a clock of its own."""
+    deadline = time.monotonic() + PATIENCE_MILLISECONDS / 1000
+    while not condition():
+        assert time.monotonic() < deadline
+        page.wait_for_load_state()
+        page.evaluate("0")
 
 
 def test_a_dead_letter_is_discarded_after_asking_and_recorded(page: Page, running: RunningPipeline) -> None:

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import time
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from tests.waiting import wait_until
 
 from cloudscale.errors import BackendUnavailableError
 from cloudscale.store.counting import StoredEvents, count_by_tenant_and_hour
-from cloudscale.store.events import CreateOutcome, EventFilter, EventStore, compare
+from cloudscale.store.events import CreateOutcome, EventStore, compare
+from cloudscale.store.latest import EventFilter, position_of
 
 if TYPE_CHECKING:
     from tests.servers.cosmos import CosmosServer
@@ -32,6 +36,16 @@ def document(event_id: str = "", **fields: Any) -> dict[str, Any]:
         "receivedAt": "2024-05-01T10:00:00.000000Z",
         **fields,
     }
+
+
+async def until_the_next_second() -> None:
+    """Wait for the clock that documents are stamped by."""
+    now = int(time.time())
+
+    async def is_over() -> bool:
+        return int(time.time()) > now
+
+    await wait_until(is_over, within=timedelta(seconds=2))
 
 
 async def test_the_same_acceptance_is_a_redelivery_another_one_a_duplicate(store: EventStore) -> None:
@@ -106,15 +120,29 @@ async def test_events_are_found_by_each_field_of_the_filter(store: EventStore) -
     assert await ids(EventFilter(tenant_id="t2")) == {"3"}
     assert await ids(EventFilter(user_id="u4")) == {"4"}
     assert await ids(EventFilter(event_type="purchase")) == {"5"}
-    assert await ids(EventFilter(since="2024-05-02T00:00:00Z")) == {"6"}
-    assert await ids(EventFilter(until="2024-05-02T00:00:00Z", tenant_id="t1")) == {"1", "2", "4", "5"}
+    assert await ids(EventFilter(since=datetime(2024, 5, 2, tzinfo=UTC))) == {"6"}
+    assert await ids(EventFilter(until=datetime(2024, 5, 2, tzinfo=UTC), tenant_id="t1")) == {"1", "2", "4", "5"}
 
 
-async def test_the_last_received_are_found_first_up_to_the_limit(store: EventStore) -> None:
-    await store.create_events(
-        [document(str(day), receivedAt=f"2024-05-0{day}T00:00:00.000000Z") for day in range(1, 6)]
-    )
-    assert [event["id"] for event in await store.find_events(EventFilter(), limit=2)] == ["5", "4"]
+async def test_the_last_stored_are_found_first_up_to_the_limit(store: EventStore) -> None:
+    await store.create_events([document(f"{number}") for number in range(6)])
+    await until_the_next_second()
+    await store.create_events([document(f"new-{number}") for number in (2, 1, 3)])
+    found = await store.find_events(EventFilter(), limit=5)
+    assert [event["id"] for event in found] == ["new-1", "new-2", "new-3", "0", "1"]
+
+
+@pytest.mark.parametrize("limit", [1, 3, 7, 100])
+async def test_pages_hold_each_event_once_whatever_their_size(store: EventStore, limit: int) -> None:
+    for part in range(3):
+        await store.create_events([document(f"{part}-{number:02}") for number in range(7)])
+        await until_the_next_second()
+    pages: list[dict[str, Any]] = []
+    while page := await store.find_events(
+        EventFilter(tenant_id="t1"), limit=limit, after=position_of(pages[-1]) if pages else None
+    ):
+        pages += page
+    assert [event["id"] for event in pages] == [f"{part}-{number:02}" for part in (2, 1, 0) for number in range(7)]
 
 
 async def test_events_are_counted_by_tenant_and_hour(store: EventStore) -> None:

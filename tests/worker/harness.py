@@ -31,7 +31,8 @@ from cloudscale.queue.connection import NO_KEEP_ALIVE, open_client
 from cloudscale.queue.dead_letters import DeadLetter, DeadLetters
 from cloudscale.settings import Settings, as_environment
 from cloudscale.store.alerts import Alert, AlertStore
-from cloudscale.store.events import EventFilter, EventStore
+from cloudscale.store.events import EventStore
+from cloudscale.store.latest import EventFilter
 from cloudscale.store.profiles import ProfileStore
 from cloudscale.worker.service import Worker
 

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 from tests.worker.harness import BREAKER, Harness, end, page_view, purchase
 
 from cloudscale.store.errors import StoreFailureError
-from cloudscale.store.events import CreateOutcome, EventFilter, EventStore
+from cloudscale.store.events import CreateOutcome, EventStore
+from cloudscale.store.latest import EventFilter
 from cloudscale.worker import retry_policy
 
 if TYPE_CHECKING:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,22 +12,26 @@ from starlette.routing import Route
 
 from cloudscale.dashboard.responses import JsonResponse, RefusedError
 from cloudscale.dashboard.sessions import viewer_of
+from cloudscale.events.timestamps import parse_moment
 from cloudscale.store.alerts import AlertStore
-from cloudscale.store.events import EventFilter
+from cloudscale.store.latest import EventFilter, order_of
 from cloudscale.store.profiles import ProfileStore
+from cloudscale.tasks import gather_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
+    from starlette.datastructures import QueryParams
     from starlette.requests import Request
     from starlette.responses import Response
 
     from cloudscale.dashboard.access import Viewer
     from cloudscale.dashboard.backends import Backends
-    from cloudscale.store.alerts import Alert
     from cloudscale.store.profiles import Profile
 
 EVENTS_SHOWN = 100
+ALERTS_SHOWN = 100
 RECENT_EVENTS = 500
 """Events that the top clients are taken from."""
 
@@ -34,7 +40,7 @@ CLIENTS_SHOWN = 10
 
 
 async def events(request: Request) -> Response:
-    """Events by id, correlation id, tenant, user, type and time, the last received first."""
+    """Events by id, correlation id, tenant, user, type and time, the last stored first."""
     viewer = await viewer_of(request)
     asked = request.query_params
     which = EventFilter(
@@ -42,11 +48,20 @@ async def events(request: Request) -> Response:
         correlation_id=asked.get("correlationId") or None,
         user_id=asked.get("user") or None,
         event_type=asked.get("type") or None,
-        since=asked.get("since") or None,
-        until=asked.get("until") or None,
+        since=_moment(asked, "since"),
+        until=_moment(asked, "until"),
     )
     found = await _find(request, which, viewer, tenant=asked.get("tenant") or None, limit=EVENTS_SHOWN)
     return JsonResponse({"events": [_summary(document) for document in found], "limit": EVENTS_SHOWN})
+
+
+def _moment(asked: QueryParams, name: str) -> datetime | None:
+    text = asked.get(name)
+    if not text:
+        return None
+    if (moment := parse_moment(text)) is None:
+        raise RefusedError(400, f"{name} is no time: {text!r}. Give it with its offset, as in 2024-05-02T10:00:00Z.")
+    return moment
 
 
 async def event(request: Request) -> Response:
@@ -96,14 +111,14 @@ async def security(request: Request) -> Response:
 async def _security(request: Request, viewer: Viewer) -> dict[str, Any]:
     backends: Backends = request.app.state.backends
     alerts = AlertStore(await backends.store())
-    raised: list[Alert] = []
-    for tenant in tenants_asked(viewer, None):
-        raised += await alerts.find_alerts(tenant_id=tenant, limit=100)
-    raised.sort(key=lambda alert: alert.created_at, reverse=True)
-    suspicious = await _find(request, EventFilter(suspicious=True), viewer, tenant=None, limit=EVENTS_SHOWN)
-    recent = await _find(request, EventFilter(), viewer, tenant=None, limit=RECENT_EVENTS)
+    raised, suspicious, recent = await asyncio.gather(
+        gather_all(alerts.find_alerts(tenant_id=tenant, limit=ALERTS_SHOWN) for tenant in tenants_asked(viewer, None)),
+        _find(request, EventFilter(suspicious=True), viewer, tenant=None, limit=EVENTS_SHOWN),
+        _find(request, EventFilter(), viewer, tenant=None, limit=RECENT_EVENTS),
+    )
+    latest = sorted(chain.from_iterable(raised), key=lambda alert: alert.created_at, reverse=True)
     return {
-        "alerts": raised[:100],
+        "alerts": latest[:ALERTS_SHOWN],
         "suspicious": [_summary(document) | {"fraud": document.get("fraud")} for document in suspicious],
         "clients": top_clients(recent),
         "clientsOf": len(recent),
@@ -136,11 +151,11 @@ async def _find(
 ) -> list[dict[str, Any]]:
     backends: Backends = request.app.state.backends
     store = await backends.store()
-    found: list[dict[str, Any]] = []
-    for each in tenants_asked(viewer, tenant):
-        found += await store.find_events(msgspec.structs.replace(which, tenant_id=each), limit=limit)
-    found.sort(key=lambda document: str(document.get("receivedAt", "")), reverse=True)
-    return found[:limit]
+    pages = await gather_all(
+        store.find_events(msgspec.structs.replace(which, tenant_id=each), limit=limit)
+        for each in tenants_asked(viewer, tenant)
+    )
+    return sorted(chain.from_iterable(pages), key=order_of)[:limit]
 
 
 def tenants_asked(viewer: Viewer, tenant: str | None) -> list[str | None]:

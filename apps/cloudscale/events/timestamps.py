@@ -35,12 +35,14 @@ def without_leap_second(text: str) -> str:
     return clamped if (moment.hour, moment.minute) == (23, 59) else text
 
 
-def is_moment(value: object) -> bool:
-    """Whether a value is a moment in time with its offset, as RFC 3339 writes it."""
-    if not isinstance(value, str):
-        return False
+def parse_moment(text: str) -> datetime | None:
+    """The moment that a text means, None unless it is one with its offset, as RFC 3339 writes it."""
     try:
-        msgspec.convert(without_leap_second(value), _Moment)
+        return msgspec.convert(without_leap_second(text), _Moment)
     except msgspec.ValidationError:
-        return False
-    return True
+        return None
+
+
+def is_moment(value: object) -> bool:
+    """Whether a value is such a text."""
+    return isinstance(value, str) and parse_moment(value) is not None

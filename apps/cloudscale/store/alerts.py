@@ -64,14 +64,15 @@ class AlertStore:
     async def find_alerts(
         self, *, kind: Kind | None = None, tenant_id: str | None = None, limit: int = 100
     ) -> list[Alert]:
-        """At most ``limit`` alerts, the latest first."""
+        """At most ``limit`` alerts of those written last, the latest first."""
         where, parameters = all_of(
             [Condition("c.kind = @kind", "@kind", kind), Condition("c.tenantId = @tenant", "@tenant", tenant_id)]
         )
-        query = f"SELECT TOP {int(limit)} * FROM c{where} ORDER BY c.createdAt DESC"  # noqa: S608 - names only
+        query = f"SELECT TOP {int(limit)} * FROM c{where} ORDER BY c._ts DESC"  # noqa: S608 - names only
         with translated("query alerts"):
-            rows = self._container.query_items(query, parameters=as_parameters(parameters))
-            return [msgspec.convert(row, Alert) async for row in rows]
+            rows = self._container.query_items(query, parameters=as_parameters(parameters), max_item_count=limit)
+            found = [msgspec.convert(row, Alert) async for row in rows]
+        return sorted(found, key=lambda alert: alert.created_at, reverse=True)
 
     async def _write(self, batch: Batch) -> None:
         operations = [("upsert", (document,)) for document in batch.documents]

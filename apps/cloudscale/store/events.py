@@ -13,14 +13,13 @@ from enum import Enum
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
-import msgspec
-
 from cloudscale.errors import BackendUnavailableError, CredentialError
 from cloudscale.store.batches import Batch, Document, cut
 from cloudscale.store.client import open_client
-from cloudscale.store.conditions import Condition, all_of, as_parameters, one_of
+from cloudscale.store.conditions import all_of, as_parameters, one_of
 from cloudscale.store.containers import ContainerNames, ensure_containers
 from cloudscale.store.errors import RESPONSES, MissingContainerError, translated
+from cloudscale.store.latest import EventFilter, conditions_of, find_latest
 from cloudscale.tasks import gather_all
 from cloudscale.telemetry import metrics
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
 
     from cloudscale.pipeline import Store
     from cloudscale.settings import Settings
+    from cloudscale.store.latest import Position
 
 IDS_PER_QUERY = 200
 BATCHES_IN_FLIGHT = 8
@@ -48,19 +48,6 @@ class CreateOutcome(Enum):
     """Another acceptance of the same event was stored before."""
     CONFLICT = "conflict"
     """Another event with the same id was stored before."""
-
-
-class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events to find; a field that is None does not restrict. Times are RFC 3339 in UTC, of ``receivedAt``."""
-
-    event_id: str | None = None
-    correlation_id: str | None = None
-    tenant_id: str | None = None
-    user_id: str | None = None
-    event_type: str | None = None
-    suspicious: bool | None = None
-    since: str | None = None
-    until: str | None = None
 
 
 class EventStore:
@@ -178,15 +165,20 @@ class EventStore:
             if document["id"] in stored
         }
 
-    async def find_events(self, which: EventFilter, *, limit: int = 100) -> list[Document]:
-        """At most ``limit`` events that match, the last received first."""
-        condition, parameters = where(which)
-        query = f"SELECT TOP {int(limit)} * FROM c{condition} ORDER BY c.receivedAt DESC"  # noqa: S608 - names only
-        return await self._query(query, parameters)
+    async def find_events(
+        self, which: EventFilter, *, limit: int = 100, after: Position | None = None
+    ) -> list[Document]:
+        """At most ``limit`` events that match, the last stored first, or those that follow ``after``."""
+
+        async def query(text: str, parameters: Mapping[str, object]) -> list[Document]:
+            # In one page: each further one of the service's may look at everything again.
+            return await self._query(text, parameters, page_items=limit)
+
+        return await find_latest(query, which, limit=limit, after=after)
 
     async def count(self, which: EventFilter = EventFilter()) -> int:  # noqa: B008 - frozen
         """How many events match, over all partitions."""
-        condition, parameters = where(which)
+        condition, parameters = all_of(conditions_of(which))
         rows = await self._query(f"SELECT VALUE COUNT(1) FROM c{condition}", parameters)  # noqa: S608 - names only
         return sum(rows)
 
@@ -244,9 +236,10 @@ class EventStore:
         *,
         partition_key: str | None = None,
         feed_range: dict[str, Any] | None = None,
+        page_items: int | None = None,
     ) -> list[Any]:
         # The SDK fans out over all partitions when neither a key nor a range is given.
-        given = {"partition_key": partition_key, "feed_range": feed_range}
+        given = {"partition_key": partition_key, "feed_range": feed_range, "max_item_count": page_items}
         scope: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         with translated("query events"):
             return [
@@ -260,22 +253,3 @@ def compare(document: Document, stored: Document) -> CreateOutcome:
         return CreateOutcome.CONFLICT
     same_acceptance = document["acceptance"] == stored.get("acceptance")
     return CreateOutcome.REDELIVERED if same_acceptance else CreateOutcome.DUPLICATE
-
-
-def where(which: EventFilter) -> tuple[str, dict[str, object]]:
-    """The WHERE clause of a filter (empty when it does not restrict) and its parameters."""
-    # Keys begin with their tenant: where many tenants share a container, the others' partitions are left alone.
-    keys = None if which.tenant_id is None else f"{which.tenant_id}:"
-    return all_of(
-        [
-            Condition("c.id = @id", "@id", which.event_id),
-            Condition("c.correlationId = @correlation", "@correlation", which.correlation_id),
-            Condition("c.tenantId = @tenant", "@tenant", which.tenant_id),
-            Condition("STARTSWITH(c.partitionKey, @keys)", "@keys", keys),
-            Condition("c.userId = @user", "@user", which.user_id),
-            Condition("c.eventType = @type", "@type", which.event_type),
-            Condition("c.suspicious = @suspicious", "@suspicious", which.suspicious),
-            Condition("c.receivedAt >= @since", "@since", which.since),
-            Condition("c.receivedAt < @until", "@until", which.until),
-        ]
-    )

@@ -22,13 +22,16 @@ from cloudscale.emulators.cosmos.query.features import merging_features
 from cloudscale.emulators.cosmos.query.narrowing import MAXIMUM_POINTS, Narrowing, constants, narrow
 from cloudscale.emulators.cosmos.query.parser import parse_query
 from cloudscale.emulators.cosmos.query.request import QueryRequest, parse_request
-from cloudscale.emulators.cosmos.query.scope import Compilation
+from cloudscale.emulators.cosmos.query.required_text import containing, required_texts
+from cloudscale.emulators.cosmos.query.scope import Compilation, Deadline
 from cloudscale.emulators.cosmos.query.selection import compile_query, counts_documents, orders_by_time
 from cloudscale.emulators.cosmos.stored_rows import DocumentReader, StoredRows, count_documents
 from cloudscale.emulators.cosmos.tables import first_lsn_at
 from cloudscale.emulators.cosmos.throughput import query_charge
 
 SHORT_QUERY_CHARACTERS: Final = 4_000
+INSTRUCTIONS_BETWEEN_LOOKS: Final = 1_000_000
+"""Of SQLite's machine; a document that is left out takes about ten."""
 Work = Callable[[sqlite3.Connection, int, Continuation | None], Page]
 # Marks a query that a plan has rewritten: it is answered for all ranges, whichever range it is sent to.
 ALL_RANGES: Final = "/* all ranges */ "
@@ -92,7 +95,7 @@ async def _answer_query(emulator: Emulator, documents: Documents, request: Reque
         extent = extent_of(emulator, documents, request)
         if request.method == "POST" and _SCOPES.isdisjoint(request.headers):
             _check_partitions(documents, request, query, asked)
-    work = _prepare(documents, query, asked, extent)
+    work = prepare(documents, query, asked, extent)
     size, continuation = page_size_of(request), decode_token(request.headers.get("x-ms-continuation"))
     page = await emulator.storage.query(lambda connection: work(connection, size, continuation))
     return _page_answer(emulator, documents, page)
@@ -133,7 +136,7 @@ def _page_answer(emulator: Emulator, documents: Documents, page: Page) -> Respon
     return feed("Documents", documents.container.rid, page.results, charge=charge, documents=documents, headers=headers)
 
 
-def _prepare(documents: Documents, query: Query, asked: QueryRequest, extent: Extent) -> Work:
+def prepare(documents: Documents, query: Query, asked: QueryRequest, extent: Extent) -> Work:
     """Find out on the loop, where the key index is, which documents to look at; the rest is left for the thread."""
     container, parameters = documents.container, asked.values
     narrowing = narrow(query.where, query.container, container.partition_key, constants(parameters))
@@ -154,6 +157,7 @@ def _prepare(documents: Documents, query: Query, asked: QueryRequest, extent: Ex
         where = _conjunction(narrowing.rest)
     now, end, total = int(time.time()), documents.lsn + 1, documents.count
     conditions.extend(extent.conditions(container.number, bindings, indexed=numbers is None))
+    conditions.extend(containing(required_texts(narrowing.comparisons, container.computed), bindings))
     counts_all = not conditions and where is None and counts_documents(query)
     conditions.extend(visible(container, bindings, now))
 
@@ -175,19 +179,24 @@ def _prepare(documents: Documents, query: Query, asked: QueryRequest, extent: Ex
         rows = StoredRows(
             connection, reader, container.number, conditions=conditions, bindings=bindings, by_time=by_time
         )
-        with _snapshot(connection):
+        with _snapshot(connection, compilation.deadline):
             return run_page(selection, rows, places=compilation.places, page_size=size, continuation=continuation)
 
     return work
 
 
 @contextmanager
-def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
-    """All statements of a page see the same documents."""
+def _snapshot(connection: sqlite3.Connection, deadline: Deadline) -> Iterator[None]:
+    """All statements of a page see the same documents; SQLite is interrupted where it alone takes too long."""
     connection.execute("BEGIN")
+    connection.set_progress_handler(deadline.is_over, INSTRUCTIONS_BETWEEN_LOOKS)
     try:
         yield
+    except sqlite3.OperationalError:
+        deadline.check()
+        raise
     finally:
+        connection.set_progress_handler(None, 0)
         connection.execute("COMMIT")
 
 

@@ -7,34 +7,43 @@ export function refreshing(root, seconds, load, render) {
   let over = false;
   let turn = 0;
   let shown = "";
+  let timer;
 
   async function refresh() {
     const mine = ++turn;
+    clearTimeout(timer);
     try {
       const content = await load();
       if (over || mine !== turn) return;
       const text = JSON.stringify(content);
       // Rebuilding what has not changed would take the keyboard's focus away.
-      if (text === shown) return;
-      shown = text;
-      render(content);
+      if (text !== shown) {
+        shown = text;
+        render(content);
+      }
     } catch (problem) {
       if (over || mine !== turn) return;
       shown = "";
       fill(root, notice(problem.message, "bad"));
     }
+    wait();
+  }
+
+  // Counted from the answer: asked again before it, a slow server would be asked for ever and never be shown.
+  function wait() {
+    timer = setTimeout(() => {
+      if (document.hidden || document.querySelector("dialog[open]")) wait();
+      else refresh();
+    }, seconds * 1000);
   }
 
   fill(root, notice("Loading…"));
   refresh();
-  const timer = setInterval(() => {
-    if (!document.hidden && !document.querySelector("dialog[open]")) refresh();
-  }, seconds * 1000);
   return {
     refresh,
     stop: () => {
       over = true;
-      clearInterval(timer);
+      clearTimeout(timer);
     },
   };
 }

@@ -24,6 +24,8 @@ from cloudscale.emulators.cosmos.query.ast import (
 MAXIMUM_POINTS: Final = 2_000
 Constant = Callable[[Expression], object]
 Point = tuple[tuple[Component, ...] | None, str]
+Comparison = tuple[str, tuple[str | int, ...], Component]
+"""Operator, path and constant."""
 _FLIPPED: Final = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
@@ -34,6 +36,7 @@ class Narrowing:
     ``partition_key`` is the only one that can match; with ``partition_prefix`` only those can that begin so.
     ``timestamps`` are comparisons of ``_ts`` with a number.
     ``rest`` is what is left of the condition when the partition key, or else the prefix, is taken care of;
+    ``comparisons`` are what it compares with constants.
     ``points_are_all`` says that nothing is left when the points are.
     """
 
@@ -42,6 +45,7 @@ class Narrowing:
     points: list[Point] | None
     points_are_all: bool
     timestamps: list[tuple[str, float]]
+    comparisons: list[Comparison]
     rest: list[Expression]
 
 
@@ -83,7 +87,8 @@ def narrow(where: Expression | None, alias: str, definition: PartitionKeyDefinit
                 used = [conjunct]
                 break
     rest = [conjunct for conjunct in conjuncts if not any(conjunct is each for each in used)]
-    return Narrowing(key, prefix, points, points_are_all, timestamps, rest)
+    comparisons = [found for found in map(reader.comparison, rest) if found[1]]
+    return Narrowing(key, prefix, points, points_are_all, timestamps, comparisons, rest)
 
 
 def _operands(operator: str, expression: Expression | None) -> list[Expression]:
@@ -100,7 +105,7 @@ class _Reader:
         self._definition = definition
         self._constant = constant
 
-    def comparison(self, expression: Expression) -> tuple[str, tuple[str | int, ...], Component]:
+    def comparison(self, expression: Expression) -> Comparison:
         """Operator, path and constant of ``path operator constant``, either way round; else empty ones."""
         if isinstance(expression, Binary) and expression.operator in _FLIPPED:
             for operator, path_side, constant_side in (

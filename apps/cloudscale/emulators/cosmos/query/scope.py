@@ -27,10 +27,19 @@ class Deadline:
         self._steps = 0
 
     def step(self) -> None:
-        """Raise CosmosError 408 when the time is over."""
+        """Count one step, and ``check`` now and then."""
         self._steps += 1
-        if self._steps % _STEPS_BETWEEN_LOOKS == 0 and time.monotonic() > self._at:
+        if self._steps % _STEPS_BETWEEN_LOOKS == 0:
+            self.check()
+
+    def check(self) -> None:
+        """Raise CosmosError 408 when the time is over."""
+        if self.is_over():
             raise CosmosError(408, f"The query took longer than {self._seconds:g} s.")
+
+    def is_over(self) -> bool:
+        """Whether the time is over."""
+        return time.monotonic() > self._at
 
 
 @dataclass(slots=True)
