@@ -12,6 +12,7 @@ from azure.servicebus import ServiceBusMessage, ServiceBusSubQueue
 from cloudscale import untrusted_json
 from cloudscale.queue.connection import NO_KEEP_ALIVE, open_client
 from cloudscale.queue.outbox import Outbox
+from cloudscale.queue.peeking import Peeking
 from cloudscale.queue.poison import DeadLetterReason, attempts_of
 from cloudscale.queue.receiver import MessageReceiver, body_of
 from cloudscale.queue.search import acceptance_of
@@ -84,6 +85,8 @@ class DeadLetters:
     async def __aenter__(self) -> Self:
         self._client = await self._exits.enter_async_context(open_client(self._spec, self._settings, retries=1))
         self._outbox = await self._exits.enter_async_context(Outbox(self._client, self._spec.name))
+        self._peeking = Peeking(self._receiver)
+        self._exits.push_async_callback(self._peeking.close)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -95,8 +98,7 @@ class DeadLetters:
         Raises:
             BackendUnavailableError, CredentialError: the broker cannot be asked.
         """
-        async with self._receiver() as receiver:
-            return [described(message) for message in await receiver.peek(limit, after=after)]
+        return [described(message) for message in await self._peeking.peek(limit, after=after)]
 
     async def show(self, sequence_number: int) -> DeadLetter | None:
         """One dead letter; None when there is none with this number."""
