@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=absent("chromium"))
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
-PAGES = ["overview", "verification", "security", "users", "dead-letters", "events", "pipeline"]
+PAGES = ["overview", "verification", "security", "users", "dead-letters", "events", "refused", "pipeline"]
 PATIENCE_MILLISECONDS = 30_000
 
 expect.set_options(timeout=PATIENCE_MILLISECONDS)

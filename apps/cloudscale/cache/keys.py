@@ -29,6 +29,7 @@ class Keys:
         self.history = self.prefix + "dashboard:history"
         self.history_writer = self.prefix + "dashboard:writer"
         self.audit = self.prefix + "audit"
+        self.refused = self.prefix + "refused:"
         # Counters of versions that kept them without a bound; see cloudscale.ledger.migration.
         self.former_accepted = self.prefix + "accepted"
         self.former_duplicates = self.prefix + "duplicates"

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 
 from cloudscale.cache.keys import keys_of
-from cloudscale.dashboard import dead_letters, inspecting, overview, records, sessions, verifying
+from cloudscale.dashboard import dead_letters, inspecting, overview, records, refusals, sessions, verifying
 from cloudscale.dashboard.access import TokenFile
 from cloudscale.dashboard.audit import Audit
 from cloudscale.dashboard.backends import Backends
@@ -78,6 +78,7 @@ def build_application(resource: EventPipeline, settings: Settings) -> Starlette:
             *overview.routes,
             *verifying.routes,
             *records.routes,
+            *refusals.routes,
             *dead_letters.routes,
             *inspecting.routes,
             Mount("/static", assets()),

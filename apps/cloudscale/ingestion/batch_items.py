@@ -5,22 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-import structlog
-
 from cloudscale.ingestion import answers
 from cloudscale.ingestion.answers import BatchItem
 from cloudscale.ingestion.problems import Problem
 from cloudscale.limits.admission import State
 from cloudscale.telemetry import metrics
-from cloudscale.telemetry.logs import bind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cloudscale.events.enrichment import Enriched
     from cloudscale.ingestion.group_commit import Committed
-
-log = structlog.get_logger(__name__)
+    from cloudscale.ingestion.refusals import RequestRefusals
 
 
 def once_by_name(parsed: Sequence[Enriched | Problem]) -> list[Enriched]:
@@ -39,7 +35,7 @@ def items_of(
     unique: Sequence[Enriched],
     outcome: Committed,
     *,
-    correlation_id: str,
+    refusals: RequestRefusals,
     skips: bool,
 ) -> list[BatchItem]:
     """The items of a batch's answer, counted and logged.
@@ -48,7 +44,7 @@ def items_of(
         parsed: the events in their order, or the problem of each that is none.
         unique: those that were submitted, as :func:`once_by_name` gives them.
         outcome: what became of these.
-        correlation_id: the request's.
+        refusals: takes those that were refused.
         skips: whether a duplicate is skipped rather than refused.
     """
     first_ids = outcome.first_ids or [""] * len(unique)
@@ -60,7 +56,8 @@ def items_of(
     items, reasons = [], Counter[str]()
     for index, event in enumerate(parsed):
         if isinstance(event, Problem):
-            item = BatchItem(index, event.status, problem=event.as_object(correlation_id))
+            item = BatchItem(index, event.status, problem=event.as_object(refusals.correlation_id))
+            refusals.note(event)
             reasons[event.reason] += 1
         else:
             others = [results[name] for name in event.names if name in results]
@@ -71,6 +68,8 @@ def items_of(
                 state, first_id = State.DUPLICATE, first.event_id
             problem = answers.problem_of(state, first_id, outcome)
             item = _item(index, event, problem, is_skipped=skips and state is State.DUPLICATE)
+            if problem is not None and not (skips and state is State.DUPLICATE):
+                refusals.note(problem, tenant_id=event.tenant_id, content=event.body)
             if problem is not None and state is not State.DUPLICATE:
                 reasons[problem.reason] += 1
         items.append(item)
@@ -79,9 +78,7 @@ def items_of(
         metrics.DUPLICATES.labels("ingestion").inc(copies)
     for reason, count in reasons.items():
         metrics.REJECTIONS.labels(reason).inc(count)
-    if reasons:
-        with bind(correlation_id=correlation_id):
-            log.info("events of a batch were refused", events=sum(reasons.values()), reasons=dict(reasons))
+    refusals.write_log(of_batch=True)
     return items
 
 

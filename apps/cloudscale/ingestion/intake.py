@@ -9,11 +9,12 @@ is known to be over it gets that answer before anything of its request is read.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from secrets import token_hex
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 import msgspec
-import structlog
 
 from cloudscale.circuit_breaker import CircuitOpenError
 from cloudscale.errors import CloudScaleError
@@ -21,14 +22,14 @@ from cloudscale.ingestion import answers
 from cloudscale.ingestion.batch_items import items_of, once_by_name
 from cloudscale.ingestion.exhausted_clients import ExhaustedClients
 from cloudscale.ingestion.problems import Problem
+from cloudscale.ingestion.refusals import Refusals
 from cloudscale.ingestion.requests import Refused, correlation_id_of, origin_of, parse_batch, parse_event
 from cloudscale.limits.admission import Limited, State
 from cloudscale.limits.rates import rates_of
 from cloudscale.telemetry import metrics
-from cloudscale.telemetry.logs import bind
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
 
     from cloudscale.events.enrichment import Origin
     from cloudscale.events.types import EventTypes
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
 
     Take = Callable[[Request, bytes, Origin, RequestTrace | None], Awaitable[Answer]]
 
-log = structlog.get_logger(__name__)
+NO_TENANT: Final = MappingProxyType({"": 1})
+TENANTS_OF_REQUEST = 20
+"""Of a batch that a limit refuses, so many are counted."""
 
 SINGLE_PATHS = frozenset({"/api/events", "/api/v1/events"})
 BATCH_PATHS = frozenset({"/api/events/batch", "/api/v1/events/batch"})
@@ -61,6 +64,8 @@ class Intake:
         buckets: int,
         tracing: Tracing | None = None,
     ) -> None:
+        self.refusals = Refusals()
+        """What was refused since it was last written."""
         self._groups = groups
         self._types = types
         self._buckets = buckets
@@ -146,6 +151,7 @@ class Intake:
         metrics.RATE_LIMIT_REJECTIONS.labels("client").inc()
         extra = answers.rate_headers(allowance, self._rates)
         problem = answers.rate_limited(allowance, self._rates)
+        self.refusals.of_request(request.client, correlation_id=correlation_id).note(problem)
         return self._refusal(problem, request, correlation_id=correlation_id, extra=extra)
 
     async def _refused(self, request: Request, problem: Problem, *, correlation_id: str) -> Answer:
@@ -157,7 +163,9 @@ class Intake:
             return self._refusal(problem, request, correlation_id=correlation_id)
         if isinstance(outcome, Limited):
             return self._limited(request, outcome, correlation_id=correlation_id)
-        _note(problem, correlation_id=correlation_id)
+        refusals = self.refusals.of_request(request.client, correlation_id=correlation_id)
+        refusals.note(problem)
+        refusals.write_log()
         extra = answers.rate_headers(outcome.allowance, self._rates)
         return self._refusal(problem, request, correlation_id=correlation_id, extra=extra)
 
@@ -170,10 +178,16 @@ class Intake:
             problem, correlation_id=correlation_id or token_hex(16), instance=request.path, extra=extra
         )
 
-    def _limited(self, request: Request, outcome: Limited, *, correlation_id: str) -> Answer:
+    def _limited(
+        self, request: Request, outcome: Limited, *, correlation_id: str, tenants: Mapping[str, int] = NO_TENANT
+    ) -> Answer:
+        """The 429 of a request; ``tenants`` has the number of its events of each, as far as they were read."""
         metrics.RATE_LIMIT_REJECTIONS.labels(outcome.allowance.refused_by).inc()
         self._exhausted.note(request.client, outcome.allowance, now_seconds=time.perf_counter())
         problem = answers.rate_limited(outcome.allowance, self._rates)
+        refusals = self.refusals.of_request(request.client, correlation_id=correlation_id)
+        for tenant_id, events in tenants.items():
+            refusals.note(problem, tenant_id=tenant_id, count=events)
         extra = answers.rate_headers(outcome.allowance, self._rates)
         return self._refusal(problem, request, correlation_id=correlation_id, extra=extra)
 
@@ -183,7 +197,7 @@ class Intake:
         correlation_id = origin.correlation_id if request.has("x-correlation-id") else event.correlation_id
         outcome = await self._groups.submit(request.client, (event,), arrived_at=request.arrived_at)
         if isinstance(outcome, Limited):
-            return self._limited(request, outcome, correlation_id=correlation_id)
+            return self._limited(request, outcome, correlation_id=correlation_id, tenants={event.tenant_id: 1})
         if trace is not None and outcome.published:
             trace.published(events=1)
         extra = answers.rate_headers(outcome.allowance, self._rates)
@@ -195,8 +209,9 @@ class Intake:
         problem = answers.problem_of(state, first_id, outcome)
         if problem is None:
             return answers.accepted(event, correlation_id=correlation_id, extra=extra)
-        if state is not State.DUPLICATE:
-            _note(problem, correlation_id=correlation_id, event_id=event.event_id)
+        refusals = self.refusals.of_request(request.client, correlation_id=correlation_id)
+        refusals.note(problem, tenant_id=event.tenant_id, content=event.body)
+        refusals.write_log(event_id=event.event_id)
         return self._refusal(problem, request, correlation_id=correlation_id, extra=extra)
 
     async def _take_batch(self, request: Request, body: bytes, origin: Origin, trace: RequestTrace | None) -> Answer:
@@ -204,18 +219,14 @@ class Intake:
         unique = once_by_name(parsed)
         outcome = await self._groups.submit(request.client, unique, arrived_at=request.arrived_at)
         if isinstance(outcome, Limited):
-            return self._limited(request, outcome, correlation_id=origin.correlation_id)
+            tenants = dict(Counter(each.tenant_id for each in unique).most_common(TENANTS_OF_REQUEST))
+            return self._limited(request, outcome, correlation_id=origin.correlation_id, tenants=tenants or NO_TENANT)
         if trace is not None and outcome.published:
             trace.published(events=outcome.published)
         extra = answers.rate_headers(outcome.allowance, self._rates)
         if outcome.failure is not None and State.DUPLICATE not in outcome.states:
             problem = answers.unavailable(f"no event was accepted: {outcome.failure}", "broker")
             return self._refusal(problem, request, correlation_id=origin.correlation_id, extra=extra)
-        items = items_of(parsed, unique, outcome, correlation_id=origin.correlation_id, skips=self._skips)
+        refusals = self.refusals.of_request(request.client, correlation_id=origin.correlation_id)
+        items = items_of(parsed, unique, outcome, refusals=refusals, skips=self._skips)
         return answers.batch_answer(items, correlation_id=origin.correlation_id, extra=extra)
-
-
-def _note(problem: Problem, *, correlation_id: str, event_id: str = "") -> None:
-    """Say in the log what was refused; rate limits and copies are counted only, for they come in floods."""
-    with bind(correlation_id=correlation_id, event_id=event_id):
-        log.info("an event was refused", status=problem.status, reason=problem.reason)

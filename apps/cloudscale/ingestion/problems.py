@@ -7,9 +7,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from cloudscale.events.checking import FieldError
+from cloudscale.events.checking import FieldError, InvalidEventError, TenantId
 
 CONTENT_TYPE = "application/problem+json"
+
+SAMPLE_BYTES = 2000
+"""Of a refused event, what is kept for those who run the pipeline."""
 
 Headers = list[tuple[str, str]]
 
@@ -37,6 +40,10 @@ class Problem(msgspec.Struct, frozen=True, gc=False):
     errors: Sequence[FieldError] = ()
     retry_after_seconds: float = 0.0
     event_id: str = ""
+    tenant_id: str = ""
+    """For those who run the pipeline, not for the answer: the tenant of the event, if it names one."""
+    content: bytes = b""
+    """Likewise: what was sent, or its beginning."""
 
     def as_object(self, correlation_id: str, instance: str = "") -> dict[str, object]:
         """The members of the problem document."""
@@ -67,3 +74,19 @@ class Problem(msgspec.Struct, frozen=True, gc=False):
 def render(problem: Problem, *, correlation_id: str, instance: str = "") -> bytes:
     """The problem document as JSON."""
     return msgspec.json.encode(problem.as_object(correlation_id, instance))
+
+
+def invalid(error: InvalidEventError, event: object, content: bytes) -> Problem:
+    """The problem of an event with wrong fields. ``event`` is what could be read of ``content``."""
+    detail = f"{len(error.errors)} wrong: {error}"[:1000]
+    return Problem(
+        400, detail, "validation", error.errors[:100], tenant_id=tenant_of(event), content=content[:SAMPLE_BYTES]
+    )
+
+
+def tenant_of(event: object) -> str:
+    """The tenant that an event names, though it may be wrong otherwise; empty if it names none."""
+    try:
+        return msgspec.convert(event["tenantId"], TenantId) if isinstance(event, dict) else ""
+    except (KeyError, msgspec.ValidationError):
+        return ""

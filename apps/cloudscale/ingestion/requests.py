@@ -21,7 +21,7 @@ from cloudscale.events.checking import (
 from cloudscale.events.cloudevents import derive_id
 from cloudscale.events.enrichment import Enriched, Origin, enrich
 from cloudscale.events.json_text import BYTE_ORDER_MARK, decode, split_array
-from cloudscale.ingestion.problems import Problem
+from cloudscale.ingestion.problems import Problem, invalid
 
 if TYPE_CHECKING:
     from cloudscale.events.types import EventTypes
@@ -200,6 +200,7 @@ def parse_event(request: Request, content: bytes, *, origin: Origin, types: Even
         Refused: it cannot be accepted.
     """
     media_type = media_type_of(request)
+    event: object = None
     try:
         if media_type == JSON:
             event = decode(content.removeprefix(BYTE_ORDER_MARK))
@@ -217,7 +218,7 @@ def parse_event(request: Request, content: bytes, *, origin: Origin, types: Even
             )
         return _check(event, origin=origin, types=types, buckets=buckets)
     except InvalidEventError as error:
-        raise Refused(invalid(error)) from None
+        raise Refused(invalid(error, event, content)) from None
 
 
 def parse_batch(
@@ -236,7 +237,7 @@ def parse_batch(
         try:
             parts = split_array(content)
         except InvalidEventError as error:
-            raise Refused(invalid(error)) from None
+            raise Refused(invalid(error, None, content)) from None
     else:
         supported = ", ".join((JSON, NDJSON[0], cloudevents.BATCH))
         raise refuse(415, f"{media_type[:64]!r} is not understood: send one of {supported}", "content-type")
@@ -253,16 +254,12 @@ def parse_batch(
     ]
 
 
-def invalid(error: InvalidEventError) -> Problem:
-    """The problem of an event with wrong fields."""
-    return Problem(400, f"{len(error.errors)} wrong: {error}"[:1000], "validation", error.errors[:100])
-
-
 def _parse_part(
     part: bytes, index: int, *, origin: Origin, types: EventTypes, buckets: int, structured: bool
 ) -> Enriched | Problem:
     if len(part) > MAXIMUM_EVENT_BYTES:
         return _too_large_event()
+    event: object = None
     try:
         event = decode(part)
         if structured:
@@ -272,7 +269,7 @@ def _parse_part(
             origin = msgspec.structs.replace(origin, idempotency_key=derive_id(origin.idempotency_key, str(index)))
         return _check(event, origin=origin, types=types, buckets=buckets)
     except InvalidEventError as error:
-        return invalid(error)
+        return invalid(error, event, part)
     except Refused as refused:
         return refused.problem
 

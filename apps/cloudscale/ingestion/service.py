@@ -27,6 +27,7 @@ from cloudscale.queue.administration import QueueAdministration
 from cloudscale.queue.sender import EventSender
 from cloudscale.tasks import cancel_and_wait, gather_all, start_task
 from cloudscale.telemetry import figures, metrics, tracing
+from cloudscale.telemetry.refusals import RefusalStore
 from cloudscale.units import parse_duration
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class IngestionService:
         self._redis: Redis
         self._administration: QueueAdministration
         self._depth: RecentQueueDepth
+        self._refused: RefusalStore
         self._senders: list[EventSender] = []
         self._queue_is_there = False
         self._cache_was_there = False
@@ -118,11 +120,13 @@ class IngestionService:
             )
         )
         self.intake = self._intake_of(groups)
+        self._refused = RefusalStore(self._redis, key_prefix=keys.refused)
         self._tasks = [
             start_task(self._connect(), name="connect"),
             start_task(self._depth.watch(), name="queue-depth"),
             start_task(self._watch_cache(), name="cache"),
             start_task(self.request_rate.sample_every_second(), name="request-rate"),
+            start_task(self.intake.refusals.write_every_second(self._refused), name="refusals"),
             start_task(
                 figures.publish_every_second(self._redis, "ingestion", process=self._process, key=keys.figures),
                 name="figures",
@@ -154,6 +158,7 @@ class IngestionService:
         """Refuse new requests, commit what waits, close the connections."""
         self.intake.draining = True
         await cancel_and_wait(*self._tasks)
+        await self.intake.refusals.write(self._refused)
         await self._resources.aclose()
         metrics.publish_responses()
         log.info("ingestion stopped")

@@ -99,6 +99,10 @@ DEAD_LETTERS = Counter("cloudscale_dead_letters_total", "Events moved to the dea
 FRAUD_DETECTED = Counter("cloudscale_fraud_detected_total", "Events flagged as suspicious.", ["event_type"])
 RATE_LIMIT_REJECTIONS = Counter("cloudscale_rate_limit_rejections_total", "Requests answered 429, by limit.", ["limit"])
 REJECTIONS = Counter("cloudscale_rejections_total", "Requests and events refused for another reason.", ["reason"])
+REFUSALS_WITHOUT_PLACE = Counter(
+    "cloudscale_refusals_without_place_total",
+    "Refusals that the dashboard shows by status and reason alone, because there were too many kinds of them.",
+)
 RETRIES = Counter("cloudscale_retries_total", "Calls to a backend that were tried again.", ["backend"])
 GROUP_SIZE = GroupedHistogram(
     "cloudscale_group_size", "Events in one group commit of ingestion.", buckets=GROUP_BUCKETS_EVENTS

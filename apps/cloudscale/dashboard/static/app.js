@@ -6,12 +6,13 @@ import deadLetters from "./pages/dead-letters.js";
 import events from "./pages/events.js";
 import overview from "./pages/overview.js";
 import pipeline from "./pages/pipeline.js";
+import refused from "./pages/refused.js";
 import security from "./pages/security.js";
 import users from "./pages/users.js";
 import verification from "./pages/verification.js";
 import { Stream } from "./stream.js";
 
-const PAGES = { overview, verification, security, users, "dead-letters": deadLetters, events, pipeline };
+const PAGES = { overview, verification, security, users, events, refused, "dead-letters": deadLetters, pipeline };
 const LIVE = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting…" };
 
 const main = document.getElementById("main");
@@ -34,7 +35,8 @@ function showTheme() {
 }
 
 function route() {
-  const [name, ...rest] = location.hash.replace(/^#\//, "").split("/");
+  const [path, query] = location.hash.replace(/^#\//, "").split("?");
+  const [name, ...rest] = path.split("/");
   const page = Object.hasOwn(PAGES, name) && !hidden(PAGES[name]) ? name : "overview";
   leave();
   for (const link of document.querySelectorAll("#pages a")) {
@@ -45,7 +47,7 @@ function route() {
   const heading = h("h1", {}, PAGES[page].title);
   const body = h("div", { class: "page" });
   fill(main, h("div", { class: "page-head" }, heading), body);
-  const stop = PAGES[page].show(body, { ...context, stream, head: main.firstChild, rest: rest.map(decodeURIComponent) });
+  const stop = PAGES[page].show(body, { ...context, stream, head: main.firstChild, rest: rest.map(decodeURIComponent), query: new URLSearchParams(query) });
   leave = stop ?? (() => {});
   window.scrollTo(0, 0);
 }
