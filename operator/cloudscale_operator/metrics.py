@@ -52,6 +52,13 @@ READY = Gauge(
 )
 
 
+# A series that is absent cannot rise: alerts and rates would miss the first of its events.
+for _error in ("temporary", "permanent", "unexpected"):
+    RECONCILE_ERRORS.labels(_error)
+for _method in ("GET", "POST", "PATCH", "DELETE"):
+    API_REQUESTS.labels(_method)
+
+
 def forget(namespace: str, pipeline: str) -> None:
     """Stop reporting a pipeline that is gone."""
     for gauge in (QUEUE_DEPTH, QUEUE_MESSAGES, QUEUE_OLDEST, DEAD_LETTERS, READY):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -73,3 +74,5 @@ async def test_a_link_that_the_broker_has_ended_is_opened_again(link: Link, brok
     broker.start()
     assert b"here" in await link.bodies()
     assert len(link.made) == 2
+    # Here, where the warnings are expected, and not in a later test.
+    gc.collect()
