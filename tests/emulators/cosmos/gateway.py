@@ -48,7 +48,7 @@ def send(
     """A signed request for something in the container, such as ``docs``."""
     client = container.client_connection
     assert client.master_key is not None
-    target = f"/{container.container_link}/{path}"
+    target = quote(f"/{container.container_link}/{path}")
     kind, link = resource_of(target)
     date = formatdate(usegmt=True)
     payload = f"{method.lower()}\n{kind}\n{link}\n{date.lower()}\n\n"

@@ -93,6 +93,11 @@ async def test_manual_and_autoscale_throughput_can_be_read_and_replaced(database
         await database.create_container("little", PartitionKey("/pk"), offer_throughput=100)
 
 
+async def test_a_container_without_throughput_has_the_least(database: DatabaseProxy) -> None:
+    container = await database.create_container("items", PartitionKey("/pk"))
+    assert (await container.get_throughput()).offer_throughput == 400
+
+
 def test_the_synchronous_sdk_works_too(server: CosmosServer) -> None:
     with SyncClient(server.endpoint, server.account_key) as client:
         container = client.create_database_if_not_exists("sync").create_container_if_not_exists(

@@ -210,3 +210,11 @@ async def test_a_definition_may_have_unique_keys_or_none(tmp_path: Path, policy:
         definition = {**OTHER, "uniqueKeyPolicy": policy}
         other = await storage.write(lambda: catalogue.create_container("db", definition, None))
         await storage.write(lambda: other.create(b'{"id":"1","pk":"a"}', None))
+
+
+async def test_a_container_shares_the_throughput_of_its_database(tmp_path: Path) -> None:
+    async with open_catalogue(tmp_path) as (storage, catalogue):
+        await storage.write(lambda: catalogue.create_database("sharing", {"offerThroughput": 600}))
+        shared = await storage.write(lambda: catalogue.create_container("sharing", DEFINITION, None))
+        assert shared.container.throughput is None
+        assert catalogue.container("db", "items").container.throughput == {"offerThroughput": 400}

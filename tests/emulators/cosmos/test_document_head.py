@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from tests.emulators.cosmos.gateway import CROSSING
 from tests.emulators.cosmos.stores import emulator_of, open_catalogue
 
 from cloudscale.emulators.cosmos.document_head import HeadReader
@@ -55,5 +56,5 @@ async def test_a_member_is_found_by_its_name_however_the_client_has_written_it(
         items = catalogue.container("db", "items")
         await storage.write(lambda: items.create(body.encode(), None))
         query = msgspec.json.encode({"query": f"SELECT VALUE c[{key}][{key}] FROM c WHERE {conditions}"})  # noqa: S608
-        response = await run_query(emulator_of(storage, catalogue), items, Request("POST", "", {}, query))
+        response = await run_query(emulator_of(storage, catalogue), items, Request("POST", "", CROSSING, query))
     assert msgspec.json.decode(response.body)["Documents"] == [7]

@@ -18,6 +18,7 @@ from cloudscale.emulators.cosmos.partition_key import PartitionKeyDefinition
 from cloudscale.emulators.cosmos.resources import Container, Database
 from cloudscale.emulators.cosmos.storage import Storage
 from cloudscale.emulators.cosmos.tables import create_tables, drop_tables
+from cloudscale.emulators.cosmos.throughput import DEFAULT_THROUGHPUT
 from cloudscale.emulators.cosmos.unique_keys import parse_unique_keys
 
 _SCHEMA: Final = """
@@ -161,8 +162,13 @@ class Catalogue:
     def create_container(
         self, database: str, definition: dict[str, Any], throughput: dict[str, Any] | None
     ) -> Documents:
-        """Create a container; raises CosmosError 409, or 400 for a definition that makes no sense."""
+        """Create a container, with the least throughput unless the database has some to share.
+
+        Raises CosmosError 409, or 400 for a definition that makes no sense.
+        """
         owner = self.database(database)
+        if throughput is None and owner.throughput is None:
+            throughput = DEFAULT_THROUGHPUT
         checked = _check_definition(definition)
         if checked["id"] in self._containers[owner.id]:
             raise conflict(checked["id"])

@@ -180,7 +180,7 @@ def _check_id(value: object) -> str:
 
 
 def _check_ttl(value: object) -> int | None:
-    if value is msgspec.UNSET or value is None:
+    if value is msgspec.UNSET:
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -88,7 +88,6 @@ def answer(
     """An answer with the headers that the service always sends."""
     all_headers = {"x-ms-request-charge": f"{charge:g}", "x-ms-version": "2020-07-15"}
     if documents is not None:
-        all_headers["x-ms-session-token"] = f"0:-1#{documents.lsn}"
         all_headers["lsn"] = str(documents.lsn)
     if headers:
         all_headers |= headers

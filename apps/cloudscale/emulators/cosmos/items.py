@@ -5,7 +5,9 @@ from typing import Final
 from cloudscale.emulators.cosmos.batch import BatchFailedError, parse_batch, run_batch
 from cloudscale.emulators.cosmos.document_head import refuse_numbers_beyond_doubles
 from cloudscale.emulators.cosmos.documents import Documents
-from cloudscale.emulators.cosmos.emulator import Emulator, answer, is_true, partition_key_of, required_partition_key
+from cloudscale.emulators.cosmos.emulator import Emulator, answer, is_true, required_partition_key
+from cloudscale.emulators.cosmos.errors import bad_request
+from cloudscale.emulators.cosmos.partition_key import Component
 from cloudscale.emulators.cosmos.patching import patch_item
 from cloudscale.emulators.cosmos.protocol import Request, Response
 from cloudscale.emulators.cosmos.resources import Item, render
@@ -13,11 +15,12 @@ from cloudscale.emulators.cosmos.throughput import read_charge, write_charge
 
 # Documents of a partition that are removed in one write.
 DELETED_IN_A_WRITE: Final = 200
+_TRIGGERS: Final = ("x-ms-documentdb-pre-trigger-include", "x-ms-documentdb-post-trigger-include")
 
 
 async def create_item(emulator: Emulator, documents: Documents, request: Request) -> Response:
     """POST docs: create, or upsert when the header says so."""
-    key = partition_key_of(request, documents)
+    key = _key_to_write(request, documents)
     check_budget(emulator, documents)
     refuse_numbers_beyond_doubles(request.body)
     if is_true(request, "x-ms-documentdb-is-upsert"):
@@ -42,7 +45,7 @@ async def read_item(emulator: Emulator, documents: Documents, request: Request, 
 
 async def replace_item(emulator: Emulator, documents: Documents, request: Request, name: str) -> Response:
     """PUT docs/name."""
-    key = partition_key_of(request, documents)
+    key = _key_to_write(request, documents)
     check_budget(emulator, documents)
     if_match = request.headers.get("if-match")
     refuse_numbers_beyond_doubles(request.body)
@@ -52,7 +55,7 @@ async def replace_item(emulator: Emulator, documents: Documents, request: Reques
 
 async def update_item(emulator: Emulator, documents: Documents, request: Request, name: str) -> Response:
     """PATCH docs/name."""
-    key = required_partition_key(request, documents)
+    key = _key_to_write(request, documents)
     check_budget(emulator, documents)
     if_match = request.headers.get("if-match")
     item = await emulator.storage.write(lambda: patch_item(documents, name, key, request.body, if_match=if_match))
@@ -61,7 +64,7 @@ async def update_item(emulator: Emulator, documents: Documents, request: Request
 
 async def delete_item(emulator: Emulator, documents: Documents, request: Request, name: str) -> Response:
     """DELETE docs/name."""
-    key = required_partition_key(request, documents)
+    key = _key_to_write(request, documents)
     check_budget(emulator, documents)
     if_match = request.headers.get("if-match")
     await emulator.storage.write(lambda: documents.delete(name, key, if_match=if_match))
@@ -110,6 +113,16 @@ def spend(emulator: Emulator, documents: Documents, operation: str, charge: floa
     if budget is not None:
         budget.spend(charge)
     return charge
+
+
+def _key_to_write(request: Request, documents: Documents) -> tuple[Component, ...]:
+    """The partition key of a write; raises CosmosError 400 without one, and for a trigger that is to run with it."""
+    for header in _TRIGGERS:
+        if request.headers.get(header):
+            raise bad_request(
+                f"There is no trigger '{request.headers[header][:100]}': triggers are not supported by this emulator."
+            )
+    return required_partition_key(request, documents)
 
 
 def _written(emulator: Emulator, documents: Documents, request: Request, item: Item, *, status: int) -> Response:

@@ -2,13 +2,17 @@
 
 from binascii import a2b_base64, b2a_base64
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from string import ascii_letters, digits, punctuation
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 from cloudscale.emulators.cosmos.computed_properties import parse_computed_properties
 from cloudscale.emulators.cosmos.errors import CosmosError
 from cloudscale.emulators.cosmos.indexing import IndexingPolicy, complete, indexing_policy
 from cloudscale.emulators.cosmos.partition_key import PartitionKeyDefinition
 from cloudscale.emulators.cosmos.query.ast import Expression
+
+_PRINTABLE: Final = ascii_letters + digits + punctuation + " "
 
 
 def encode_rid(data: bytes) -> str:
@@ -62,12 +66,15 @@ class Container:
     rid_bytes: bytes = field(init=False)
     rid: str = field(init=False)
     self_link: str = field(init=False)
+    path: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.rid_bytes = self.database.rid_bytes + (0x80000000 | self.number).to_bytes(4, "big")
         self.rid = encode_rid(self.rid_bytes)
         self.self_link = f"{self.database.self_link}colls/{self.rid}/"
         self.define(self.definition)
+        # For a header, so in ASCII.
+        self.path = quote(f"dbs/{self.database.id}/colls/{self.id}", safe=_PRINTABLE)
 
     def define(self, definition: dict[str, Any]) -> None:
         """Take over a new definition."""

@@ -9,6 +9,7 @@ import structlog
 
 from cloudscale.emulators.cosmos import administration, bulk, change_feed, items, queries
 from cloudscale.emulators.cosmos.authorization import Authorization
+from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.emulator import Emulator, encode, is_query, is_true
 from cloudscale.emulators.cosmos.errors import (
     CannotWriteError,
@@ -18,6 +19,7 @@ from cloudscale.emulators.cosmos.errors import (
     not_found,
 )
 from cloudscale.emulators.cosmos.protocol import Request, Response, error_response
+from cloudscale.emulators.cosmos.sessions import session_headers
 
 log = structlog.get_logger()
 
@@ -99,9 +101,14 @@ def route(emulator: Emulator, request: Request, segments: list[str]) -> Awaitabl
     method = request.method
     match segments:
         case ["dbs", database, "colls", container, "docs", name]:
-            return _item(emulator, request, (database, container, name))
+            documents = emulator.find_container(request, database, container)
+            if container == documents.container.rid:
+                # A link made of resource ids, as documents bring it in _self.
+                name = documents.name_of(name)
+            return _in_session(emulator, documents, request, _item(emulator, documents, request, name))
         case ["dbs", database, "colls", container, "docs"]:
-            return _items(emulator, request, (database, container))
+            documents = emulator.find_container(request, database, container)
+            return _in_session(emulator, documents, request, _items(emulator, documents, request))
         case ["dbs", database, "colls", container, "operations", "partitionkeydelete"] if method == "POST":
             return items.delete_partition(emulator, emulator.find_container(request, database, container), request)
         case ["dbs", database, "colls", container, "pkranges"] if method == "GET":
@@ -109,12 +116,15 @@ def route(emulator: Emulator, request: Request, segments: list[str]) -> Awaitabl
     return _administer(emulator, request, segments)
 
 
-def _item(emulator: Emulator, request: Request, names: tuple[str, str, str]) -> Awaitable[Response]:
-    database, container, name = names
-    documents = emulator.find_container(request, database, container)
-    if container == documents.container.rid:
-        # A link made of resource ids, as documents bring it in _self.
-        name = documents.name_of(name)
+async def _in_session(
+    emulator: Emulator, documents: Documents, request: Request, answering: Awaitable[Response]
+) -> Response:
+    response = await answering
+    response.headers = {**response.headers, **session_headers(emulator, documents, request)}
+    return response
+
+
+def _item(emulator: Emulator, documents: Documents, request: Request, name: str) -> Awaitable[Response]:
     match request.method:
         case "GET":
             return items.read_item(emulator, documents, request, name)
@@ -127,8 +137,7 @@ def _item(emulator: Emulator, request: Request, names: tuple[str, str, str]) -> 
     raise _not_allowed(request)
 
 
-def _items(emulator: Emulator, request: Request, names: tuple[str, str]) -> Awaitable[Response]:
-    documents = emulator.find_container(request, *names)
+def _items(emulator: Emulator, documents: Documents, request: Request) -> Awaitable[Response]:
     if request.method == "GET":
         if "a-im" in request.headers:
             return change_feed.read_changes(emulator, documents, request)

@@ -19,6 +19,7 @@ from cloudscale.emulators.cosmos.errors import ThrottledRequestError, bad_reques
 KILOBYTE: Final = 1024
 MINIMUM_THROUGHPUT: Final = 400
 MINIMUM_AUTOSCALE: Final = 1000
+DEFAULT_THROUGHPUT: Final[dict[str, Any]] = {"offerThroughput": MINIMUM_THROUGHPUT}
 _settings_decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 
