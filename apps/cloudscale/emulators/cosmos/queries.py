@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from time import perf_counter
 from typing import Final
 
 from cloudscale.emulators.cosmos.bindings import Bindings
@@ -25,6 +26,7 @@ from cloudscale.emulators.cosmos.query.request import QueryRequest, parse_reques
 from cloudscale.emulators.cosmos.query.required_text import containing, required_texts
 from cloudscale.emulators.cosmos.query.scope import Compilation, Deadline
 from cloudscale.emulators.cosmos.query.selection import compile_query, counts_documents, orders_by_time
+from cloudscale.emulators.cosmos.query_metrics import QUERY_METRICS, QueryTimes, describe_metrics
 from cloudscale.emulators.cosmos.stored_rows import DocumentReader, StoredRows, count_documents
 from cloudscale.emulators.cosmos.tables import first_lsn_at
 from cloudscale.emulators.cosmos.throughput import query_charge
@@ -87,7 +89,9 @@ async def plan_query(emulator: Emulator, documents: Documents, request: Request)
 
 async def _answer_query(emulator: Emulator, documents: Documents, request: Request, asked: QueryRequest) -> Response:
     check_budget(emulator, documents)
+    started = perf_counter()
     query = await _parse(asked.query)
+    parsed = perf_counter()
     documents.container.indexing.check(query, may_scan=is_true(request, "x-ms-documentdb-query-enable-scan"))
     if asked.query.startswith(ALL_RANGES):
         extent = Extent()
@@ -98,7 +102,11 @@ async def _answer_query(emulator: Emulator, documents: Documents, request: Reque
     work = prepare(documents, query, asked, extent)
     size, continuation = page_size_of(request), decode_token(request.headers.get("x-ms-continuation"))
     page = await emulator.storage.query(lambda connection: work(connection, size, continuation))
-    return _page_answer(emulator, documents, page)
+    headers = {} if page.token is None else {"x-ms-continuation": page.token}
+    if is_true(request, "x-ms-documentdb-populatequerymetrics"):
+        times = QueryTimes(compilation=parsed - started, execution=perf_counter() - parsed)
+        headers[QUERY_METRICS] = describe_metrics(page, times)
+    return _page_answer(emulator, documents, page, headers)
 
 
 def _check_partitions(documents: Documents, request: Request, query: Query, asked: QueryRequest) -> None:
@@ -130,9 +138,8 @@ async def _parse(text: str) -> Query:
     return parse_query(text) if len(text) <= SHORT_QUERY_CHARACTERS else await asyncio.to_thread(parse_query, text)
 
 
-def _page_answer(emulator: Emulator, documents: Documents, page: Page) -> Response:
+def _page_answer(emulator: Emulator, documents: Documents, page: Page, headers: dict[str, str]) -> Response:
     charge = spend(emulator, documents, "query", query_charge(len(page.results), page.size))
-    headers = {} if page.token is None else {"x-ms-continuation": page.token}
     return feed("Documents", documents.container.rid, page.results, charge=charge, documents=documents, headers=headers)
 
 
