@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, settings
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from tests.absent_tools import left_out
 from tests.file_durations import pytest_collection_modifyitems, pytest_configure  # noqa: F401 - hooks
 from tests.servers.redis import RedisServer, redis_server
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import AsyncIterator, Generator, Iterator
 
 # With more processes than processors an example may take long to draw or to run.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -37,3 +40,11 @@ def cache_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     """A Redis of a file's own: its tests may kill it, start it again and delete everything in it."""
     with redis_server(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture
+async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
+    """A client of an empty Redis. It tries nothing twice, so that a test sees what one call does."""
+    async with Redis.from_url(cache_server.url, socket_timeout=10, retry=Retry(NoBackoff(), 0)) as client:
+        await client.flushall()
+        yield client

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import typer
-from redis.asyncio import Redis
 
 from cloudscale.cache.keys import Keys
 from cloudscale.commands import verify
@@ -18,18 +17,12 @@ from cloudscale.pipeline import load
 from cloudscale.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from redis.asyncio import Redis
     from tests.servers.redis import RedisServer
 
 LONG_SECONDS = 60.0
-
-
-@pytest.fixture
-async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(cache_server.url) as client:
-        yield client
 
 
 @pytest.fixture

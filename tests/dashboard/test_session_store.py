@@ -5,27 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from cloudscale.dashboard import session_store as module
 from cloudscale.dashboard.session_store import SessionStore
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
+    from redis.asyncio import Redis
     from tests.servers.redis import RedisServer
 
 PREFIX = "test:session:"
-
-
-@pytest.fixture
-async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(cache_server.url, socket_timeout=10, retry=Retry(NoBackoff(), 0)) as client:
-        await client.flushall()
-        yield client
 
 
 async def test_a_session_is_found_by_every_replica(redis: Redis) -> None:

@@ -33,21 +33,22 @@ def queue(broker: ServiceBusServer) -> Iterator[QueueContents]:
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def cache_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """As long-lived as the service that needs it."""
     with redis_server(tmp_path_factory.mktemp("cache")) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def server(
-    tmp_path_factory: pytest.TempPathFactory, broker: ServiceBusServer, cache: RedisServer
+    tmp_path_factory: pytest.TempPathFactory, broker: ServiceBusServer, cache_server: RedisServer
 ) -> Iterator[IngestionServer]:
     schema = {"required": ["orderId"], "properties": {"orderId": {"type": "string"}}}
     spec = {
         "ingestion": {"rateLimits": UNLIMITED},
         "eventTypes": [{"name": "order_shipped", "schema": schema}],
     }
-    with ingestion_server(tmp_path_factory.mktemp("ingestion"), broker=broker, cache=cache, spec=spec) as server:
+    with ingestion_server(tmp_path_factory.mktemp("ingestion"), broker=broker, cache=cache_server, spec=spec) as server:
         yield server
 
 

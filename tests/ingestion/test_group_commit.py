@@ -64,8 +64,8 @@ def keys() -> Keys:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def redis(cache: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(cache.url) as client:
+async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
+    async with Redis.from_url(cache_server.url) as client:
         yield client
 
 

@@ -368,7 +368,7 @@ def test_an_idempotency_key_makes_a_whole_batch_repeatable(client: Client) -> No
 
 @pytest.fixture(scope="module")
 def strict(
-    tmp_path_factory: pytest.TempPathFactory, broker: ServiceBusServer, cache: RedisServer
+    tmp_path_factory: pytest.TempPathFactory, broker: ServiceBusServer, cache_server: RedisServer
 ) -> Iterator[IngestionServer]:
     """A service that allows little, skips copies, and trusts the proxy at 127.0.0.2."""
     limits = {"perClient": {"burst": 5, "perSecond": 0.01}, "global": {"limit": 1000, "window": "60s"}}
@@ -378,7 +378,11 @@ def strict(
         "trustedProxies": ["127.0.0.2/32"],
     }
     with ingestion_server(
-        tmp_path_factory.mktemp("strict"), broker=broker, cache=cache, spec={"ingestion": ingestion}, name="strict"
+        tmp_path_factory.mktemp("strict"),
+        broker=broker,
+        cache=cache_server,
+        spec={"ingestion": ingestion},
+        name="strict",
     ) as server:
         yield server
 
@@ -453,11 +457,11 @@ def test_a_line_that_the_client_put_before_the_proxys_own_is_not_believed(strict
 
 
 def test_all_clients_together_are_held_to_the_window(
-    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+    tmp_path: Path, broker: ServiceBusServer, cache_server: RedisServer
 ) -> None:
     limits = {"perClient": {"burst": 1000, "perSecond": 1000}, "global": {"limit": 4, "window": "1h"}}
     spec = {"ingestion": {"rateLimits": limits, "trustedProxies": ["127.0.0.0/8"]}}
-    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="window") as server:
+    with ingestion_server(tmp_path, broker=broker, cache=cache_server, spec=spec, name="window") as server:
         client = Client(server.port)
         statuses = [client.post(page_view(), {"X-Forwarded-For": f"192.0.2.{host}"}).status for host in range(6)]
 
@@ -465,10 +469,10 @@ def test_all_clients_together_are_held_to_the_window(
 
 
 def test_a_replica_that_holds_too_many_requests_refuses_more_at_once(
-    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer, queue: QueueContents
+    tmp_path: Path, broker: ServiceBusServer, cache_server: RedisServer, queue: QueueContents
 ) -> None:
     spec = {"ingestion": {"rateLimits": UNLIMITED, "shedAbove": {"queueDepth": 1}}}
-    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="shed") as server:
+    with ingestion_server(tmp_path, broker=broker, cache=cache_server, spec=spec, name="shed") as server:
         client = Client(server.port)
         deadline = time.monotonic() + 30
         while (answer := client.post(page_view())).status == 202:
@@ -480,11 +484,11 @@ def test_a_replica_that_holds_too_many_requests_refuses_more_at_once(
 
 
 def test_a_client_that_sends_too_many_events_is_told_which_limit_and_when(
-    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+    tmp_path: Path, broker: ServiceBusServer, cache_server: RedisServer
 ) -> None:
     limits = {"perClient": {"burst": 100, "perSecond": 100, "eventsBurst": 1000, "eventsPerSecond": 10}}
     spec = {"ingestion": {"rateLimits": limits}}
-    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="events-limited") as server:
+    with ingestion_server(tmp_path, broker=broker, cache=cache_server, spec=spec, name="events-limited") as server:
         client = Client(server.port)
         assert client.post_batch([page_view() for _ in range(900)]).status == 202
         refused = client.post_batch([page_view() for _ in range(900)])
@@ -498,10 +502,10 @@ def test_a_client_that_sends_too_many_events_is_told_which_limit_and_when(
 
 
 def test_a_message_of_many_events_counts_as_many_when_load_is_shed(
-    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer, queue: QueueContents
+    tmp_path: Path, broker: ServiceBusServer, cache_server: RedisServer, queue: QueueContents
 ) -> None:
     spec = {"ingestion": {"rateLimits": UNLIMITED, "shedAbove": {"queueDepth": 90}}}
-    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="shed-by-events") as server:
+    with ingestion_server(tmp_path, broker=broker, cache=cache_server, spec=spec, name="shed-by-events") as server:
         client = Client(server.port)
         assert client.post_batch([page_view() for _ in range(100)]).status == 202
         deadline = time.monotonic() + 30

@@ -20,7 +20,7 @@ SECRET = "https://example.com/?private"
 
 def lines_with(server: IngestionServer, text: str) -> list[str]:
     """The log's lines that have ``text``, once there is one."""
-    path = server.directory / "ingestion.log"
+    path = server.log_file
 
     def found() -> list[str]:
         return [line for line in path.read_text().splitlines() if text in line]
@@ -36,7 +36,7 @@ def test_a_refused_event_is_found_by_the_correlation_id_of_its_answer(client: Cl
     assert answer.json()["correlationId"] in line
     assert "an event was refused" in line
     assert "status=400" in line
-    assert SECRET not in (server.directory / "ingestion.log").read_text()
+    assert SECRET not in server.log_file.read_text()
 
 
 def test_an_event_that_is_refused_after_it_was_read_is_found_by_its_id(client: Client, server: IngestionServer) -> None:
@@ -64,4 +64,4 @@ def test_an_accepted_event_and_a_copy_of_it_cost_no_line(client: Client, server:
 
     refused = client.post(b"{}")
     lines_with(server, refused.headers["x-correlation-id"])
-    assert event["eventId"] not in (server.directory / "ingestion.log").read_text()
+    assert event["eventId"] not in server.log_file.read_text()

@@ -49,12 +49,12 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceBusServe
 
 @pytest.fixture(scope="module")
 def server(
-    tmp_path_factory: pytest.TempPathFactory, broker: ServiceBusServer, cache: RedisServer
+    tmp_path_factory: pytest.TempPathFactory, broker: ServiceBusServer, cache_server: RedisServer
 ) -> Iterator[IngestionServer]:
     shed_above = {"inFlight": IN_FLIGHT, "queueDepth": QUEUE_DEPTH}
     spec = {"ingestion": {"rateLimits": UNLIMITED, "shedAbove": shed_above}, "queue": {"eventsPerMessage": 1}}
     directory = tmp_path_factory.mktemp("overloaded")
-    with ingestion_server(directory, broker=broker, cache=cache, spec=spec, name="overloaded") as server:
+    with ingestion_server(directory, broker=broker, cache=cache_server, spec=spec, name="overloaded") as server:
         yield server
 
 
@@ -165,10 +165,10 @@ def test_beyond_the_queues_depth_a_request_is_refused_at_once_until_the_queue_is
 
 
 def test_connections_that_announce_much_and_send_nothing_keep_nobody_out(
-    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+    tmp_path: Path, broker: ServiceBusServer, cache_server: RedisServer
 ) -> None:
     spec = {"ingestion": {"rateLimits": UNLIMITED}}
-    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="announced") as server:
+    with ingestion_server(tmp_path, broker=broker, cache=cache_server, spec=spec, name="announced") as server:
         silent = [
             announce(server.port, source=source, length=length)
             for source in ("127.0.0.2", "127.0.0.3")
@@ -193,10 +193,10 @@ def announce(port: int, *, source: str, length: int, content_type: str = "applic
 
 
 def test_a_client_without_a_token_is_refused_before_its_body_is_read(
-    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+    tmp_path: Path, broker: ServiceBusServer, cache_server: RedisServer
 ) -> None:
     spec = {"ingestion": {"rateLimits": {"perClient": {"burst": 1, "perSecond": 0.02}}}}
-    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="exhausted") as server:
+    with ingestion_server(tmp_path, broker=broker, cache=cache_server, spec=spec, name="exhausted") as server:
         client = Client(server.port)
         assert [client.post(page_view()).status for _ in range(2)] == [202, 429]
         refused = client.post_batch([page_view(referrer="x" * 1000) for _ in range(900)])
@@ -207,10 +207,10 @@ def test_a_client_without_a_token_is_refused_before_its_body_is_read(
 
 
 def test_a_client_over_its_limit_is_told_so_after_a_body_that_was_read_in_part(
-    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+    tmp_path: Path, broker: ServiceBusServer, cache_server: RedisServer
 ) -> None:
     spec = {"ingestion": {"rateLimits": {"perClient": {"burst": 1, "perSecond": 0.001}}}}
-    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="read-in-part") as server:
+    with ingestion_server(tmp_path, broker=broker, cache=cache_server, spec=spec, name="read-in-part") as server:
         assert Client(server.port).post(page_view()).status == 202
         with socket.create_connection(("127.0.0.1", server.port), PATIENCE.total_seconds()) as connection:
             connection.sendall(
@@ -226,9 +226,9 @@ def test_a_client_over_its_limit_is_told_so_after_a_body_that_was_read_in_part(
 
 
 def test_a_batch_whose_connection_breaks_is_not_taken_in_part(
-    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+    tmp_path: Path, broker: ServiceBusServer, cache_server: RedisServer
 ) -> None:
-    with ingestion_server(tmp_path, broker=broker, cache=cache, name="broken-off") as server:
+    with ingestion_server(tmp_path, broker=broker, cache=cache_server, name="broken-off") as server:
         events = [page_view() for _ in range(900)]
         body = b"".join(msgspec.json.encode(event) + b"\n" for event in events)
         with announce(server.port, source="127.0.0.1", length=len(body) + 1000, content_type=NDJSON) as connection:
@@ -239,11 +239,11 @@ def test_a_batch_whose_connection_breaks_is_not_taken_in_part(
 
 
 def test_a_client_over_its_limit_of_events_cannot_have_batch_after_batch_read(
-    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+    tmp_path: Path, broker: ServiceBusServer, cache_server: RedisServer
 ) -> None:
     limits = {"perClient": {"burst": 3, "perSecond": 0.001, "eventsBurst": 1000, "eventsPerSecond": 0.001}}
     spec = {"ingestion": {"rateLimits": limits}}
-    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="many-events") as server:
+    with ingestion_server(tmp_path, broker=broker, cache=cache_server, spec=spec, name="many-events") as server:
         client = Client(server.port)
         answers = [client.post_batch([page_view() for _ in range(900)]) for _ in range(4)]
     assert [answer.status for answer in answers] == [202, 429, 429, 429]
@@ -252,11 +252,11 @@ def test_a_client_over_its_limit_of_events_cannot_have_batch_after_batch_read(
 
 
 async def test_a_replay_under_a_limit_of_events_waits_until_all_are_taken(
-    tmp_path: Path, broker: ServiceBusServer, cache: RedisServer
+    tmp_path: Path, broker: ServiceBusServer, cache_server: RedisServer
 ) -> None:
     limits = {"perClient": {"eventsBurst": MAXIMUM_BATCH_EVENTS, "eventsPerSecond": 1000}}
     spec = {"ingestion": {"rateLimits": limits}}
-    with ingestion_server(tmp_path, broker=broker, cache=cache, spec=spec, name="replayed") as server:
+    with ingestion_server(tmp_path, broker=broker, cache=cache_server, spec=spec, name="replayed") as server:
         batches = [[msgspec.json.encode(page_view()) for _ in range(500)] for _ in range(6)]
         async with EventClient(server.url, connections=3) as client:
             results = await asyncio.gather(*(client.send_batch(batch) for batch in batches))

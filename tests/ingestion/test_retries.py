@@ -57,16 +57,18 @@ def queue(broker: ServiceBusServer) -> Iterator[QueueContents]:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+def cache_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     with redis_server(tmp_path_factory.mktemp("faulty-cache")) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def server(
-    tmp_path_factory: pytest.TempPathFactory, broker: ServiceBusServer, cache: RedisServer
+    tmp_path_factory: pytest.TempPathFactory, broker: ServiceBusServer, cache_server: RedisServer
 ) -> Iterator[IngestionServer]:
-    with ingestion_server(tmp_path_factory.mktemp("ingestion"), broker=broker, cache=cache, name="faults") as server:
+    with ingestion_server(
+        tmp_path_factory.mktemp("ingestion"), broker=broker, cache=cache_server, name="faults"
+    ) as server:
         yield server
 
 
@@ -90,8 +92,8 @@ def accept(client: Client, event: dict[str, object], headers: dict[str, str] | N
     return answers[-1]
 
 
-def is_reserved(cache: RedisServer, pipeline: str) -> bool:
-    with Redis(port=cache.port) as redis:
+def is_reserved(cache_server: RedisServer, pipeline: str) -> bool:
+    with Redis(port=cache_server.port) as redis:
         return bool(redis.hlen(Keys(namespace="default", name=pipeline).inflight))
 
 
@@ -119,7 +121,7 @@ def test_a_broker_that_is_away_means_503_and_the_retry_is_accepted_once(
     assert int(refused.headers["retry-after"]) >= 1
     assert client.post(event, key).status == 409
     assert [each["id"] for each in queue.drain()].count(str(event["eventId"])) == 1
-    wait_until_sync(lambda: server.answers("/ready"), within=RECOVERY)
+    wait_until_sync(server.is_ready, within=RECOVERY)
 
 
 def test_the_breaker_answers_at_once_while_the_broker_is_away(client: Client, broker: ServiceBusServer) -> None:
@@ -153,17 +155,17 @@ def test_a_send_whose_answer_never_comes_is_503_and_the_retry_has_the_same_id(
 
 
 def test_redis_going_away_between_reservation_and_send_loses_nothing(
-    client: Client, broker: ServiceBusServer, cache: RedisServer, queue: QueueContents
+    client: Client, broker: ServiceBusServer, cache_server: RedisServer, queue: QueueContents
 ) -> None:
     queue.drain()
     event, key = page_view(), {"Idempotency-Key": uuid.uuid4().hex}
     broker.kill()
     try:
         refused = client.post(event, key)
-        cache.kill()
+        cache_server.kill()
     finally:
         broker.start()
-        cache.start()
+        cache_server.start()
 
     accept(client, event, key)
 
@@ -172,23 +174,23 @@ def test_redis_going_away_between_reservation_and_send_loses_nothing(
 
 
 def test_a_reservation_of_a_killed_process_does_not_make_its_retry_a_copy(
-    broker: ServiceBusServer, cache: RedisServer, tmp_path_factory: pytest.TempPathFactory, queue: QueueContents
+    broker: ServiceBusServer, cache_server: RedisServer, tmp_path_factory: pytest.TempPathFactory, queue: QueueContents
 ) -> None:
     queue.drain()
     event, key = page_view(), {"Idempotency-Key": uuid.uuid4().hex}
     directory = tmp_path_factory.mktemp("killed")
     with (
-        ingestion_server(directory, broker=broker, cache=cache, name="killed") as first,
+        ingestion_server(directory, broker=broker, cache=cache_server, name="killed") as first,
         ThreadPoolExecutor() as threads,
     ):
         broker.set_faults(stall=True)
         try:
             unanswered = threads.submit(Client(first.port).post, event, key)
-            wait_until_sync(lambda: is_reserved(cache, "killed"), within=RECOVERY)
+            wait_until_sync(lambda: is_reserved(cache_server, "killed"), within=RECOVERY)
         finally:
             kill(first)
             broker.set_faults()
-    with ingestion_server(directory, broker=broker, cache=cache, name="killed") as second:
+    with ingestion_server(directory, broker=broker, cache=cache_server, name="killed") as second:
         accepted = accept(Client(second.port), event, key)
 
     assert isinstance(unanswered.exception(), OSError)
@@ -197,28 +199,28 @@ def test_a_reservation_of_a_killed_process_does_not_make_its_retry_a_copy(
 
 
 def test_without_redis_events_are_accepted_and_a_gauge_says_so(
-    client: Client, cache: RedisServer, server: IngestionServer
+    client: Client, cache_server: RedisServer, server: IngestionServer
 ) -> None:
-    cache.kill()
+    cache_server.kill()
     try:
         statuses = [client.post(page_view()).status for _ in range(20)]
         text = client.request("GET", "/metrics").body.decode()
     finally:
-        cache.start()
+        cache_server.start()
 
     assert set(statuses) == {202}
     assert "cloudscale_cache_available 0.0" in text
-    wait_until_sync(lambda: server.answers("/ready"), within=RECOVERY)
+    wait_until_sync(server.is_ready, within=RECOVERY)
     event = page_view()
     accept(client, event)
     wait_until_sync(lambda: client.post(event).status == 409, within=RECOVERY)
 
 
 def test_sigterm_finishes_what_was_taken(
-    broker: ServiceBusServer, cache: RedisServer, tmp_path_factory: pytest.TempPathFactory, queue: QueueContents
+    broker: ServiceBusServer, cache_server: RedisServer, tmp_path_factory: pytest.TempPathFactory, queue: QueueContents
 ) -> None:
     queue.drain()
-    with ingestion_server(tmp_path_factory.mktemp("term"), broker=broker, cache=cache, name="term") as server:
+    with ingestion_server(tmp_path_factory.mktemp("term"), broker=broker, cache=cache_server, name="term") as server:
         answered = {
             str(event["eventId"])
             for event in [page_view() for _ in range(50)]

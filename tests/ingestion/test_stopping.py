@@ -25,9 +25,9 @@ SOON = timedelta(seconds=15)
 
 
 @pytest.fixture
-def stoppable(tmp_path: Path, broker: ServiceBusServer, cache: RedisServer) -> Iterator[IngestionServer]:
+def stoppable(tmp_path: Path, broker: ServiceBusServer, cache_server: RedisServer) -> Iterator[IngestionServer]:
     with ingestion_server(
-        tmp_path, broker=broker, cache=cache, spec={"ingestion": {"rateLimits": UNLIMITED}}, name="stopping"
+        tmp_path, broker=broker, cache=cache_server, spec={"ingestion": {"rateLimits": UNLIMITED}}, name="stopping"
     ) as server:
         yield server
 

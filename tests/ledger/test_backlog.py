@@ -6,9 +6,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 
 from cloudscale.cache.keys import Keys
 from cloudscale.errors import BackendUnavailableError
@@ -16,8 +13,7 @@ from cloudscale.ledger.backlog import SAMPLE_ENTRIES, BacklogReader
 from cloudscale.queue.administration import QueueDepth
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
+    from redis.asyncio import Redis
     from tests.servers.redis import RedisServer
 
 KEYS = Keys(namespace="test", name="backlog")
@@ -35,13 +31,6 @@ class Broker:
 
 async def unreachable() -> QueueDepth:
     raise BackendUnavailableError("the management API does not answer")
-
-
-@pytest.fixture
-async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(cache_server.url, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
-        await client.flushall()
-        yield client
 
 
 def reader(broker: Broker, redis: Redis | None) -> BacklogReader:

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 from tests.ledger.counting import add_to, hour_counters
 
-from cloudscale.cache.connection import open_redis
 from cloudscale.cache.keys import Keys
 from cloudscale.cache.records import Acceptance
 from cloudscale.errors import BackendUnavailableError
@@ -15,8 +14,6 @@ from cloudscale.ledger.dead_letters import DeadLetterLedger
 from cloudscale.ledger.reading import read_ledger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from redis.asyncio import Redis
     from tests.servers.redis import RedisServer
 
@@ -27,13 +24,11 @@ LETTER = Acceptance("t1", "1", "a1", RECEIVED_AT, acknowledged=True)
 
 
 @pytest.fixture
-async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
+async def redis(redis: Redis) -> Redis:
     """A Redis whose ledger knows ``LETTER`` as a dead letter."""
-    async with open_redis(cache_server.url) as client:
-        await client.flushall()
-        await client.hset(KEYS.dead, LETTER.field, f"t1\n{HOUR}\ndead")
-        await add_to(client, KEYS, "dead", tenant="t1", hour=HOUR)
-        yield client
+    await redis.hset(KEYS.dead, LETTER.field, f"t1\n{HOUR}\ndead")
+    await add_to(redis, KEYS, "dead", tenant="t1", hour=HOUR)
+    return redis
 
 
 async def dead_letters(redis: Redis) -> int:

@@ -6,8 +6,6 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import pytest
-from redis.asyncio import Redis
 from tests.ledger.counting import counted, hour_counters
 
 from cloudscale.cache.keys import Keys
@@ -16,19 +14,10 @@ from cloudscale.ledger.migration import migrate
 from cloudscale.ledger.reading import read_ledger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from tests.servers.redis import RedisServer
+    from redis.asyncio import Redis
 
 KEYS = Keys(namespace="default", name="former")
 HOUR = hour_at(time.time())
-
-
-@pytest.fixture
-async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(cache_server.url) as client:
-        await client.flushall()
-        yield client
 
 
 async def test_former_counters_become_an_hours_and_are_marked_as_mixed(redis: Redis) -> None:

@@ -5,8 +5,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
-import pytest
-from redis.asyncio import Redis
 from tests.ledger.counting import add_to
 
 from cloudscale.cache.keys import Keys
@@ -14,21 +12,12 @@ from cloudscale.cache.records import OTHERS, TENANTS_AN_HOUR, Acceptance, Counts
 from cloudscale.ledger.reading import read_ledger, restricted
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from tests.servers.redis import RedisServer
+    from redis.asyncio import Redis
 
 HOUR = hour_at(time.time())
 EPOCH = 1_795_248_000.5
 """2026-11-21T08:00:00.5Z"""
 KEYS = Keys(namespace="default", name="test")
-
-
-@pytest.fixture
-async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(cache_server.url) as client:
-        await client.flushall()
-        yield client
 
 
 async def test_an_empty_ledger_reads_as_empty(redis: Redis) -> None:

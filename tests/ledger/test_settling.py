@@ -6,9 +6,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import ConstantBackoff
 from tests.ledger.counting import hour_counters
 from tests.waiting import wait_until
 
@@ -19,9 +16,9 @@ from cloudscale.ledger.dead_letters import DeadLetterLedger
 from cloudscale.ledger.settling import Ledger, Settlement
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from typing import Literal
 
+    from redis.asyncio import Redis
     from tests.servers.redis import RedisServer
 
 LETTER = Acceptance("t1", "1", "a1", 1_714_559_400.0, acknowledged=True, is_named=False)
@@ -48,9 +45,8 @@ class Book:
 
 
 @pytest.fixture
-async def book(cache_server: RedisServer) -> AsyncIterator[Book]:
-    async with Redis.from_url(cache_server.url, retry=Retry(ConstantBackoff(0.05), 1)) as redis:
-        yield Book(redis)
+def book(redis: Redis) -> Book:
+    return Book(redis)
 
 
 def ended(event_id: str, kind: Literal["stored", "redelivered", "duplicate", "dead"] = "stored") -> Settlement:

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from tests.ledger.counting import counted, hour_counters
-from tests.servers.redis import RedisServer, redis_server
+from tests.servers.redis import redis_server
 from tests.waiting import wait_until
 
 from cloudscale.cache.keys import Keys
@@ -30,18 +30,10 @@ from cloudscale.limits.admission import Admission, Admitted, Limited
 from cloudscale.limits.rates import LocalRates, Rates
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
 GENEROUS = Rates(burst=1000, per_second=1000, window_limit=1000, window_milliseconds=60_000)
 CLIENT = "192.0.2.1"
-
-
-@pytest.fixture
-async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(cache_server.url, socket_timeout=10, retry=Retry(NoBackoff(), 0)) as client:
-        await client.flushall()
-        yield client
 
 
 KEYS = Keys(namespace="default", name="test")
@@ -482,19 +474,18 @@ some_rates = st.builds(
 @given(rates=some_rates, arrivals=requests, start=st.integers(min_value=10**12, max_value=2 * 10**12))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_the_script_limits_as_the_model_does(
-    cache_server: RedisServer, rates: Rates, arrivals: list[tuple[int, str, int]], start: int
+    redis: Redis, rates: Rates, arrivals: list[tuple[int, str, int]], start: int
 ) -> None:
-    async with Redis.from_url(cache_server.url) as client:
-        await client.flushall()
-        admission, model = admission_of(client, rates), LocalRates(rates)
-        now = start
-        for turn, (pause, address, count) in enumerate(arrivals):
-            now += pause
-            events = [event(f"{turn}-{number}") for number in range(count)]
-            expected = model.admit(address, count, now_milliseconds=now)
-            answers = await admission._call(now, module._wire([(address, events)], now))
-            assert answers is not None
-            assert module._LIMITS[answers[0].limit] == expected.refused_by
-            # A token that is whole but for its last bit is rounded differently by decimal text in between.
-            assert abs(answers[0].remaining - expected.remaining) <= 1
-            assert answers[0].wait_milliseconds == pytest.approx(expected.retry_after_seconds * 1000, abs=1.01)
+    await redis.flushall()
+    admission, model = admission_of(redis, rates), LocalRates(rates)
+    now = start
+    for turn, (pause, address, count) in enumerate(arrivals):
+        now += pause
+        events = [event(f"{turn}-{number}") for number in range(count)]
+        expected = model.admit(address, count, now_milliseconds=now)
+        answers = await admission._call(now, module._wire([(address, events)], now))
+        assert answers is not None
+        assert module._LIMITS[answers[0].limit] == expected.refused_by
+        # A token that is whole but for its last bit is rounded differently by decimal text in between.
+        assert abs(answers[0].remaining - expected.remaining) <= 1
+        assert answers[0].wait_milliseconds == pytest.approx(expected.retry_after_seconds * 1000, abs=1.01)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from redis.asyncio import Redis
 
 from cloudscale.cache.keys import Keys
 from cloudscale.circuit_breaker import CircuitBreaker
@@ -21,7 +20,7 @@ from cloudscale.limits.rates import Rates
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.servers.redis import RedisServer
+    from redis.asyncio import Redis
 
 
 KEYS = Keys(namespace="default", name="reservations")
@@ -90,48 +89,45 @@ calls = st.tuples(
 @given(turns=st.lists(calls, max_size=12))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_the_script_reserves_as_the_model_does(
-    cache_server: RedisServer,
+    redis: Redis,
     turns: list[tuple[int, list[tuple[str, list[Enriched]]], list[str]]],
 ) -> None:
-    async with Redis.from_url(cache_server.url) as client:
-        await client.flushall()
-        second = timedelta(seconds=1)
-        breaker = CircuitBreaker(failure_ratio=0.5, window=second, minimum_calls=1, open_for=second)
-        admission = Admission(client, keys=KEYS, rates=RATES, idempotency_ms=TIME_TO_LIVE_MS, breaker=breaker)
-        model, now = Model(), START_MS
-        for turn, (pause, drawn, fates) in enumerate(turns):
-            now += pause
-            # Drawn events stand for what clients send; each acceptance is one of its own.
-            requests = [
-                (f"{address}-{turn // 4}", [_accepted_anew(each) for each in drawn_events])
-                for address, drawn_events in drawn
-            ]
-            answers = await admission._call(now, module._wire(requests, now))
-            assert answers is not None
-            verdicts = [module._verdict_of(answer, sent) for answer, (_, sent) in zip(answers, requests, strict=True)]
-            admitted = [
-                (sent, verdict)
-                for (_, sent), verdict in zip(requests, verdicts, strict=True)
-                if isinstance(verdict, module.Admitted)
-            ]
-            flat = [each for sent, _ in admitted for each in sent]
-            told = [
-                outcome for _, verdict in admitted for outcome in zip(verdict.states, verdict.first_ids, strict=True)
-            ]
-            assert told == model.admit(flat, now)
-            new = [each for each, (state, _) in zip(flat, told, strict=True) if state == "new"]
-            for each, fate in zip(new, fates, strict=False):
-                if fate == "commit":
-                    admission.commit([each])
-                    model.commit(each)
-                elif fate == "release":
-                    await admission.release([each])
-                    model.release(each)
-            await admission.flush()
-        known: set[str] = set()
-        for hash_name in await client.keys(KEYS.idempotency + "*"):
-            known |= {name.decode() for name in await client.hkeys(hash_name)}  # type: ignore[union-attr]
-        assert known == set(model.holders)
+    await redis.flushall()
+    second = timedelta(seconds=1)
+    breaker = CircuitBreaker(failure_ratio=0.5, window=second, minimum_calls=1, open_for=second)
+    admission = Admission(redis, keys=KEYS, rates=RATES, idempotency_ms=TIME_TO_LIVE_MS, breaker=breaker)
+    model, now = Model(), START_MS
+    for turn, (pause, drawn, fates) in enumerate(turns):
+        now += pause
+        # Drawn events stand for what clients send; each acceptance is one of its own.
+        requests = [
+            (f"{address}-{turn // 4}", [_accepted_anew(each) for each in drawn_events])
+            for address, drawn_events in drawn
+        ]
+        answers = await admission._call(now, module._wire(requests, now))
+        assert answers is not None
+        verdicts = [module._verdict_of(answer, sent) for answer, (_, sent) in zip(answers, requests, strict=True)]
+        admitted = [
+            (sent, verdict)
+            for (_, sent), verdict in zip(requests, verdicts, strict=True)
+            if isinstance(verdict, module.Admitted)
+        ]
+        flat = [each for sent, _ in admitted for each in sent]
+        told = [outcome for _, verdict in admitted for outcome in zip(verdict.states, verdict.first_ids, strict=True)]
+        assert told == model.admit(flat, now)
+        new = [each for each, (state, _) in zip(flat, told, strict=True) if state == "new"]
+        for each, fate in zip(new, fates, strict=False):
+            if fate == "commit":
+                admission.commit([each])
+                model.commit(each)
+            elif fate == "release":
+                await admission.release([each])
+                model.release(each)
+        await admission.flush()
+    known: set[str] = set()
+    for hash_name in await redis.keys(KEYS.idempotency + "*"):
+        known |= {name.decode() for name in await redis.hkeys(hash_name)}  # type: ignore[union-attr]
+    assert known == set(model.holders)
 
 
 def _accepted_anew(drawn: Enriched) -> Enriched:

@@ -9,14 +9,12 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from redis.asyncio import Redis
 
 from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.limits.velocity import KEPT_MEMBERS, VelocityEvent, VelocityWindows
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
+    from redis.asyncio import Redis
     from tests.servers.redis import RedisServer
 
 WINDOW = timedelta(seconds=60)
@@ -26,14 +24,12 @@ Make = Callable[[], VelocityWindows]
 
 
 @pytest.fixture
-async def make(cache_server: RedisServer) -> AsyncIterator[Make]:
-    async with Redis.from_url(cache_server.url) as redis:
+def make(redis: Redis) -> Make:
+    def windows() -> VelocityWindows:
+        prefix = uuid.uuid4().hex
+        return VelocityWindows(redis, key=lambda address: prefix + address, window=WINDOW, breaker=breaker())
 
-        def windows() -> VelocityWindows:
-            prefix = uuid.uuid4().hex
-            return VelocityWindows(redis, key=lambda address: prefix + address, window=WINDOW, breaker=breaker())
-
-        yield windows
+    return windows
 
 
 def breaker() -> CircuitBreaker:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from redis.asyncio import Redis
 from tests.operator.harness import KEY, WAIT, send
 from tests.waiting import wait_until
 
@@ -16,6 +15,7 @@ from cloudscale.pipeline import Queue
 from cloudscale_operator.depth import DepthReaders, Reading, Source
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
     from tests.servers.redis import RedisServer
     from tests.servers.servicebus import ServiceBusServer
 
@@ -72,12 +72,10 @@ async def filled(broker: ServiceBusServer, tmp_path: Path) -> ServiceBusServer:
 
 
 async def test_the_events_of_a_message_are_known_from_the_ledger(
-    filled: ServiceBusServer, cache_server: RedisServer, tmp_path: Path
+    filled: ServiceBusServer, cache_server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
-    async with Redis.from_url(cache_server.url) as redis:
-        await redis.flushall()
-        for number in range(40):
-            await redis.hset(KEYS.inflight, f"t1\n{number}\na", "c1700000000000")
+    for number in range(40):
+        await redis.hset(KEYS.inflight, f"t1\n{number}\na", "c1700000000000")
     backlog = await read(source(filled, redis_url=cache_server.url), tmp_path)
     assert (backlog.events, backlog.estimated) == (40, False)
     assert backlog.oldest_seconds is not None

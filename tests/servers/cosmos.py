@@ -3,33 +3,26 @@
 import base64
 import hmac
 import json
-import selectors
-import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import timedelta
+from dataclasses import dataclass
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from tests.servers.coverage import emulator_environment
-
-START_TIMEOUT = timedelta(seconds=90)
-STOP_TIMEOUT = timedelta(seconds=20)
+from tests.servers.process import ListeningServer, running
 
 
 @dataclass
-class CosmosServer:
-    """A running emulator; ``kill`` and ``start`` take it away and bring it back on the same port and data."""
+class CosmosServer(ListeningServer):
+    """A running emulator."""
 
-    data_directory: Path
     arguments: tuple[str, ...] = ()
     port: int = 0
-    process: subprocess.Popen[bytes] = field(init=False)
 
     @property
     def endpoint(self) -> str:
@@ -39,51 +32,25 @@ class CosmosServer:
     @property
     def account_key(self) -> str:
         """The account's key, base64."""
-        return (self.data_directory / "account.key").read_text().strip()
+        return (self.directory / "account.key").read_text().strip()
 
     @property
     def connection_string(self) -> str:
         """Both, as SDKs and Secrets take them."""
         return f"AccountEndpoint={self.endpoint};AccountKey={self.account_key};"
 
-    def start(self) -> None:
-        """Start the process and wait until it listens."""
-        command = [sys.executable, "-m", "cloudscale.emulators.cosmos"]
-        command += ["--data-dir", str(self.data_directory), "--port", str(self.port), *self.arguments]
-        self.data_directory.mkdir(parents=True, exist_ok=True)
-        with self._log_file.open("ab") as log:
-            self.process = subprocess.Popen(command, env=emulator_environment(), stdout=subprocess.PIPE, stderr=log)
-        line = self._first_line()
-        if not line.startswith("listening "):
-            self._reap()
-            raise AssertionError(f"The Cosmos emulator did not start: {self._log_file.read_text()}")
-        self.port = urlsplit(line.split()[1]).port or 0
+    def command(self) -> list[str]:
+        """The emulator on its port, or on a free one."""
+        place = ["--data-dir", str(self.directory), "--port", str(self.port)]
+        return [sys.executable, "-m", "cloudscale.emulators.cosmos", *place, *self.arguments]
 
-    def _first_line(self) -> str:
-        assert self.process.stdout is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(self.process.stdout, selectors.EVENT_READ)
-            return self.process.stdout.readline().decode() if selector.select(START_TIMEOUT.total_seconds()) else ""
+    def environment(self) -> dict[str, str]:
+        """Without the measuring of coverage, except for the emulators' own tests."""
+        return emulator_environment()
 
-    def kill(self) -> None:
-        """End the process as a crash would (SIGKILL)."""
-        self.process.kill()
-        self._reap()
-
-    def stop(self) -> int:
-        """End the process in good order (SIGTERM); returns the exit code."""
-        self.process.terminate()
-        return self._reap()
-
-    def _reap(self) -> int:
-        code = self.process.wait(STOP_TIMEOUT.total_seconds())
-        if self.process.stdout is not None:
-            self.process.stdout.close()
-        return code
-
-    @property
-    def _log_file(self) -> Path:
-        return self.data_directory / "emulator.log"
+    def listens_at(self, addresses: list[str]) -> None:
+        """Keep the port."""
+        self.port = urlsplit(addresses[0]).port or 0
 
     def set_faults(self, **plan: Any) -> None:
         """Ask for trouble, with the members of ``PUT /$faults``; without any, end it."""
@@ -107,20 +74,15 @@ class CosmosServer:
 
 @contextmanager
 def cosmos_server(
-    data_directory: Path,
+    directory: Path,
     *,
     partition_ranges: int = 1,
     enforce_throughput: bool = False,
     fsync: str = "interval",
 ) -> Iterator[CosmosServer]:
-    """A started emulator with its data in ``data_directory``."""
+    """A started emulator with its data in ``directory``."""
     arguments = ["--partition-ranges", str(partition_ranges), "--fsync", fsync]
     if enforce_throughput:
         arguments.append("--enforce-throughput")
-    server = CosmosServer(data_directory, tuple(arguments))
-    server.start()
-    try:
+    with running(CosmosServer(directory, tuple(arguments))) as server:
         yield server
-    finally:
-        if server.process.poll() is None:
-            server.stop()

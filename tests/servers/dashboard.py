@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import msgspec
-from tests.waiting import wait_until_sync
+from tests.servers.process import AnsweringServer, answers_ok, running
 
 from cloudscale.local.ports import find_free_ports
 from cloudscale.settings import as_environment
@@ -23,9 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cloudscale.settings import Settings
-
-START_TIMEOUT = timedelta(seconds=90)
-STOP_TIMEOUT = timedelta(seconds=20)
 
 OWN_PAGE = {"X-Requested-With": "cloudscale"}
 
@@ -44,12 +39,39 @@ class Answer:
         return msgspec.json.decode(self.body)
 
 
-@dataclass(frozen=True)
-class DashboardServer:
-    """A running dashboard."""
+@dataclass
+class DashboardServer(AnsweringServer):
+    """A running dashboard, beside the pipeline of ``settings``; open to read without ``tokens``."""
 
-    url: str
-    process: subprocess.Popen[bytes]
+    settings: Settings
+    tokens: Sequence[dict[str, Any]]
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        """The dashboard, with its tokens written down."""
+        self._token_file.write_bytes(msgspec.json.encode(self.tokens))
+        return [sys.executable, "-m", "cloudscale.dashboard"]
+
+    def environment(self) -> dict[str, str]:
+        """Its settings, with its port or a free one."""
+        if not self.port:
+            (self.port,) = find_free_ports("127.0.0.1", 1)
+        tokens = str(self._token_file) if self.tokens else ""
+        settings = msgspec.structs.replace(self.settings, port=self.port, dashboard_token_file=tokens)
+        return {**os.environ, **as_environment(settings)}
+
+    def is_ready(self) -> bool:
+        """Whether it is healthy."""
+        return answers_ok(f"{self.url}/health")
+
+    @property
+    def _token_file(self) -> Path:
+        return self.directory / "tokens.json"
 
     def call(
         self,
@@ -83,27 +105,5 @@ def dashboard_server(
     directory: Path, settings: Settings, *, tokens: Sequence[dict[str, Any]] = ()
 ) -> Iterator[DashboardServer]:
     """Run a dashboard on a free port for as long as the context lasts, open to read without ``tokens``."""
-    directory.mkdir(parents=True, exist_ok=True)
-    token_file = directory / "tokens.json"
-    token_file.write_bytes(msgspec.json.encode(tokens))
-    (port,) = find_free_ports("127.0.0.1", 1)
-    told = msgspec.structs.replace(settings, port=port, dashboard_token_file=str(token_file) if tokens else "")
-    with (directory / "dashboard.log").open("ab") as log:
-        command = [sys.executable, "-m", "cloudscale.dashboard"]
-        process = subprocess.Popen(command, env={**os.environ, **as_environment(told)}, stdout=log, stderr=log)
-    server = DashboardServer(f"http://127.0.0.1:{port}", process)
-
-    def answers() -> bool:
-        assert process.poll() is None, (directory / "dashboard.log").read_text()
-        try:
-            return server.call("/health").status == 200
-        except (URLError, OSError):
-            return False
-
-    try:
-        wait_until_sync(answers, within=START_TIMEOUT)
+    with running(DashboardServer(directory, settings, tokens)) as server:
         yield server
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            process.wait(STOP_TIMEOUT.total_seconds())

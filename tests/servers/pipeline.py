@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import msgspec
 from tests.servers.ingestion import UNLIMITED
-from tests.waiting import wait_until_sync
+from tests.servers.process import AnsweringServer, answers_ok, running
 
 from cloudscale.local.instance import Instance, find_instance
 from cloudscale.local.ports import find_free_ports
@@ -22,65 +18,62 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-START_TIMEOUT = timedelta(seconds=90)
-STOP_TIMEOUT = timedelta(seconds=60)
 
+@dataclass
+class RunningPipeline(AnsweringServer):
+    """A pipeline at work, with the ``spec`` of its resource."""
 
-@dataclass(frozen=True)
-class RunningPipeline:
-    """A pipeline at work. ``token`` opens its dashboard and may act."""
+    spec: dict[str, Any]
+    port: int = 0
+    dashboard_port: int = 0
 
-    directory: Path
-    url: str
-    dashboard_url: str
-    token: str
+    @property
+    def url(self) -> str:
+        """Where ingestion listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def dashboard_url(self) -> str:
+        """Where the dashboard listens."""
+        return f"http://127.0.0.1:{self.dashboard_port}"
+
+    @property
+    def token(self) -> str:
+        """What opens the dashboard and may act."""
+        return (self._data_directory / "keys" / "dashboard-token").read_text().strip()
 
     @property
     def instance(self) -> Instance:
         """What the command line knows of it: the resource and the settings of its services."""
-        return find_instance(self.directory / "data")
+        return find_instance(self._data_directory)
+
+    def command(self) -> list[str]:
+        """``cloudscale run`` on its ports, or on free ones, with the resource written down."""
+        if not self.port:
+            self.port, self.dashboard_port = find_free_ports("127.0.0.1", 2)
+        document = {
+            "apiVersion": "cloudscale.io/v1alpha1",
+            "kind": "EventPipeline",
+            "metadata": {"name": "shops"},
+            "spec": self.spec,
+        }
+        (self.directory / "pipeline.json").write_bytes(msgspec.json.encode(document))
+        command = [sys.executable, "-m", "cloudscale.commands.cli", "run", str(self.directory / "pipeline.json")]
+        command += ["--data-dir", str(self._data_directory)]
+        return [*command, "--port", str(self.port), "--dashboard-port", str(self.dashboard_port)]
+
+    def is_ready(self) -> bool:
+        """Whether it takes events, shows itself, and has written down where it is."""
+        record = self._data_directory / "run.json"
+        return record.exists() and answers_ok(f"{self.url}/ready") and answers_ok(f"{self.dashboard_url}/health")
+
+    @property
+    def _data_directory(self) -> Path:
+        return self.directory / "data"
 
 
 @contextlib.contextmanager
 def running_pipeline(directory: Path, *, spec: dict[str, Any] | None = None) -> Iterator[RunningPipeline]:
     """Run a pipeline on free ports for as long as the context lasts, without rate limits unless ``spec`` has some."""
-    directory.mkdir(parents=True, exist_ok=True)
-    document = {
-        "apiVersion": "cloudscale.io/v1alpha1",
-        "kind": "EventPipeline",
-        "metadata": {"name": "shops"},
-        "spec": {"ingestion": {"rateLimits": UNLIMITED}} | (spec or {}),
-    }
-    (directory / "pipeline.json").write_bytes(msgspec.json.encode(document))
-    port, dashboard_port = find_free_ports("127.0.0.1", 2)
-    command = [sys.executable, "-m", "cloudscale.commands.cli", "run", str(directory / "pipeline.json")]
-    command += ["--data-dir", str(directory / "data"), "--port", str(port), "--dashboard-port", str(dashboard_port)]
-    with (directory / "run.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        url, dashboard_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{dashboard_port}"
-
-        def is_ready() -> bool:
-            if process.poll() is not None:
-                raise AssertionError((directory / "run.log").read_text())
-            record = directory / "data" / "run.json"
-            return record.exists() and _answers(f"{url}/ready") and _answers(f"{dashboard_url}/health")
-
-        wait_until_sync(is_ready, within=START_TIMEOUT)
-        token = (directory / "data" / "keys" / "dashboard-token").read_text().strip()
-        yield RunningPipeline(directory, url, dashboard_url, token)
-    finally:
-        process.terminate()
-        try:
-            process.wait(STOP_TIMEOUT.total_seconds())
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urlopen(url, timeout=2) as response:  # noqa: S310 - it is our own
-            return bool(response.status == 200)
-    except (URLError, OSError):
-        return False
+    with running(RunningPipeline(directory, {"ingestion": {"rateLimits": UNLIMITED}} | (spec or {}))) as pipeline:
+        yield pipeline

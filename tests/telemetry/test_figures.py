@@ -4,28 +4,17 @@ import asyncio
 import contextlib
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 from redis.asyncio import Redis
-from tests.servers.redis import RedisServer, redis_server
+from tests.servers.redis import redis_server
 from tests.waiting import wait_until
 
 from cloudscale.telemetry import figures, metrics
 from cloudscale.telemetry.figures import Figures
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
 KEY = "cloudscale:default/test:figures"
-
-
-@pytest.fixture
-async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
-    async with Redis.from_url(cache_server.url) as redis:
-        await redis.flushdb()
-        yield redis
 
 
 def made(process: str, *, at: float) -> Figures:

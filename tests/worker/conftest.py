@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.servers.cosmos import CosmosServer, cosmos_server
-from tests.servers.redis import RedisServer, redis_server
 from tests.servers.servicebus import ServiceBusServer, servicebus_server
 from tests.worker.harness import Backends, Harness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+
+    from tests.servers.redis import RedisServer
 
 
 @pytest.fixture(scope="session")
@@ -27,15 +28,9 @@ def cosmos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CosmosServer]:
         yield server
 
 
-@pytest.fixture(scope="session")
-def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
 @pytest.fixture
 async def place(
-    broker: ServiceBusServer, cosmos: CosmosServer, redis: RedisServer, tmp_path: Path
+    broker: ServiceBusServer, cosmos: CosmosServer, cache_server: RedisServer, tmp_path: Path
 ) -> AsyncIterator[Harness]:
-    async with Harness(Backends(broker, cosmos, redis), tmp_path) as opened:
+    async with Harness(Backends(broker, cosmos, cache_server), tmp_path) as opened:
         yield opened

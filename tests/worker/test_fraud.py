@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from redis.asyncio import Redis
 
 from cloudscale.cache.keys import Keys
 from cloudscale.circuit_breaker import CircuitBreaker
@@ -23,8 +22,9 @@ from cloudscale.worker.decoding import Accepted
 from cloudscale.worker.fraud import FraudCheck, fraud_check
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
+    from redis.asyncio import Redis
     from tests.servers.redis import RedisServer
 
     from cloudscale.store.alerts import Alert
@@ -35,12 +35,11 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-async def make(cache_server: RedisServer) -> AsyncIterator[Make]:
+def make(redis: Redis) -> Make:
     second = timedelta(seconds=1)
     breaker = CircuitBreaker(failure_ratio=1, window=second, minimum_calls=1, open_for=second)
-    async with Redis.from_url(cache_server.url) as redis:
-        keys = Keys(namespace="fraud", name=uuid.uuid4().hex)
-        yield lambda spec: fraud_check(spec, redis, keys=keys, breaker=breaker)
+    keys = Keys(namespace="fraud", name=uuid.uuid4().hex)
+    return lambda spec: fraud_check(spec, redis, keys=keys, breaker=breaker)
 
 
 def event(number: int, *, user: str = "ada", address: str = "192.0.2.1", kind: str = "purchase") -> Accepted:

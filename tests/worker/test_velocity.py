@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from redis.asyncio import Redis
 
 from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.limits.addresses import Networks
@@ -16,9 +15,9 @@ from cloudscale.worker.decoding import Accepted
 from cloudscale.worker.velocity import VelocityRule, client_outside
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
-    from tests.servers.redis import RedisServer
+    from redis.asyncio import Redis
 
     from cloudscale.worker.fraud_rules import Finding
 
@@ -30,24 +29,23 @@ NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-async def make(cache_server: RedisServer) -> AsyncIterator[Make]:
+def make(redis: Redis) -> Make:
     second = timedelta(seconds=1)
     breaker = CircuitBreaker(failure_ratio=1, window=second, minimum_calls=1, open_for=second)
-    async with Redis.from_url(cache_server.url) as redis:
 
-        def rule(trusted: Sequence[str] = ()) -> VelocityRule:
-            prefix = uuid.uuid4().hex
-            windows = VelocityWindows(redis, key=lambda sender: prefix + sender, window=WINDOW, breaker=breaker)
-            return VelocityRule(
-                windows,
-                kind="velocity",
-                per="clientAddress",
-                sender=client_outside(Networks(trusted)),
-                limit=LIMIT,
-                window=WINDOW,
-            )
+    def rule(trusted: Sequence[str] = ()) -> VelocityRule:
+        prefix = uuid.uuid4().hex
+        windows = VelocityWindows(redis, key=lambda sender: prefix + sender, window=WINDOW, breaker=breaker)
+        return VelocityRule(
+            windows,
+            kind="velocity",
+            per="clientAddress",
+            sender=client_outside(Networks(trusted)),
+            limit=LIMIT,
+            window=WINDOW,
+        )
 
-        yield rule
+    return rule
 
 
 def event(

@@ -126,7 +126,7 @@ async def test_a_client_that_uses_another_name_of_the_host_stays_with_it(server:
 
 @pytest.mark.parametrize("what", ["directory", "port"])
 def test_what_is_in_use_is_refused_in_one_line(server: CosmosServer, tmp_path: Path, what: str) -> None:
-    directory = server.data_directory if what == "directory" else tmp_path
+    directory = server.directory if what == "directory" else tmp_path
     port = server.port if what == "port" else 0
     command = [sys.executable, "-m", "cloudscale.emulators.cosmos", "--data-dir", str(directory), "--port", str(port)]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)

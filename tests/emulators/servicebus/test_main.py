@@ -51,7 +51,7 @@ def test_a_key_file_that_is_missing_is_reported(tmp_path: Path) -> None:
 
 
 def test_a_log_that_cannot_be_written_keeps_nobody_from_sending(tmp_path: Path) -> None:
-    (tmp_path / "emulator.log").symlink_to("/dev/full")
+    (tmp_path / "server.log").symlink_to("/dev/full")
     with servicebus_server(tmp_path, queues=["events"]) as server:
         client = ServiceBusClient.from_connection_string(server.connection_string)
         with client, client.get_queue_sender("events") as sender, client.get_queue_receiver("events") as receiver:

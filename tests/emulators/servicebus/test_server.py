@@ -60,7 +60,7 @@ async def test_a_full_disk_ends_the_emulator_and_loses_nothing_that_was_acknowle
         acknowledged = await send_until_refused(emulator)
         assert emulator.process.wait(TIMEOUT_SECONDS) == 2
         # Not the last line perhaps: measuring coverage wants room for a file, too.
-        (error,) = [line for line in (tmp_path / "emulator.log").read_text().splitlines() if line.startswith("error: ")]
+        (error,) = [line for line in emulator.log_file.read_text().splitlines() if line.startswith("error: ")]
         assert "make room and restart" in error
         assert emulator.process.stdout is not None
         emulator.process.stdout.close()
