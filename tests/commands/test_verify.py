@@ -41,13 +41,10 @@ async def test_it_waits_for_events_that_are_being_worked_off(redis: Redis, keys:
         await waiting
 
 
-async def test_it_does_not_wait_for_ever_for_an_event_that_nobody_works_on(
-    redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(verify, "_STILL_SECONDS", 0.5)
+async def test_it_does_not_wait_for_ever_for_an_event_that_nobody_works_on(redis: Redis, keys: Keys) -> None:
     await redis.hset(keys.inflight, "lost", "c1")
     async with asyncio.timeout(LONG_SECONDS / 2):
-        await verify._stand_still(redis, keys, until=time.monotonic() + LONG_SECONDS)
+        await verify._stand_still(redis, keys, until=time.monotonic() + LONG_SECONDS, still_seconds=0.5)
 
 
 async def test_without_a_wait_it_does_not_look(redis: Redis, keys: Keys) -> None:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cloudscale.dashboard import access
 from cloudscale.dashboard.access import LARGEST_FILE_BYTES, TokenFile, Viewer, digest_of, read_access
 from cloudscale.errors import ConfigurationError
 
@@ -99,10 +98,9 @@ def test_a_token_is_found_by_its_digest_until_it_is_withdrawn(tmp_path: Path) ->
     assert read_access(path).viewer_of_digest(digest) is None
 
 
-def test_changed_tokens_hold_without_a_restart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "CHECK_SECONDS", 0.0)
+def test_changed_tokens_hold_without_a_restart(tmp_path: Path) -> None:
     path = written(tmp_path, f"- {{token: {TOKEN}, name: ann}}")
-    tokens = TokenFile(path)
+    tokens = TokenFile(path, check_seconds=0)
     assert tokens.current().viewer_of_token(TOKEN) is not None
 
     written(tmp_path, f"- {{token: {OTHER}, name: bob}}")
@@ -112,12 +110,9 @@ def test_changed_tokens_hold_without_a_restart(tmp_path: Path, monkeypatch: pyte
     assert tokens.current().viewer_of_token(OTHER) is not None
 
 
-def test_a_changed_file_that_cannot_be_used_leaves_the_former_tokens(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(access, "CHECK_SECONDS", 0.0)
+def test_a_changed_file_that_cannot_be_used_leaves_the_former_tokens(tmp_path: Path) -> None:
     path = written(tmp_path, f"- {{token: {TOKEN}, name: ann}}")
-    tokens = TokenFile(path)
+    tokens = TokenFile(path, check_seconds=0)
 
     written(tmp_path, "a: [")
     os.utime(path, (1, 1))

@@ -46,13 +46,10 @@ class FailingServer(DeafServer):
 async def serve(server: DeafServer) -> None:
     as_granian: Server = server  # type: ignore[assignment] # what is used of it
     async with asyncio.timeout(WITHIN_SECONDS):
-        await main._serve(as_granian)
+        await main._serve(as_granian, stop_seconds=0.1)
 
 
-async def test_a_server_that_does_not_hear_of_its_end_does_not_keep_the_process(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(main, "STOP_SECONDS", 0.1)
+async def test_a_server_that_does_not_hear_of_its_end_does_not_keep_the_process() -> None:
     server = DeafServer()
     serving = asyncio.create_task(serve(server))
     await server.started.wait()

@@ -32,16 +32,12 @@ async def test_what_is_in_redis_opens_no_session(redis: Redis) -> None:
     assert await store.find(key.removeprefix(PREFIX)) is None
 
 
-async def test_a_session_that_was_ended_is_over_here_at_once_and_elsewhere_soon(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here, elsewhere = (SessionStore(redis, key_prefix=PREFIX) for _ in range(2))
+async def test_a_session_that_was_ended_is_over_here_at_once_and_elsewhere_soon(redis: Redis) -> None:
+    here, elsewhere = SessionStore(redis, key_prefix=PREFIX), SessionStore(redis, key_prefix=PREFIX, trusted_seconds=0)
     name = await here.open("d1")
     assert await elsewhere.find(name) == "d1"
     await here.end(name)
     assert await here.find(name) is None
-    monkeypatch.setattr(module, "TRUSTED_SECONDS", 0.0)
-    elsewhere._remember(elsewhere._key(name), "d1", float("inf"))
     assert await elsewhere.find(name) is None
 
 
@@ -52,11 +48,8 @@ async def test_a_session_expires(redis: Redis) -> None:
 
 
 @pytest.mark.fault
-async def test_without_redis_only_sessions_that_were_seen_go_on(
-    cache_server: RedisServer, redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "TRUSTED_SECONDS", 0.0)
-    store = SessionStore(redis, key_prefix=PREFIX)
+async def test_without_redis_only_sessions_that_were_seen_go_on(cache_server: RedisServer, redis: Redis) -> None:
+    store = SessionStore(redis, key_prefix=PREFIX, trusted_seconds=0)
     seen = await store.open("d1")
     cache_server.kill()
     try:
@@ -71,9 +64,8 @@ async def test_without_redis_only_sessions_that_were_seen_go_on(
         cache_server.start()
 
 
-async def test_the_memory_is_bounded(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAXIMUM_CACHED_SESSIONS", 3)
-    store = SessionStore(redis, key_prefix=PREFIX)
+async def test_the_memory_is_bounded(redis: Redis) -> None:
+    store = SessionStore(redis, key_prefix=PREFIX, cached_sessions=3)
     for number in range(9):
         await store.open(f"d{number}")
     assert len(store._seen) == 3

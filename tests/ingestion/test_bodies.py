@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cloudscale.ingestion import bodies as module
-from cloudscale.ingestion.bodies import Bodies
+from cloudscale.ingestion.bodies import Bodies, BodyLimits
 from cloudscale.ingestion.requests import Refused, Request
 
 if TYPE_CHECKING:
@@ -80,10 +80,8 @@ async def test_a_body_that_turns_out_huge_is_read_no_further() -> None:
     assert taken <= module.DISCARDED_BYTES + 1024 * 1024
 
 
-async def test_a_body_that_does_not_arrive_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ARRIVAL_SECONDS", 0.05)
-    monkeypatch.setattr(module, "SWEEP_SECONDS", 0.01)
-    bodies = Bodies()
+async def test_a_body_that_does_not_arrive_is_given_up() -> None:
+    bodies = Bodies(BodyLimits(arrival_seconds=0.05, sweep_seconds=0.01))
     watch = asyncio.create_task(bodies.watch())
     upload: Any = Upload()
     with pytest.raises(Refused) as refused:
@@ -108,11 +106,8 @@ def assert_refused_for_memory(refused: pytest.ExceptionInfo[Refused]) -> None:
     assert refused.value.problem.reason == "memory"
 
 
-async def test_a_length_that_is_only_announced_holds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HELD_BYTES", 1000)
-    monkeypatch.setattr(module, "HELD_BYTES_PER_CLIENT", 1000)
-    monkeypatch.setattr(module, "SMALL_BODY_BYTES", 100)
-    bodies = Bodies()
+async def test_a_length_that_is_only_announced_holds_nothing() -> None:
+    bodies = Bodies(BodyLimits(held_bytes=1000, held_bytes_per_client=1000, small_body_bytes=100))
     silent: Any = Upload()
     reading = [
         asyncio.create_task(bodies.read(silent, request_with(length), bodies.hold("192.0.2.1"), limit=1000))
@@ -126,12 +121,8 @@ async def test_a_length_that_is_only_announced_holds_nothing(monkeypatch: pytest
     await asyncio.gather(*reading, return_exceptions=True)
 
 
-async def test_large_bodies_leave_room_for_single_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HELD_BYTES", 1000)
-    monkeypatch.setattr(module, "HELD_BYTES_PER_CLIENT", 1000)
-    monkeypatch.setattr(module, "SMALL_BODY_BYTES", 50)
-    monkeypatch.setattr(module, "LARGE_BODY_BYTES", 100)
-    bodies = Bodies()
+async def test_large_bodies_leave_room_for_single_events() -> None:
+    bodies = Bodies(BodyLimits(held_bytes=1000, held_bytes_per_client=1000, small_body_bytes=50, large_body_bytes=100))
     large, another, small = (Upload(b"x" * size) for size in (750, 101, 100))
 
     async def read_one(upload: Any) -> bytes:
@@ -146,9 +137,8 @@ async def test_large_bodies_leave_room_for_single_events(monkeypatch: pytest.Mon
     await read_one(small)
 
 
-async def test_a_body_that_nobody_wants_is_read_and_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HELD_BYTES", 1)
-    bodies = Bodies()
+async def test_a_body_that_nobody_wants_is_read_and_not_held() -> None:
+    bodies = Bodies(BodyLimits(held_bytes=1))
     hold = bodies.hold("192.0.2.1")
     upload: Any = Upload(b"x" * 500, b"y" * 500)
     await bodies.discard(upload, request_with("1000"), hold)
@@ -156,10 +146,8 @@ async def test_a_body_that_nobody_wants_is_read_and_not_held(monkeypatch: pytest
     hold.grow(1)
 
 
-def test_memory_is_held_up_to_a_bound_and_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HELD_BYTES", 100)
-    monkeypatch.setattr(module, "HELD_BYTES_PER_CLIENT", 100)
-    bodies = Bodies()
+def test_memory_is_held_up_to_a_bound_and_given_back() -> None:
+    bodies = Bodies(BodyLimits(held_bytes=100, held_bytes_per_client=100))
     first, second = bodies.hold("192.0.2.1"), bodies.hold("192.0.2.2")
     first.grow(60)
     with pytest.raises(Refused) as refused:
@@ -169,10 +157,8 @@ def test_memory_is_held_up_to_a_bound_and_given_back(monkeypatch: pytest.MonkeyP
     second.grow(100)
 
 
-def test_one_client_leaves_room_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HELD_BYTES", 100)
-    monkeypatch.setattr(module, "HELD_BYTES_PER_CLIENT", 50)
-    bodies = Bodies()
+def test_one_client_leaves_room_for_the_others() -> None:
+    bodies = Bodies(BodyLimits(held_bytes=100, held_bytes_per_client=50))
     greedy = [bodies.hold("192.0.2.1") for _ in range(2)]
     greedy[0].grow(50)
     with pytest.raises(Refused) as refused:
@@ -181,9 +167,8 @@ def test_one_client_leaves_room_for_the_others(monkeypatch: pytest.MonkeyPatch) 
     bodies.hold("192.0.2.2").grow(50)
 
 
-async def test_a_body_without_a_length_holds_what_has_arrived(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HELD_BYTES_PER_CLIENT", 10)
-    bodies = Bodies()
+async def test_a_body_without_a_length_holds_what_has_arrived() -> None:
+    bodies = Bodies(BodyLimits(held_bytes_per_client=10))
     for _ in range(3):
         # Each may have ten bytes, and none is refused for what it could have had.
         upload: Any = Upload(b"abc")
@@ -194,9 +179,8 @@ async def test_a_body_without_a_length_holds_what_has_arrived(monkeypatch: pytes
     assert_refused_for_memory(refused)
 
 
-async def test_a_compressed_body_holds_what_it_unpacks_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HELD_BYTES_PER_CLIENT", 1000)
-    bodies = Bodies()
+async def test_a_compressed_body_holds_what_it_unpacks_to() -> None:
+    bodies = Bodies(BodyLimits(held_bytes_per_client=1000))
     packed = gzip.compress(b"0" * 950)
     upload: Any = Upload(packed)
     request = request_of(content_length=str(len(packed)), content_encoding="gzip")
@@ -217,9 +201,8 @@ async def test_a_body_that_was_not_read_to_its_end_is_known() -> None:
     assert (huge.has_arrived, small.has_arrived) == (False, True)
 
 
-async def test_a_body_that_ends_early_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SMALL_BODY_BYTES", 2)
-    bodies = Bodies()
+async def test_a_body_that_ends_early_is_refused() -> None:
+    bodies = Bodies(BodyLimits(small_body_bytes=2))
     hold = bodies.hold("192.0.2.1")
     upload: Any = Upload(b"abc")
     with pytest.raises(Refused) as refused:
@@ -236,9 +219,8 @@ async def test_a_body_that_was_read_in_part_is_not_read_again() -> None:
     await bodies.discard(unreadable, request_of(), hold)
 
 
-async def test_what_arrives_of_a_middling_body_is_held_before_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "HELD_BYTES_PER_CLIENT", 100_000)
-    bodies = Bodies()
+async def test_what_arrives_of_a_middling_body_is_held_before_its_end() -> None:
+    bodies = Bodies(BodyLimits(held_bytes_per_client=100_000))
     never = asyncio.Event()
 
     class Unfinished(Upload):
@@ -258,9 +240,9 @@ async def test_what_arrives_of_a_middling_body_is_held_before_its_end(monkeypatc
     await asyncio.gather(first, return_exceptions=True)
 
 
-async def statuses_of_slow_bodies(*clients: str) -> list[int | None]:
+async def statuses_of_slow_bodies(limits: BodyLimits, *clients: str) -> list[int | None]:
     """The status that each client is given up with, None for one that is still waited for."""
-    bodies = Bodies()
+    bodies = Bodies(limits)
     silent: Any = Upload()
     reading = [
         asyncio.create_task(bodies.read(silent, request_with("5"), bodies.hold(client), limit=10)) for client in clients
@@ -280,16 +262,19 @@ async def statuses_of_slow_bodies(*clients: str) -> list[int | None]:
     return answers
 
 
-async def test_of_one_clients_slow_bodies_the_oldest_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SLOW_SECONDS", 0.02)
-    monkeypatch.setattr(module, "SWEEP_SECONDS", 0.05)
-    monkeypatch.setattr(module, "SLOW_BODIES_PER_CLIENT", 2)
-    statuses = await statuses_of_slow_bodies("192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.1")
+async def test_of_one_clients_slow_bodies_the_oldest_are_given_up() -> None:
+    statuses = await statuses_of_slow_bodies(
+        BodyLimits(slow_seconds=0.02, sweep_seconds=0.05, slow_bodies_per_client=2),
+        "192.0.2.1",
+        "192.0.2.1",
+        "192.0.2.2",
+        "192.0.2.1",
+        "192.0.2.1",
+    )
     assert statuses == [408, 408, None, None, None]
 
 
-async def test_of_all_slow_bodies_the_oldest_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SLOW_SECONDS", 0.02)
-    monkeypatch.setattr(module, "SWEEP_SECONDS", 0.05)
-    monkeypatch.setattr(module, "SLOW_BODIES", 2)
-    assert await statuses_of_slow_bodies("192.0.2.1", "192.0.2.2", "192.0.2.3") == [408, None, None]
+async def test_of_all_slow_bodies_the_oldest_are_given_up() -> None:
+    assert await statuses_of_slow_bodies(
+        BodyLimits(slow_seconds=0.02, sweep_seconds=0.05, slow_bodies=2), "192.0.2.1", "192.0.2.2", "192.0.2.3"
+    ) == [408, None, None]

@@ -23,8 +23,9 @@ from cloudscale.circuit_breaker import CircuitBreaker, CircuitOpenError
 from cloudscale.errors import BackendUnavailableError, CloudScaleError
 from cloudscale.events.enrichment import Enriched, Origin, enrich
 from cloudscale.events.types import EventTypes
-from cloudscale.ingestion import group_commit, pace
+from cloudscale.ingestion import group_commit
 from cloudscale.ingestion.group_commit import Committed, GroupCommit
+from cloudscale.ingestion.pace import Pace
 from cloudscale.limits import admission
 from cloudscale.limits.admission import Admission
 from cloudscale.limits.rates import Rates
@@ -90,9 +91,11 @@ async def committing(
     *,
     rates: Rates = UNLIMITED,
     broker_breaker: CircuitBreaker | None = None,
+    pace: Pace | None = None,
 ) -> AsyncIterator[GroupCommit]:
     limits = Admission(redis, keys=keys, rates=rates, idempotency_ms=60_000, breaker=breaker())
-    async with GroupCommit(limits, [sender], breaker=broker_breaker or breaker(), events_per_message=100) as groups:
+    broker_breaker = broker_breaker or breaker()
+    async with GroupCommit(limits, [sender], breaker=broker_breaker, events_per_message=100, pace=pace) as groups:
         yield groups
 
 
@@ -126,12 +129,10 @@ async def test_requests_that_arrive_together_travel_together(
 
 
 async def test_requests_that_come_soon_after_a_group_wait_for_each_other(
-    queue: QueueContents, sender: EventSender, redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
+    queue: QueueContents, sender: EventSender, redis: Redis, keys: Keys
 ) -> None:
     queue.drain()
-    monkeypatch.setattr(pace, "PACE_SECONDS", 1.0)
-    monkeypatch.setattr(pace, "LONE_SECONDS", 1.0)
-    async with committing(redis, keys, sender) as groups:
+    async with committing(redis, keys, sender, pace=Pace(lone_seconds=1.0, longest_seconds=1.0)) as groups:
         await submit(groups, new_event())
         earlier = asyncio.create_task(submit(groups, new_event()))
         await asyncio.sleep(0)
@@ -159,13 +160,9 @@ async def test_a_few_hundred_requests_a_second_share_messages(
     assert len(messages) < len(events) / 2
 
 
-async def test_a_full_group_does_not_wait(
-    sender: EventSender, redis: Redis, keys: Keys, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for_ever = 3600.0
-    monkeypatch.setattr(pace, "PACE_SECONDS", for_ever)
-    monkeypatch.setattr(pace, "LONE_SECONDS", for_ever)
-    async with committing(redis, keys, sender) as groups, asyncio.timeout(30):
+async def test_a_full_group_does_not_wait(sender: EventSender, redis: Redis, keys: Keys) -> None:
+    for_ever = Pace(lone_seconds=3600.0, longest_seconds=3600.0)
+    async with committing(redis, keys, sender, pace=for_ever) as groups, asyncio.timeout(30):
         await submit(groups, new_event())
         outcomes = await asyncio.gather(*(submit(groups, new_event()) for _ in range(group_commit.FULL_GROUP_REQUESTS)))
 

@@ -24,8 +24,8 @@ from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.events.enrichment import Enriched, Origin, enrich
 from cloudscale.events.types import EventTypes
 from cloudscale.ledger.settling import Ledger, Settlement
-from cloudscale.limits import acknowledgements
 from cloudscale.limits import admission as module
+from cloudscale.limits.acknowledgements import Acknowledgements
 from cloudscale.limits.admission import Admission, Admitted, Limited
 from cloudscale.limits.rates import LocalRates, Rates
 
@@ -39,8 +39,21 @@ CLIENT = "192.0.2.1"
 KEYS = Keys(namespace="default", name="test")
 
 
-def admission_of(redis: Redis, rates: Rates = GENEROUS, *, idempotency_ms: int = 60_000) -> Admission:
-    return Admission(redis, keys=KEYS, rates=rates, idempotency_ms=idempotency_ms, breaker=breaker())
+def admission_of(
+    redis: Redis,
+    rates: Rates = GENEROUS,
+    *,
+    idempotency_ms: int = 60_000,
+    acknowledgements: Acknowledgements | None = None,
+) -> Admission:
+    return Admission(
+        redis,
+        keys=KEYS,
+        rates=rates,
+        idempotency_ms=idempotency_ms,
+        breaker=breaker(),
+        acknowledgements=acknowledgements,
+    )
 
 
 def breaker() -> CircuitBreaker:
@@ -313,11 +326,8 @@ async def test_acknowledged_events_are_counted_once_though_the_answer_was_lost(
     assert await accepted(redis) == 2
 
 
-async def test_many_acknowledged_events_are_written_down_in_several_calls(
-    redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(acknowledgements, "COMMITS_A_CALL", 700)
-    admission = admission_of(redis)
+async def test_many_acknowledged_events_are_written_down_in_several_calls(redis: Redis) -> None:
+    admission = admission_of(redis, acknowledgements=Acknowledgements(commits_per_call=700))
     events = [event(f"e{number}") for number in range(3000)]
     await states(admission, *events)
     admission.commit(events)
@@ -378,9 +388,8 @@ async def test_what_is_accepted_while_redis_is_away_is_counted_apart_and_entered
     assert entries == {first.field: "c", unnamed.field: "u"}
 
 
-async def test_what_waits_for_redis_is_bounded(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acknowledgements, "WAITING_ENTRIES", 2)
-    admission = admission_of(redis)
+async def test_what_waits_for_redis_is_bounded(redis: Redis) -> None:
+    admission = admission_of(redis, acknowledgements=Acknowledgements(waiting_entries=2))
     events = [event(f"e{number}") for number in range(5)]
     await states(admission, *events)
     admission.commit(events)

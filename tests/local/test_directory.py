@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cloudscale.errors import ConfigurationError
-from cloudscale.local import directory as directory_module
 from cloudscale.local.directory import DataDirectory, RunRecord, read_record
 from cloudscale.settings import Settings
 
@@ -106,8 +105,7 @@ def test_a_start_waits_for_what_a_run_that_was_killed_has_left(tmp_path: Path) -
             assert left.poll() is not None
 
 
-def test_what_does_not_end_is_refused_with_how_to_find_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory_module, "ENDING_SECONDS", 0.2)
+def test_what_does_not_end_is_refused_with_how_to_find_it(tmp_path: Path) -> None:
     dead = subprocess.Popen(["true"])
     dead.wait()
     (tmp_path / "lock").write_text(str(dead.pid))
@@ -115,7 +113,7 @@ def test_what_does_not_end_is_refused_with_how_to_find_it(tmp_path: Path, monkey
         fcntl.flock(held, fcntl.LOCK_EX)
         with (
             pytest.raises(ConfigurationError, match=f"that process {dead.pid} has left behind"),
-            DataDirectory(tmp_path),
+            DataDirectory(tmp_path, ending_seconds=0.2),
         ):
             pass
 

@@ -26,13 +26,12 @@ BOUND = timedelta(seconds=10)
 SUPERVISOR = """
 import asyncio, sys, threading, time
 from pathlib import Path
-from cloudscale.local import supervisor
 from cloudscale.local.guardian import guardian
 from cloudscale.local.probes import TcpProbe
 from cloudscale.local.process import ProcessPlan
-from cloudscale.local.supervisor import Supervisor
+from cloudscale.local.supervisor import Supervisor, Timing
 
-supervisor.HEALTH_INTERVAL_SECONDS = 0.05
+timing = Timing(health_interval_seconds=0.05)
 directory, programs = Path(sys.argv[1]), sys.argv[2:]
 # A kernel that signals the children of a killed process does so for each of its threads.
 for _ in range(6):
@@ -44,7 +43,7 @@ async def main():
         ProcessPlan(name=f"p{number}", command=(sys.executable, "-c", program), ready=nowhere, alive=nowhere, stage=0)
         for number, program in enumerate(programs)
     ]
-    async with Supervisor(plans, log_directory=directory, announce=print) as running:
+    async with Supervisor(plans, log_directory=directory, announce=print, timing=timing) as running:
         print("up", flush=True)
         while True:
             await asyncio.sleep(0.05)

@@ -16,9 +16,8 @@ from tests.processes import has_ended
 from tests.waiting import wait_until
 
 from cloudscale.errors import BackendUnavailableError
-from cloudscale.local import process, supervisor
 from cloudscale.local.process import ChildProcess, ProcessPlan, describe_exit
-from cloudscale.local.supervisor import State, Supervisor
+from cloudscale.local.supervisor import State, Supervisor, Timing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,15 +106,14 @@ async def test_a_killed_process_is_started_again_and_the_reason_is_told(
         assert worker.restarts == 1
 
 
-async def test_the_wait_before_a_restart_grows(
-    tmp_path: Path, announced: Announcements, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervisor, "FIRST_BACK_OFF_SECONDS", 0.01)
+async def test_the_wait_before_a_restart_grows(tmp_path: Path, announced: Announcements) -> None:
     crashes = plan(tmp_path, code="import sys, time; time.sleep(0.5); sys.exit(7)")
     # It counts as ready at once, so that its end is a crash and not a failed start.
     (tmp_path / "worker.flag").touch()
 
-    async with Supervisor([crashes], log_directory=tmp_path, announce=announced):
+    async with Supervisor(
+        [crashes], log_directory=tmp_path, announce=announced, timing=Timing(first_back_off_seconds=0.01)
+    ):
         for wait in ("0.01", "0.02", "0.04"):
             await announced.wait_for(f"worker ended (exit code 7), starting it again in {wait} s")
 
@@ -131,14 +129,12 @@ async def test_a_process_that_refuses_its_configuration_ends_the_start_with_its_
     assert has_ended(int((tmp_path / "worker.pid").read_text()))
 
 
-async def test_a_process_that_never_gets_ready_ends_the_start(
-    tmp_path: Path, announced: Announcements, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervisor, "START_SECONDS", 0.5)
+async def test_a_process_that_never_gets_ready_ends_the_start(tmp_path: Path, announced: Announcements) -> None:
     silent = plan(tmp_path, code="import time; time.sleep(60)")
+    timing = Timing(start_seconds=0.5)
 
     with pytest.raises(BackendUnavailableError, match=r"worker is not ready after .*: it said nothing"):
-        async with Supervisor([silent], log_directory=tmp_path, announce=announced):
+        async with Supervisor([silent], log_directory=tmp_path, announce=announced, timing=timing):
             pass
 
 
@@ -150,23 +146,23 @@ async def test_a_program_that_does_not_exist_is_named(tmp_path: Path, announced:
             pass
 
 
-async def test_a_process_that_hangs_is_ended_and_started_again(
-    tmp_path: Path, announced: Announcements, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(supervisor, "HEALTH_INTERVAL_SECONDS", 0.02)
+async def test_a_process_that_hangs_is_ended_and_started_again(tmp_path: Path, announced: Announcements) -> None:
     hangs = plan(tmp_path)
     hangs = ProcessPlan(name="worker", command=hangs.command, ready=hangs.ready, alive=Never(), stage=0)
 
-    async with Supervisor([hangs], log_directory=tmp_path, announce=announced):
+    async with Supervisor(
+        [hangs], log_directory=tmp_path, announce=announced, timing=Timing(health_interval_seconds=0.02)
+    ):
         await announced.wait_for("worker does not answer any more")
         await announced.wait_for("worker is back")
 
 
 async def test_a_process_whose_log_was_removed_is_still_watched_and_the_loss_is_told_once(
-    tmp_path: Path, announced: Announcements, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, announced: Announcements
 ) -> None:
-    monkeypatch.setattr(supervisor, "HEALTH_INTERVAL_SECONDS", 0.02)
-    async with Supervisor([plan(tmp_path)], log_directory=tmp_path, announce=announced) as running:
+    async with Supervisor(
+        [plan(tmp_path)], log_directory=tmp_path, announce=announced, timing=Timing(health_interval_seconds=0.02)
+    ) as running:
         (tmp_path / "worker.log").unlink()
         await announced.wait_for("its log")
         (tmp_path / "worker.flag").unlink()
@@ -269,15 +265,14 @@ async def test_what_a_killed_process_has_started_ends_with_it(tmp_path: Path, an
         await wait_until(ended, within=SOON)
 
 
-async def test_a_log_is_cut_when_it_has_grown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "LOG_BYTES", 10)
+async def test_a_log_is_cut_when_it_has_grown(tmp_path: Path) -> None:
     child = await ChildProcess.start(plan(tmp_path), log_path=tmp_path / "worker.log")
     try:
         (tmp_path / "worker.log").write_text("a line\n" * 10)
-        child.bound_log()
+        child.bound_log(largest_bytes=10)
         assert (tmp_path / "worker.log").stat().st_size == 0
         assert (tmp_path / "worker.1.log").read_text() == "a line\n" * 10
-        child.bound_log()
+        child.bound_log(largest_bytes=10)
         assert (tmp_path / "worker.1.log").exists()
     finally:
         await child.kill()

@@ -23,7 +23,7 @@ from cloudscale.errors import (
 from cloudscale.pipeline import Queue
 from cloudscale.queue import sender as module
 from cloudscale.queue.connection import NO_KEEP_ALIVE, open_client
-from cloudscale.queue.sender import EventSender
+from cloudscale.queue.sender import IDLE_SECONDS, SEND_SECONDS, EventSender
 from cloudscale.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,9 +53,18 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceBusServe
         yield server
 
 
-def sender_for(broker: ServiceBusServer, **changes: Any) -> EventSender:
+def sender_for(
+    broker: ServiceBusServer,
+    *,
+    send_seconds: float = SEND_SECONDS,
+    idle_seconds: float = IDLE_SECONDS,
+    **changes: Any,
+) -> EventSender:
     settings = Settings(pipeline_file="", redis_url="", servicebus_connection_string=broker.connection_string)
-    return EventSender(Queue(name=QUEUE), msgspec.structs.replace(settings, **changes), pipeline="clicks")
+    settings = msgspec.structs.replace(settings, **changes)
+    return EventSender(
+        Queue(name=QUEUE), settings, pipeline="clicks", send_seconds=send_seconds, idle_seconds=idle_seconds
+    )
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +143,9 @@ async def test_without_any_namespace_there_is_a_configuration_error(broker: Serv
 
 
 async def test_an_acknowledgement_that_never_comes_leaves_the_outcome_unknown(
-    broker: ServiceBusServer, receiver: ServiceBusReceiver, monkeypatch: pytest.MonkeyPatch
+    broker: ServiceBusServer, receiver: ServiceBusReceiver
 ) -> None:
-    monkeypatch.setattr(module, "SEND_SECONDS", 0.5)
-    async with sender_for(broker) as sender:
+    async with sender_for(broker, send_seconds=0.5) as sender:
         await sender.connect()
         broker.set_faults(dropAcknowledgements=True)
         try:
@@ -156,18 +164,16 @@ async def test_nothing_but_a_send_reads_from_its_link(broker: ServiceBusServer) 
         assert asyncio.all_tasks() == before
 
 
+@pytest.mark.parametrize(("idle_seconds", "is_kept"), [(IDLE_SECONDS, True), (0.0, False)])
 async def test_a_link_that_was_idle_for_long_is_opened_anew(
-    broker: ServiceBusServer, receiver: ServiceBusReceiver, monkeypatch: pytest.MonkeyPatch
+    broker: ServiceBusServer, receiver: ServiceBusReceiver, idle_seconds: float, *, is_kept: bool
 ) -> None:
-    async with sender_for(broker) as sender:
+    async with sender_for(broker, idle_seconds=idle_seconds) as sender:
         await sender.send([b"[1]"])
         former = sender._sender
         await sender.send([b"[2]"])
-        assert sender._sender is former
-        monkeypatch.setattr(module, "IDLE_SECONDS", 0.0)
-        await sender.send([b"[3]"])
-        assert sender._sender is not former
-    assert bodies_of(take(receiver, 3)) == [b"[1]", b"[2]", b"[3]"]
+        assert (sender._sender is former) is is_kept
+    assert bodies_of(take(receiver, 2)) == [b"[1]", b"[2]"]
 
 
 async def test_it_sends_again_once_a_killed_broker_is_back(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from tests.replay.api import Answer, results, serving
 
 from cloudscale.errors import BackendUnavailableError, ConfigurationError
 from cloudscale.local.ports import find_free_ports
-from cloudscale.replay import client
 from cloudscale.replay.client import EventClient
 
 EVENTS = [b'{"eventId":"a"}', b'{"eventId":"b"}', b'{"eventId":"c"}']
@@ -100,14 +99,16 @@ async def test_an_answer_that_no_ingestion_api_gives_names_the_address(body: obj
                 await send
 
 
-async def test_a_wait_is_told_once_in_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "_SILENT_SECONDS", 0.0)
+async def test_a_wait_is_told_once_in_a_while() -> None:
     told: list[str] = []
 
     def answer(number: int, events: list[dict[str, Any]]) -> Answer:
         return (503, {}, {"detail": "busy"}) if number < 3 else (202, {}, {"id": "a", "correlationId": "c"})
 
-    async with serving(answer) as api, EventClient(api.url, connections=1, announce=told.append) as sender:
+    async with (
+        serving(answer) as api,
+        EventClient(api.url, connections=1, announce=told.append, silent_seconds=0) as sender,
+    ):
         await sender.send(EVENTS[0])
 
     assert told == [f"{api.url} answers 503: busy; trying again, for 300 s at the most"]
@@ -118,11 +119,9 @@ async def test_nothing_is_sent_for_nothing() -> None:
         assert await sender.send_batch([]) == []
 
 
-async def test_an_api_that_goes_away_and_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "PATIENCE_SECONDS", 0.3)
-
+async def test_an_api_that_goes_away_and_stays_away_is_given_up() -> None:
     async with serving(lambda *_: (202, {}, results(202, 202, 202))) as api:
-        sender = EventClient(api.url, connections=1)
+        sender = EventClient(api.url, connections=1, patience_seconds=0.3)
         await sender.send_batch(EVENTS)
     async with sender:
         with pytest.raises(BackendUnavailableError, match=r"given up after .* cannot be reached: connection refused"):

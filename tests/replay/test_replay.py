@@ -13,7 +13,6 @@ import pytest
 from tests.replay.api import Answer, results, serving
 
 from cloudscale.errors import BackendUnavailableError, ConfigurationError
-from cloudscale.replay import client
 from cloudscale.replay.checkpoint import Checkpoint, CheckpointFile
 from cloudscale.replay.replay import ReplayOptions, ReplayReport, replay
 from cloudscale.replay.source import LINE_BYTES, fingerprint, prepare, read_lines
@@ -56,17 +55,13 @@ async def test_a_file_is_sent_in_batches_of_the_wanted_size(events: Path) -> Non
     assert report.position == len("\n".join(LINES))
 
 
-async def test_an_interrupted_replay_goes_on_after_the_last_answered_line(
-    events: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client, "PATIENCE_SECONDS", 0.0)
-
+async def test_an_interrupted_replay_goes_on_after_the_last_answered_line(events: Path) -> None:
     def answer(number: int, events: list[dict[str, Any]]) -> Answer:
         return (503, {}, {"detail": "away"}) if number == 2 else accept(number, events)
 
     async with serving(answer) as api:
         with pytest.raises(BackendUnavailableError):
-            await replay(options(events, api.url, batch_size=4, in_flight=1), progress=ignore)
+            await replay(options(events, api.url, batch_size=4, in_flight=1, patience_seconds=0), progress=ignore)
         sent_before = len(api.requests)
         report = await replay(options(events, api.url, batch_size=4, in_flight=1), progress=ignore)
 

@@ -96,14 +96,14 @@ async def _verify(instance: Instance, wait_seconds: float) -> Balance:
             await asyncio.sleep(max(_INTERVAL_SECONDS, time.monotonic() - started))
 
 
-async def _stand_still(redis: Redis, keys: Keys, *, until: float) -> None:
-    """Wait until nothing is in flight any more, or no fewer than some seconds ago; ``until`` is the latest."""
+async def _stand_still(redis: Redis, keys: Keys, *, until: float, still_seconds: float = _STILL_SECONDS) -> None:
+    """Wait until nothing is in flight, or no fewer than ``still_seconds`` ago; ``until`` is the latest."""
     least, since = sys.maxsize, time.monotonic()
     while (now := time.monotonic()) < until:
         in_flight = await redis.hlen(keys.inflight)
         if in_flight < least:
             least, since = in_flight, now
-        if not in_flight or now - since > _STILL_SECONDS:
+        if not in_flight or now - since > still_seconds:
             return
         await asyncio.sleep(_INTERVAL_SECONDS)
 

@@ -51,7 +51,7 @@ def main() -> int:
     return 0
 
 
-async def _serve(server: Server) -> None:
+async def _serve(server: Server, *, stop_seconds: float = STOP_SECONDS) -> None:
     loop, stopping = asyncio.get_running_loop(), asyncio.Event()
     stop: Callable[[], None] = server.stop
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -61,11 +61,11 @@ async def _serve(server: Server) -> None:
         await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
         stop()
         # It happens that Granian's own thread ends and its task never hears of it.
-        done, _ = await asyncio.wait({serving}, timeout=STOP_SECONDS)
+        done, _ = await asyncio.wait({serving}, timeout=stop_seconds)
         for task in done:
             task.result()
         if not done:
-            log.warning("the server does not end, so the process ends without it", seconds=STOP_SECONDS)
+            log.warning("the server does not end, so the process ends without it", seconds=stop_seconds)
     finally:
         await cancel_and_wait(serving, waiting)
 

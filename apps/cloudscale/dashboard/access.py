@@ -24,7 +24,6 @@ log = structlog.get_logger(__name__)
 
 MINIMUM_TOKEN_LENGTH = 16
 CHECK_SECONDS = 5.0
-"""Shortest time between two checks of the token file."""
 LARGEST_FILE_BYTES = 256 * 1024
 
 
@@ -78,19 +77,24 @@ class Access:
 class TokenFile:
     """The tokens as the file has them now: one that changes holds without a restart, as a mounted Secret does.
 
+    Args:
+        path: the file; None for a dashboard that is open to read.
+        check_seconds: shortest time between two checks of the file.
+
     Raises:
         ConfigurationError: when it is made, the file cannot be read or used.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, *, check_seconds: float = CHECK_SECONDS) -> None:
         self._path = path
+        self._check_seconds = check_seconds
         self._access = read_access(path)
         self._checked_at = time.monotonic()
         self._changed_at = _changed_at(path)
 
     def current(self) -> Access:
         """Who may see and do what. A changed file that cannot be used leaves the former tokens in force."""
-        if self._path is None or time.monotonic() - self._checked_at < CHECK_SECONDS:
+        if self._path is None or time.monotonic() - self._checked_at < self._check_seconds:
             return self._access
         self._checked_at = time.monotonic()
         changed_at = _changed_at(self._path)

@@ -22,19 +22,34 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 SESSION_SECONDS = 12 * 3600
-MAXIMUM_CACHED_SESSIONS = 1000
+CACHED_SESSIONS = 1000
 TRUSTED_SECONDS = 5.0
-"""How long a session that Redis has confirmed is not asked for again: a session that was ended elsewhere lives on as
-long here."""
 NAME_BYTES = 32
 
 
 class SessionStore:
-    """Opens, finds and ends sessions."""
+    """Opens, finds and ends sessions.
 
-    def __init__(self, redis: Redis, *, key_prefix: str) -> None:
+    Args:
+        redis: where the sessions of all dashboards are.
+        key_prefix: what the keys of this pipeline's sessions begin with.
+        trusted_seconds: how long a session that Redis has confirmed is not asked for again: one that was ended
+            elsewhere lives on as long here.
+        cached_sessions: how many confirmed sessions are kept for while Redis is away.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        key_prefix: str,
+        trusted_seconds: float = TRUSTED_SECONDS,
+        cached_sessions: int = CACHED_SESSIONS,
+    ) -> None:
         self._redis = redis
         self._prefix = key_prefix
+        self._trusted_seconds = trusted_seconds
+        self._cached_sessions = cached_sessions
         self._seen: OrderedDict[str, tuple[str, float, float]] = OrderedDict()
         """By key: the token's digest, when the session ends, and until when Redis need not be asked."""
 
@@ -85,9 +100,9 @@ class SessionStore:
         return self._prefix + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
 
     def _remember(self, key: str, digest: str, ends_at: float) -> None:
-        self._seen[key] = digest, ends_at, time.monotonic() + TRUSTED_SECONDS
+        self._seen[key] = digest, ends_at, time.monotonic() + self._trusted_seconds
         self._seen.move_to_end(key)
-        if len(self._seen) > MAXIMUM_CACHED_SESSIONS:
+        if len(self._seen) > self._cached_sessions:
             self._seen.popitem(last=False)
 
     def _forget(self, key: str) -> None:

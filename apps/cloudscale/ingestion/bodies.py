@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from cloudscale.ingestion.answers import unavailable
@@ -27,32 +28,31 @@ T = TypeVar("T")
 DISCARDED_BYTES = 16 * 1024 * 1024
 """A body that is too large is still read to its end up to here, because many clients look at the answer only then."""
 
-HELD_BYTES = 24 * 1024 * 1024
-"""Bodies that one process holds at once. Decoded and enriched they take some eight times as much."""
 
-SHARE_OF_LARGE_BODIES = 0.75
-"""Of ``HELD_BYTES``, for large bodies; the rest is always there for single events."""
+@dataclass(frozen=True, kw_only=True)
+class BodyLimits:
+    """How much of a process's memory and time the bodies of requests may take."""
 
-LARGE_BODY_BYTES = 64 * 1024
-"""A body that announces more is a large one; so is one that does not say how long it is."""
-
-SMALL_BODY_BYTES = 8 * 1024
-"""A body that announces no more is read at once and counted when it is there: until then the server holds no more of it
-than it has for reading a connection anyway."""
-
-HELD_BYTES_PER_CLIENT = HELD_BYTES // 2
-"""Of these at the most for one address, so that a client whose bodies never end leaves room for the others'."""
-
-ARRIVAL_SECONDS = 30.0
-
-SLOW_SECONDS = 2.0
-"""A body that takes longer is slow; what one sender's machine or network does to a request takes less."""
-
-SLOW_BODIES_PER_CLIENT = 64
-SLOW_BODIES = 1024
-"""Slow bodies that one process waits for at once. Beyond this those that began first are given up."""
-
-SWEEP_SECONDS = 1.0
+    held_bytes: int = 24 * 1024 * 1024
+    """Bodies that one process holds at once. Decoded and enriched they take some eight times as much."""
+    held_bytes_per_client: int = 12 * 1024 * 1024
+    """Of these at the most for one address, so that a client whose bodies never end leaves room for the others'."""
+    share_of_large_bodies: float = 0.75
+    """Of ``held_bytes``, for large bodies; the rest is always there for single events."""
+    large_body_bytes: int = 64 * 1024
+    """A body that announces more is a large one; so is one that does not say how long it is."""
+    small_body_bytes: int = 8 * 1024
+    """A body that announces no more is read at once and counted when it is there: until then the server holds no more
+    of it than it has for reading a connection anyway."""
+    arrival_seconds: float = 30.0
+    """A body that takes longer is given up."""
+    slow_seconds: float = 2.0
+    """A body that takes longer is slow; what one sender's machine or network does to a request takes less."""
+    slow_bodies_per_client: int = 64
+    slow_bodies: int = 1024
+    """Slow bodies that one process waits for at once. Beyond this those that began first are given up."""
+    sweep_seconds: float = 1.0
+    """Pause between two checks for bodies that are slow."""
 
 
 class Hold:
@@ -89,7 +89,8 @@ class Hold:
 class Bodies:
     """The bodies that one process is reading or working on."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: BodyLimits = BodyLimits()) -> None:
+        self.limits = limits
         self._held = 0
         self._held_by: dict[str, int] = {}
         self._arriving: dict[asyncio.Task[object], tuple[float, str]] = {}
@@ -108,7 +109,7 @@ class Bodies:
             Refused: this client, or all together, hold as much as they may.
         """
         own = self._held_by.get(client, 0) + size
-        if own > HELD_BYTES_PER_CLIENT or self._held + size > share * HELD_BYTES:
+        if own > self.limits.held_bytes_per_client or self._held + size > share * self.limits.held_bytes:
             raise Refused(unavailable("too many large requests are being read: send the event again later", "memory"))
         self._held += size
         self._held_by[client] = own
@@ -129,7 +130,7 @@ class Bodies:
             Refused: it has more than ``limit`` bytes or fewer than it says, does not arrive in time, is not encoded as
                 it says, or there is no memory for it now.
         """
-        body = await self._in_time(_receive(protocol, request.header("content-length"), hold, limit=limit), hold)
+        body = await self._in_time(self._receive(protocol, request.header("content-length"), hold, limit=limit), hold)
         content = content_of(request, body, limit=limit)
         if content is not body:
             hold.grow(len(content))
@@ -171,27 +172,28 @@ class Bodies:
     async def watch(self) -> None:
         """Give up bodies that take too long, until cancelled: a timer for each body would cost each request more."""
         while True:
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(self.limits.sweep_seconds)
             for task, detail in self._find_overdue(asyncio.get_running_loop().time()):
                 self._given_up[task] = detail
                 task.cancel()
 
     def _find_overdue(self, now: float) -> list[tuple[asyncio.Task[object], str]]:
         """The bodies to give up at the loop's time ``now``, and why."""
+        limits = self.limits
         slow = [
             (task, began, client)
             for task, (began, client) in self._arriving.items()
-            if began < now - SLOW_SECONDS and task not in self._given_up
+            if began < now - limits.slow_seconds and task not in self._given_up
         ]
         left, left_of = len(slow), Counter(client for _, _, client in slow)
         overdue = []
         for task, began, client in slow:
-            if began < now - ARRIVAL_SECONDS:
-                detail = f"the body did not arrive within {ARRIVAL_SECONDS:g} s: send the request again"
-            elif left_of[client] > SLOW_BODIES_PER_CLIENT:
-                detail = f"more than {SLOW_BODIES_PER_CLIENT} bodies of this client arrive slowly: send fewer at once"
-            elif left > SLOW_BODIES:
-                detail = f"more than {SLOW_BODIES} bodies arrive slowly: send the request again"
+            if began < now - limits.arrival_seconds:
+                detail = f"the body did not arrive within {limits.arrival_seconds:g} s: send the request again"
+            elif left_of[client] > (most := limits.slow_bodies_per_client):
+                detail = f"more than {most} bodies of this client arrive slowly: send fewer at once"
+            elif left > limits.slow_bodies:
+                detail = f"more than {limits.slow_bodies} bodies arrive slowly: send the request again"
             else:
                 continue
             overdue.append((task, detail))
@@ -199,17 +201,16 @@ class Bodies:
             left_of[client] -= 1
         return overdue
 
-
-async def _receive(protocol: HTTPProtocol, content_length: str | None, hold: Hold, *, limit: int) -> bytes:
-    length = int(content_length) if content_length is not None and content_length.isdigit() else None
-    if length is not None and length <= SMALL_BODY_BYTES:
-        body: bytes = await protocol()
-        hold.has_arrived = True
-        hold.grow(len(body))
-        return body
-    if length is None or length > LARGE_BODY_BYTES:
-        hold.share = SHARE_OF_LARGE_BODIES
-    return await _read_parts(protocol, length, hold, limit=limit)
+    async def _receive(self, protocol: HTTPProtocol, content_length: str | None, hold: Hold, *, limit: int) -> bytes:
+        length = int(content_length) if content_length is not None and content_length.isdigit() else None
+        if length is not None and length <= self.limits.small_body_bytes:
+            body: bytes = await protocol()
+            hold.has_arrived = True
+            hold.grow(len(body))
+            return body
+        if length is None or length > self.limits.large_body_bytes:
+            hold.share = self.limits.share_of_large_bodies
+        return await _read_parts(protocol, length, hold, limit=limit)
 
 
 async def _skip(protocol: HTTPProtocol, content_length: str | None, hold: Hold) -> None:

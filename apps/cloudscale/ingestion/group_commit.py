@@ -79,7 +79,8 @@ class _Entry:
 class GroupCommit:
     """Collects requests into groups and commits them, one group for each of ``senders`` at a time.
 
-    ``is_behind`` says whether so many events wait in the queue that a group may wait longer for more of them.
+    ``is_behind`` says whether so many events wait in the queue that a group may wait longer for more of them, and
+    ``pace`` how long groups wait for each other.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class GroupCommit:
         breaker: CircuitBreaker,
         events_per_message: int,
         is_behind: Callable[[], bool] = lambda: False,
+        pace: Pace | None = None,
     ) -> None:
         self._admission = admission
         self._senders = senders
@@ -100,7 +102,7 @@ class GroupCommit:
         self._full = asyncio.Event()
         self._in_flight = 0
         self._next_start = 0.0
-        self._pace = Pace()
+        self._pace = pace or Pace()
         self._is_behind = is_behind
         self._closing = False
         self._is_failing = False

@@ -9,10 +9,7 @@ the other hardly waits.
 from __future__ import annotations
 
 LONE_SECONDS = 0.0025
-"""For each request of the last group: a lone client's next request waits no longer."""
-
 PACE_SECONDS = 0.010
-"""The longest wait of groups that are of a good size anyway."""
 
 LINGER_SECONDS = 0.015
 """The longest wait for company; with the commit itself a request is answered within 20 ms."""
@@ -33,10 +30,17 @@ SHRINKAGE = 0.8
 
 
 class Pace:
-    """The wait between the starts of two groups, by how many requests the last ones had."""
+    """The wait between the starts of two groups, by how many requests the last ones had.
 
-    def __init__(self) -> None:
-        self._linger_seconds = LONE_SECONDS
+    Args:
+        lone_seconds: for each request of the last group: a lone client's next request waits no longer.
+        longest_seconds: the longest wait of groups that are of a good size anyway.
+    """
+
+    def __init__(self, *, lone_seconds: float = LONE_SECONDS, longest_seconds: float = PACE_SECONDS) -> None:
+        self._lone_seconds = lone_seconds
+        self._longest_seconds = longest_seconds
+        self._linger_seconds = lone_seconds
         self._lone_groups = 0
 
     def after(self, requests: int, *, is_behind: bool = False) -> float:
@@ -45,11 +49,11 @@ class Pace:
         ``is_behind`` says that so many events wait in the queue that the workers are behind.
         """
         longest = LINGER_BEHIND_SECONDS if is_behind else LINGER_SECONDS
-        pace = min(PACE_SECONDS, LONE_SECONDS * requests)
+        pace = min(self._longest_seconds, self._lone_seconds * requests)
         if requests > 1:
             self._linger_seconds, self._lone_groups = longest, 0
         else:
-            self._linger_seconds = min(longest, max(LONE_SECONDS, SHRINKAGE * self._linger_seconds))
+            self._linger_seconds = min(longest, max(self._lone_seconds, SHRINKAGE * self._linger_seconds))
             self._lone_groups += 1
             if self._lone_groups % TRIAL_GROUPS == 0:
                 return longest

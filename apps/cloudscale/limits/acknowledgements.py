@@ -24,12 +24,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 WAITING_ENTRIES = 500_000
-"""Events kept by name while Redis is away; beyond this the oldest are kept by number, and that is logged."""
 
 WAITING_COUNTERS = 50_000
 """Tenants and hours that those kept by number are told apart by; the rest is counted with the other tenants."""
 
-COMMITS_A_CALL = 5_000
+COMMITS_PER_CALL = 5_000
 
 
 class LedgerEntry(msgspec.Struct, frozen=True):
@@ -60,9 +59,17 @@ class _Acknowledged(msgspec.Struct, frozen=True, gc=False):
 
 
 class Acknowledgements:
-    """The acknowledged events of one process that wait to be written down."""
+    """The acknowledged events of one process that wait to be written down.
 
-    def __init__(self) -> None:
+    Args:
+        waiting_entries: events kept by name while Redis is away; beyond this the oldest are kept by number, and that is
+            logged.
+        commits_per_call: events that one call writes down.
+    """
+
+    def __init__(self, *, waiting_entries: int = WAITING_ENTRIES, commits_per_call: int = COMMITS_PER_CALL) -> None:
+        self._waiting_entries = waiting_entries
+        self._commits_per_call = commits_per_call
         self._waiting: deque[_Acknowledged] = deque()
         self._by_number: Counter[_Counter] = Counter()
         self._entry = NOTHING
@@ -75,12 +82,12 @@ class Acknowledgements:
     def note(self, events: Iterable[Enriched]) -> None:
         """Take up events that the broker has acknowledged."""
         self._waiting.extend(map(_acknowledged, events))
-        surplus = len(self._waiting) - WAITING_ENTRIES
+        surplus = len(self._waiting) - self._waiting_entries
         if surplus <= 0:
             return
         if not self._given_up:
             # Said once an outage: from here on every group gives some up.
-            log.error("ledger entries are given up: Redis has been away for too long", kept=WAITING_ENTRIES)
+            log.error("ledger entries are given up: Redis has been away for too long", kept=self._waiting_entries)
         self._given_up += surplus
         for _ in range(surplus):
             counter = self._waiting.popleft().counter
@@ -92,9 +99,9 @@ class Acknowledgements:
         """The entry whose arrival is not confirmed, or a new one of what waits."""
         if self._entry is not NOTHING or not (self._waiting or self._by_number):
             return self._entry
-        events = [self._waiting.popleft() for _ in range(min(len(self._waiting), COMMITS_A_CALL))]
+        events = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._commits_per_call))]
         counters = Counter(event.counter for event in events)
-        for counter in list(self._by_number)[:COMMITS_A_CALL]:
+        for counter in list(self._by_number)[: self._commits_per_call]:
             counters[counter] += self._by_number.pop(counter)
         unnamed: list[str] = []
         for event in events:

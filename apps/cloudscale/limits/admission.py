@@ -129,7 +129,16 @@ _decode = msgspec.msgpack.Decoder(list[_Answer]).decode
 class Admission:
     """Limits and reservations of one process, shared with the others through Redis."""
 
-    def __init__(self, redis: Redis, *, keys: Keys, rates: Rates, idempotency_ms: int, breaker: CircuitBreaker) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        *,
+        keys: Keys,
+        rates: Rates,
+        idempotency_ms: int,
+        breaker: CircuitBreaker,
+        acknowledgements: Acknowledgements | None = None,
+    ) -> None:
         self._redis = redis
         # Restarts and replicas number their entries on their own.
         applied = keys.applied + token_hex(8)
@@ -143,7 +152,7 @@ class Admission:
         self._script = scripts.register(redis, "cloudscale.limits", "admission", counts=True)
         self._release = scripts.register(redis, "cloudscale.limits", "release")
         self._is_away = False
-        self._acknowledgements = Acknowledgements()
+        self._acknowledgements = Acknowledgements() if acknowledgements is None else acknowledgements
         self._turn = asyncio.Lock()
 
     @property

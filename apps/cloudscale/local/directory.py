@@ -48,8 +48,9 @@ class DataDirectory:
         ConfigurationError: another run holds the directory, or it cannot be written to.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, ending_seconds: float = ENDING_SECONDS) -> None:
         self.path = path.absolute()
+        self._ending_seconds = ending_seconds
         self._lock: int | None = None
         self._umask = PRIVATE_UMASK
 
@@ -63,7 +64,7 @@ class DataDirectory:
                 f"{self.path} cannot hold the data ({error.strerror}): choose a directory with --data-dir"
             ) from None
         try:
-            _take(lock, self.path)
+            _take(lock, self.path, within_seconds=self._ending_seconds)
         except BaseException:
             os.close(lock)
             raise
@@ -110,13 +111,13 @@ class DataDirectory:
         return self.path / "run.json"
 
 
-def _take(lock: int, path: Path) -> None:
+def _take(lock: int, path: Path, *, within_seconds: float) -> None:
     """Take the lock, at once or when what a dead run has left has ended.
 
     Raises:
         ConfigurationError: a run holds it, or what is left does not end.
     """
-    deadline = time.monotonic() + ENDING_SECONDS
+    deadline = time.monotonic() + within_seconds
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

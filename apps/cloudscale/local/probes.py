@@ -45,11 +45,12 @@ class HttpProbe:
     port: int
     path: str
     below: int = 300
+    within_seconds: float = PROBE_SECONDS
 
     async def succeeds(self) -> bool:
         """Whether the answer came and had such a status."""
         request = f"GET {self.path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\nConnection: close\r\n\r\n"
-        answer = await _exchange(self.host, self.port, request=request.encode())
+        answer = await _exchange(self.host, self.port, request=request.encode(), within_seconds=self.within_seconds)
         version, _, rest = (answer or b"").partition(b" ")
         return version.startswith(b"HTTP/1.") and rest[:3].isdigit() and int(rest[:3]) < self.below
 
@@ -68,10 +69,10 @@ class RedisProbe:
         return answer is not None and answer.startswith(b"+OK\r\n") and b"+PONG" in answer
 
 
-async def _exchange(host: str, port: int, *, request: bytes) -> bytes | None:
+async def _exchange(host: str, port: int, *, request: bytes, within_seconds: float = PROBE_SECONDS) -> bytes | None:
     """Connect, send ``request`` and read the first line or two of the answer; None if that was not possible."""
     try:
-        async with asyncio.timeout(PROBE_SECONDS):
+        async with asyncio.timeout(within_seconds):
             reader, writer = await asyncio.open_connection(host, port)
             try:
                 if not request:

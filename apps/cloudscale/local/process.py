@@ -148,8 +148,8 @@ class ChildProcess:
             return ""
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
-    def bound_log(self) -> None:
-        """Keep the log and one older part of it, each of about :data:`LOG_BYTES`.
+    def bound_log(self, *, largest_bytes: int = LOG_BYTES) -> None:
+        """Keep the log and one older part of it, each of about ``largest_bytes``.
 
         The process holds the file open in append mode, so the file is copied and cut instead of renamed. A line
         written between the two is lost: it is a log.
@@ -157,7 +157,7 @@ class ChildProcess:
         Raises:
             OSError: the log is gone or cannot be copied.
         """
-        if self.log_path.stat().st_size > LOG_BYTES:
+        if self.log_path.stat().st_size > largest_bytes:
             shutil.copyfile(self.log_path, self.log_path.with_suffix(".1.log"))
             os.truncate(self.log_path, 0)
 

@@ -19,17 +19,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-START_SECONDS = 60.0
-"""A process that is not ready by then fails the start of the run."""
-FIRST_BACK_OFF_SECONDS = 0.5
-LONGEST_BACK_OFF_SECONDS = 30.0
-STABLE_SECONDS = 60.0
-"""A process that ran this long starts again without the back-off of its earlier failures."""
-HEALTH_INTERVAL_SECONDS = 5.0
 HEALTH_FAILURES = 6
 """Probes in a row that fail before a process counts as hung: half a minute, as overload alone must not end it."""
 _READY_INTERVAL_SECONDS = 0.1
 _CONFIGURATION_ERROR = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing:
+    """How long a supervisor waits for what."""
+
+    start_seconds: float = 60.0
+    """A process that is not ready by then fails the start of the run."""
+    first_back_off_seconds: float = 0.5
+    longest_back_off_seconds: float = 30.0
+    stable_seconds: float = 60.0
+    """A process that ran this long starts again without the back-off of its earlier failures."""
+    health_interval_seconds: float = 5.0
 
 
 class State(StrEnum):
@@ -67,10 +73,18 @@ class Supervisor:
         BackendUnavailableError: a process did not become ready; all others have been ended.
     """
 
-    def __init__(self, plans: Iterable[ProcessPlan], *, log_directory: Path, announce: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        plans: Iterable[ProcessPlan],
+        *,
+        log_directory: Path,
+        announce: Callable[[str], None],
+        timing: Timing = Timing(),
+    ) -> None:
         self.processes = {plan.name: Supervised(plan) for plan in plans}
         self._log_directory = log_directory
         self._announce = announce
+        self._timing = timing
         self.started = False
         self._hurry = asyncio.Event()
 
@@ -122,18 +136,19 @@ class Supervisor:
     async def _wait_until_ready(self, process: Supervised, task: asyncio.Task[None]) -> None:
         ready = asyncio.create_task(process.ready.wait())
         try:
-            await asyncio.wait((ready, task), timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((ready, task), timeout=self._timing.start_seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ready.cancel()
         if task.done():
             await task
         if not process.ready.is_set():
+            seconds = self._timing.start_seconds
             raise BackendUnavailableError(
-                f"{process.plan.name} is not ready after {START_SECONDS:.0f} s: {self._last_words(process)}"
+                f"{process.plan.name} is not ready after {seconds:.0f} s: {self._last_words(process)}"
             )
 
     async def _keep_running(self, process: Supervised) -> None:
-        delay = FIRST_BACK_OFF_SECONDS
+        delay = self._timing.first_back_off_seconds
         was_ready = False
         while True:
             started = time.monotonic()
@@ -152,13 +167,13 @@ class Supervisor:
                 break
             if code == _CONFIGURATION_ERROR and not was_ready:
                 raise BackendUnavailableError(f"{process.plan.name} refuses to start: {self._last_words(process)}")
-            if time.monotonic() - started >= STABLE_SECONDS:
-                delay = FIRST_BACK_OFF_SECONDS
+            if time.monotonic() - started >= self._timing.stable_seconds:
+                delay = self._timing.first_back_off_seconds
             process.state = State.BACKING_OFF
             process.restarts += 1
             self._announce(f"{process.plan.name} {end}, starting it again in {delay:g} s")
             await asyncio.sleep(delay)
-            delay = min(delay * 2, LONGEST_BACK_OFF_SECONDS)
+            delay = min(delay * 2, self._timing.longest_back_off_seconds)
         process.state = State.STOPPED
 
     async def _run_once(self, process: Supervised) -> int:
@@ -185,7 +200,7 @@ class Supervisor:
         failures = 0
         is_bounded = True
         while failures < HEALTH_FAILURES:
-            await asyncio.sleep(HEALTH_INTERVAL_SECONDS)
+            await asyncio.sleep(self._timing.health_interval_seconds)
             failures = 0 if await process.plan.alive.succeeds() else failures + 1
             is_bounded = self._bound_log(child, was_bounded=is_bounded)
             with contextlib.suppress(OSError):

@@ -29,8 +29,6 @@ SEND_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
 
 IDLE_SECONDS = 120.0
-"""Service Bus closes a connection that it has heard nothing from for four minutes; one that was not used for long is
-opened anew, so that the first request after a quiet night is not refused."""
 
 MAXIMUM_TRANSFER_BYTES = 200 * 1024
 """Bodies that go into one transfer; with its headers it stays below the 256 KiB of the Standard tier."""
@@ -43,11 +41,24 @@ class EventSender:
         spec: the queue.
         settings: where the namespace is.
         pipeline: name of the pipeline, an application property of each message.
+        send_seconds: how long the broker may take to acknowledge a send.
+        idle_seconds: a link that was not used for so long is opened anew, so that the first request after a quiet night
+            is not refused: Service Bus closes a connection that it has heard nothing from for four minutes.
     """
 
-    def __init__(self, spec: Queue, settings: Settings, *, pipeline: str) -> None:
+    def __init__(
+        self,
+        spec: Queue,
+        settings: Settings,
+        *,
+        pipeline: str,
+        send_seconds: float = SEND_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
         self._spec = spec
         self._settings = settings
+        self._send_seconds = send_seconds
+        self._idle_seconds = idle_seconds
         self._properties: dict[str | bytes, int | float | bytes | bool | str | uuid.UUID] = {"pipeline": pipeline}
         self._resources = AsyncExitStack()
         self._sender: ServiceBusSender | None = None
@@ -98,7 +109,7 @@ class EventSender:
             BackendUnavailableError: the broker did not take all of them.
             CredentialError: the broker refuses the credential.
         """
-        if time.monotonic() - self._used_at > IDLE_SECONDS:
+        if time.monotonic() - self._used_at > self._idle_seconds:
             await self.disconnect()
         await self.connect()
         sender = self._sender
@@ -110,7 +121,7 @@ class EventSender:
         ]
         try:
             with translated(f"send {len(messages)} messages to the queue {self._spec.name}"):
-                async with asyncio.timeout(SEND_SECONDS):
+                async with asyncio.timeout(self._send_seconds):
                     start = 0
                     for end in _transfer_ends(bodies):
                         await sender.send_messages(messages[start] if end - start == 1 else messages[start:end])

@@ -22,7 +22,7 @@ Answer = TypeVar("Answer")
 BATCH_PATH = "/api/v1/events/batch"
 SINGLE_PATH = "/api/v1/events"
 PATIENCE_SECONDS = 300.0
-"""An API that has answered nothing useful for so long is given up."""
+SILENT_SECONDS = 2.0
 
 _REQUEST_SECONDS = 60.0
 _FIRST_DELAY_SECONDS = 0.25
@@ -30,10 +30,8 @@ _LONGEST_DELAY_SECONDS = 30.0
 _COMING_BACK = frozenset({408, 429, 500, 502, 503, 504})
 _ELSEWHERE = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 405, 410, 501})
 """Answers that every other event would get as well, because the address is not that of an ingestion API."""
-_SILENT_SECONDS = 2.0
-"""A shorter wait is nothing to tell."""
-_TELL_SECONDS = 10.0
-"""A wait that lasts is told so often."""
+_ANNOUNCED_EVERY_SECONDS = 10.0
+"""A wait that goes on is announced again after so long."""
 
 
 class Result(msgspec.Struct, frozen=True, rename="camel"):
@@ -79,7 +77,8 @@ _document = msgspec.json.Decoder(dict[str, Any])
 class _Delay:
     """Grows from failure to failure; the API's own Retry-After comes first, unless it is 0."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience_seconds: float) -> None:
+        self._patience_seconds = patience_seconds
         self._seconds = _FIRST_DELAY_SECONDS
         self._began = time.monotonic()
 
@@ -89,19 +88,37 @@ class _Delay:
         return time.monotonic() - self._began
 
     async def wait(self, why: str, *, retry_after: float | None = None) -> None:
-        if self.elapsed_seconds > PATIENCE_SECONDS:
-            raise BackendUnavailableError(f"given up after {PATIENCE_SECONDS:.0f} s: {why}")
+        if self.elapsed_seconds > self._patience_seconds:
+            raise BackendUnavailableError(f"given up after {self._patience_seconds:.0f} s: {why}")
         await asyncio.sleep(retry_after or self._seconds)
         self._seconds = min(self._seconds * 2, _LONGEST_DELAY_SECONDS)
 
 
 class EventClient:
-    """A client of one ingestion API, as an async context manager. ``announce`` is told, for people, why it waits."""
+    """A client of one ingestion API, as an async context manager.
 
-    def __init__(self, url: str, *, connections: int, announce: Callable[[str], None] | None = None) -> None:
+    Args:
+        url: where the API is.
+        connections: how many requests may be under way at once.
+        announce: gets a line for people that says why the client waits.
+        patience_seconds: an API that has answered nothing useful for so long is given up.
+        silent_seconds: a shorter wait is not announced.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        connections: int,
+        announce: Callable[[str], None] | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
+        silent_seconds: float = SILENT_SECONDS,
+    ) -> None:
         self._url = url.rstrip("/")
+        self._patience_seconds = patience_seconds
+        self._silent_seconds = silent_seconds
         self._announce = announce
-        self._told_at = float("-inf")
+        self._announced_at = float("-inf")
         self._has_answered = False
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections),
@@ -118,14 +135,14 @@ class EventClient:
         """Send events in one request, and those that were not taken again until they are; results in their order.
 
         Raises:
-            BackendUnavailableError: nothing listens there, or the API did not come back in :data:`PATIENCE_SECONDS`.
+            BackendUnavailableError: nothing listens there, or the API did not come back in ``patience_seconds``.
             ConfigurationError: this is no address, or what answers there is no ingestion API.
         """
         if not events:
             return []
         results: list[Result | None] = [None] * len(events)
         open_places = list(range(len(events)))
-        delay = _Delay()
+        delay = _Delay(self._patience_seconds)
         while True:
             body = b"\n".join(events[place] for place in open_places)
             status, answer, retry_after = await self._post(BATCH_PATH, body, "application/x-ndjson", delay)
@@ -144,10 +161,10 @@ class EventClient:
         """Send one event in a request of its own, again and again until there is a lasting answer.
 
         Raises:
-            BackendUnavailableError: nothing listens there, or the API did not come back in :data:`PATIENCE_SECONDS`.
+            BackendUnavailableError: nothing listens there, or the API did not come back in ``patience_seconds``.
             ConfigurationError: this is no address, or what answers there is no ingestion API.
         """
-        status, answer, _ = await self._post(SINGLE_PATH, event, "application/json", _Delay())
+        status, answer, _ = await self._post(SINGLE_PATH, event, "application/json", _Delay(self._patience_seconds))
         if status in (200, 202):
             single = self._understood(status, answer, _single)
             return Result(status, single.id, single.correlation_id, single.duplicate)
@@ -193,10 +210,10 @@ class EventClient:
     async def _wait(self, delay: _Delay, why: str, *, retry_after: float | None) -> None:
         now = time.monotonic()
         # Requests that wait side by side wait for the same thing.
-        is_news = delay.elapsed_seconds >= _SILENT_SECONDS and now - self._told_at >= _TELL_SECONDS
+        is_news = delay.elapsed_seconds >= self._silent_seconds and now - self._announced_at >= _ANNOUNCED_EVERY_SECONDS
         if self._announce is not None and is_news:
-            self._told_at = now
-            self._announce(f"{why}; trying again, for {PATIENCE_SECONDS:.0f} s at the most")
+            self._announced_at = now
+            self._announce(f"{why}; trying again, for {self._patience_seconds:.0f} s at the most")
         await delay.wait(why, retry_after=retry_after)
 
     def _batch_results(self, status: int, answer: bytes, count: int) -> list[Result]:

@@ -12,7 +12,7 @@ import msgspec
 
 from cloudscale.private_files import PRIVATE_DIRECTORY, open_private
 from cloudscale.replay.checkpoint import Checkpoint, CheckpointFile, Tally, keeping_state
-from cloudscale.replay.client import EventClient, Result
+from cloudscale.replay.client import PATIENCE_SECONDS, EventClient, Result
 from cloudscale.replay.source import Digest, Line, fingerprint, prepare, read_lines
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class ReplayOptions:
     state_folder: Path
     batch_size: int = BATCH_EVENTS
     in_flight: int = IN_FLIGHT
+    patience_seconds: float = PATIENCE_SECONDS
+    """An API that has answered nothing useful for so long is given up."""
 
 
 @dataclass(kw_only=True)
@@ -125,7 +127,12 @@ async def _replay(
             answers.add(part, results)
         progress(answers.report)
 
-    async with EventClient(options.url, connections=options.in_flight, announce=announce) as client:
+    async with EventClient(
+        options.url,
+        connections=options.in_flight,
+        announce=announce,
+        patience_seconds=options.patience_seconds,
+    ) as client:
         try:
             for part in _parts(lines, digest, origin=origin, size=options.batch_size):
                 waiting.append((part, asyncio.create_task(client.send_batch(part.events))))
