@@ -41,7 +41,7 @@ def test_reading_needs_a_token_where_tokens_are_configured(dashboard: DashboardS
 
 @pytest.mark.parametrize("page", PAGES)
 def test_reading_is_open_where_none_are(open_dashboard: DashboardServer, page: str) -> None:
-    assert open_dashboard.call(f"/api/{page}").status == 200
+    assert open_dashboard.call(f"/api/{page}").status in (200, 202)
 
 
 @pytest.mark.parametrize("act", ["replay", "discard"])
@@ -171,9 +171,10 @@ def history_of(dashboard: DashboardServer) -> list[float]:
 
 
 def test_the_balance_is_zero_when_the_pipeline_is_at_rest(dashboard: DashboardServer) -> None:
+    dashboard.call("/api/verification", token=OWNER, method="POST", content={}, headers=OWN_PAGE)
+
     def proven() -> bool:
-        answer = dashboard.call("/api/verification", token=OWNER, method="POST", content={}, headers=OWN_PAGE)
-        return bool(answer.json["proven"])
+        return bool(dashboard.call("/api/verification", token=OWNER).json.get("proven"))
 
     wait_until_sync(proven, within=WITHIN)
     balance = dashboard.call("/api/verification", token=OWNER).json

@@ -24,8 +24,10 @@ from cloudscale.dashboard.body_limit import BodyLimit
 from cloudscale.dashboard.collector import Collector
 from cloudscale.dashboard.responses import EXCEPTION_HANDLERS, JsonResponse, SecurityHeaders
 from cloudscale.dashboard.session_store import SessionStore
+from cloudscale.dashboard.slow_answers import SlowAnswers
 from cloudscale.dashboard.static_files import assets
 from cloudscale.dashboard.ttl_cache import TtlCache
+from cloudscale.ledger.verification import Balance
 from cloudscale.tasks import cancel_and_wait, start_task
 from cloudscale.telemetry import metrics
 
@@ -52,13 +54,13 @@ def build_application(resource: EventPipeline, settings: Settings) -> Starlette:
     @asynccontextmanager
     async def lifespan(application: Starlette) -> AsyncIterator[None]:
         state = application.state
-        async with Backends(resource, settings) as backends:
+        async with Backends(resource, settings) as backends, SlowAnswers[Balance](BALANCE_SECONDS) as balances:
             keys = keys_of(resource)
             state.tokens = tokens
             state.backends = backends
             state.sessions = SessionStore(backends.redis, key_prefix=keys.sessions)
             state.audit = Audit(backends.redis, keys)
-            state.balances = TtlCache(BALANCE_SECONDS)
+            state.balances = balances
             state.answers = TtlCache(ANSWER_SECONDS)
             state.stopping = asyncio.Event()
             state.collector = Collector(backends.redis, keys, backlog=backends.backlog, name=socket.gethostname())

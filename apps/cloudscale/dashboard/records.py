@@ -52,7 +52,7 @@ async def events(request: Request) -> Response:
         until=_moment(asked, "until"),
     )
     found = await _find(request, which, viewer, tenant=asked.get("tenant") or None, limit=EVENTS_SHOWN)
-    return JsonResponse({"events": [_summary(document) for document in found], "limit": EVENTS_SHOWN})
+    return JsonResponse({"events": [_summary(document) for document in _by_reception(found)], "limit": EVENTS_SHOWN})
 
 
 def _moment(asked: QueryParams, name: str) -> datetime | None:
@@ -119,7 +119,7 @@ async def _security(request: Request, viewer: Viewer) -> dict[str, Any]:
     latest = sorted(chain.from_iterable(raised), key=lambda alert: alert.created_at, reverse=True)
     return {
         "alerts": latest[:ALERTS_SHOWN],
-        "suspicious": [_summary(document) | {"fraud": document.get("fraud")} for document in suspicious],
+        "suspicious": [_summary(document) | {"fraud": document.get("fraud")} for document in _by_reception(suspicious)],
         "clients": top_clients(recent),
         "clientsOf": len(recent),
     }
@@ -156,6 +156,10 @@ async def _find(
         for each in tenants_asked(viewer, tenant)
     )
     return sorted(chain.from_iterable(pages), key=order_of)[:limit]
+
+
+def _by_reception(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return sorted(documents, key=lambda document: str(document.get("receivedAt", "")), reverse=True)
 
 
 def tenants_asked(viewer: Viewer, tenant: str | None) -> list[str | None]:

@@ -19,14 +19,12 @@ class TtlCache:
         self._answers: dict[object, tuple[float, object]] = {}
         self._locks: dict[object, asyncio.Lock] = {}
 
-    async def get(self, key: object, ask: Callable[[], Awaitable[Answer]], *, fresh: bool = False) -> Answer:
-        """The answer to the question ``key``, asked again when it is older than the time, or ``fresh`` is wanted."""
+    async def get(self, key: object, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The answer to the question ``key``, asked again when it is older than the time."""
         asked_at = asyncio.get_running_loop().time()
         async with self._locks.setdefault(key, asyncio.Lock()):
             known = self._answers.get(key)
-            # With ``fresh``, an answer that was found while waiting for the lock is fresh enough.
-            oldest = asked_at if fresh else asked_at - self._seconds
-            if known is None or known[0] < oldest:
+            if known is None or known[0] < asked_at - self._seconds:
                 known = (asyncio.get_running_loop().time(), await ask())
                 self._answers[key] = known
         answer: Answer = known[1]  # type: ignore[assignment]

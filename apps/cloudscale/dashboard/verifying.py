@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from cloudscale.dashboard.backends import Backends
+    from cloudscale.dashboard.slow_answers import SlowAnswers
     from cloudscale.ledger.verification import Balance
 
 LISTED = 500
@@ -26,20 +27,9 @@ DEFAULT_SPAN = timedelta(hours=24)
 
 
 async def show(request: Request) -> Response:
-    """The balance of the last day, at most some seconds old."""
-    return await _answer(request, fresh=False)
-
-
-async def verify_now(request: Request) -> Response:
-    """A balance taken now."""
-    refuse_other_sites(request)
-    return await _answer(request, fresh=True)
-
-
-async def _answer(request: Request, *, fresh: bool) -> Response:
+    """The balance of the last day, at most some seconds old; 202 while it is being taken."""
     viewer = await viewer_of(request)
-    everything = request.query_params.get("span") == "all"
-    since = None if everything else DEFAULT_SPAN
+    since = _since(request)
     backends: Backends = request.app.state.backends
 
     async def take() -> Balance:
@@ -51,8 +41,22 @@ async def _answer(request: Request, *, fresh: bool) -> Response:
             scope=verification.Scope(since=since, tenants=viewer.tenants),
         )
 
-    balance = await request.app.state.balances.get((viewer.tenants, since), take, fresh=fresh)
-    return JsonResponse(as_page(balance))
+    balances: SlowAnswers[Balance] = request.app.state.balances
+    balance = await balances.get((viewer.tenants, since), take)
+    return JsonResponse({"pending": True}, 202) if balance is None else JsonResponse(as_page(balance))
+
+
+async def verify_now(request: Request) -> Response:
+    """Have the balance taken now, for :func:`show` to answer."""
+    refuse_other_sites(request)
+    viewer = await viewer_of(request)
+    balances: SlowAnswers[Balance] = request.app.state.balances
+    await balances.forget((viewer.tenants, _since(request)))
+    return await show(request)
+
+
+def _since(request: Request) -> timedelta | None:
+    return None if request.query_params.get("span") == "all" else DEFAULT_SPAN
 
 
 def as_page(balance: Balance) -> dict[str, Any]:

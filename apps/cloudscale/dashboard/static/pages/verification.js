@@ -45,12 +45,24 @@ function acceptances(title, rows, total, explanation) {
   return card(title, h("p", { class: "muted" }, explanation), table(title, columns, rows), more);
 }
 
+const PAUSE_MILLISECONDS = 500;
+
+// Counting takes the store its time: the server says so, and is asked again.
+async function settled(answer, path) {
+  let content = await answer;
+  while (content.pending) {
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MILLISECONDS));
+    content = await get(path);
+  }
+  return content;
+}
+
 export default {
   title: "Verification",
 
   show(root, { head }) {
     let everything = false;
-    const which = () => (everything ? "?span=all" : "");
+    const path = () => `/api/verification${everything ? "?span=all" : ""}`;
     const toggle = h("input", { type: "checkbox", id: "everything" });
     const button = h("button", { class: "primary", type: "button" }, "Verify now");
     head.append(h("div", { class: "actions" }, h("label", { class: "check" }, toggle, "All hours"), button));
@@ -83,7 +95,7 @@ export default {
       );
     }
 
-    const page = refreshing(root, 15, () => get(`/api/verification${which()}`), render);
+    const page = refreshing(root, 15, () => settled(get(path()), path()), render);
     toggle.addEventListener("change", () => {
       everything = toggle.checked;
       page.refresh();
@@ -92,7 +104,7 @@ export default {
       button.disabled = true;
       button.textContent = "Verifying…";
       try {
-        render(await send("POST", `/api/verification${which()}`));
+        render(await settled(send("POST", path()), path()));
       } catch (problem) {
         root.prepend(notice(problem.message, "bad"));
       }
