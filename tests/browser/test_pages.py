@@ -8,6 +8,7 @@ import re
 import signal
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -301,6 +302,36 @@ def test_a_dead_letter_is_discarded_after_asking_and_recorded(page: Page, runnin
 
     show(page, running.dashboard_url, "pipeline")
     expect(page.get_by_role("region", name="Audit record")).to_contain_text("1 done")
+
+
+def test_chosen_dead_letters_are_discarded_together_and_all_only_after_typing(
+    page: Page, running: RunningPipeline
+) -> None:
+    # Playwright's own event loop runs in this thread.
+    with ThreadPoolExecutor() as threads:
+        threads.submit(asyncio.run, poison(running, tenants=["contoso"] * 3)).result()
+    show(page, running.dashboard_url, "dead-letters")
+    group = page.get_by_role("region", name="Dead letters: UnknownEventType")
+    rows = group.locator("tbody tr")
+    wait_until_sync(lambda: rows.count() >= 4, within=timedelta(seconds=30))
+    before = rows.count()
+    number = rows.first.get_by_role("button").inner_text()
+    for row in (0, 1):
+        rows.nth(row).get_by_role("checkbox").check()
+
+    page.get_by_role("button", name="Discard 2 chosen").click()
+    page.get_by_role("dialog", name="Discard 2 dead letters?").get_by_role("button", name="Discard").click()
+    expect(page.get_by_text("2 discarded.")).to_be_visible()
+    expect(rows).to_have_count(before - 2)
+    expect(group).not_to_contain_text(number)
+
+    page.get_by_role("button", name="Discard all").click()
+    dialog = page.get_by_role("dialog", name="Discard all dead letters?")
+    expect(dialog.get_by_role("button", name="Discard")).to_be_disabled()
+    assert violations(page) == []
+    dialog.get_by_label("to go on").fill(running.instance.pipeline.metadata.name)
+    dialog.get_by_role("button", name="Discard").click()
+    expect(page.get_by_text("No dead letters.")).to_be_visible()
 
 
 def test_a_tenant_s_viewer_has_no_page_of_the_whole_pipeline(

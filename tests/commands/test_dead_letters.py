@@ -15,6 +15,8 @@ from tests.servers.redis import redis_server
 from tests.servers.servicebus import servicebus_server
 from tests.worker.harness import Backends, Harness, page_view
 
+from cloudscale.cache.keys import keys_of
+from cloudscale.ledger.audit import Audit
 from cloudscale.settings import as_environment
 
 if TYPE_CHECKING:
@@ -95,6 +97,15 @@ async def test_dead_letters_are_listed_shown_replayed_and_discarded(place: Harne
     assert [line.split("\t")[0] for line in (await dlq(place, "list")).stdout.splitlines()] == [str(numbers[2])]
     assert (await dlq(place, "discard", "--all")).stdout == "1 discarded\n"
     assert (await dlq(place, "list")).stdout == "no dead letters\n"
+
+    recorded = await Audit(place.cache, keys_of(place.resource)).newest()
+    assert [(entry.act, entry.what, entry.outcome) for entry in recorded[:4]] == [
+        ("discard", "all dead letters", "1 done"),
+        ("discard", "all dead letters", "asked for"),
+        ("discard", str(numbers[0]), "1 done"),
+        ("discard", str(numbers[0]), "asked for"),
+    ]
+    assert all(entry.who.endswith("(command line)") for entry in recorded)
 
 
 async def test_a_number_that_is_not_there_is_an_error_with_what_to_do(place: Harness) -> None:

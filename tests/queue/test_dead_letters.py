@@ -181,6 +181,16 @@ async def test_all_are_replayed_without_numbers_and_entered_in_the_ledger(
         assert notes.forgotten == []
 
 
+async def test_it_is_told_how_many_are_done(client: ServiceBusClient, letters: DeadLetters) -> None:
+    await bury(client, *(poison(number) for number in range(3)))
+    told: list[int] = []
+
+    await letters.discard(tell=told.append)
+
+    assert told == sorted(told)
+    assert told[-1] == 3
+
+
 async def test_a_number_that_is_not_there_takes_nothing(client: ServiceBusClient, letters: DeadLetters) -> None:
     await bury(client, poison(1))
     assert await letters.discard([10**6]) == 0

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
+import os
+import socket
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +21,7 @@ from cloudscale.local.instance import find_instance
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from cloudscale.ledger.audit import Act, Audit
     from cloudscale.queue.dead_letters import DeadLetter, DeadLetters
 
 app = typer.Typer(help="Look at dead letters, send them again, or drop them.", no_args_is_help=True)
@@ -37,7 +41,7 @@ def list_letters(
     """List dead letters: sequence number, reason, attempts, event and description."""
 
     async def read() -> list[DeadLetter]:
-        async with _open(data_dir) as letters:
+        async with _open(data_dir) as (letters, _):
             return await letters.list(after=after, limit=limit)
 
     found = asyncio.run(read())
@@ -60,7 +64,7 @@ def show(
     """Print one dead letter as JSON, with its events."""
 
     async def read() -> DeadLetter | None:
-        async with _open(data_dir) as letters:
+        async with _open(data_dir) as (letters, _):
             return await letters.show(number)
 
     letter = asyncio.run(read())
@@ -71,14 +75,14 @@ def show(
 
 @app.command()
 def replay(numbers: Numbers = None, *, every: All = False, data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY) -> None:
-    """Send dead letters to the queue again, after what was wrong has been mended."""
-    typer.echo(f"{asyncio.run(_replay(_chosen(numbers, every=every), data_dir))} replayed")
+    """Send dead letters to the queue again, after what was wrong has been mended. The audit record has an entry."""
+    typer.echo(f"{asyncio.run(_act('replay', _chosen(numbers, every=every), data_dir))} replayed")
 
 
 @app.command()
 def discard(numbers: Numbers = None, *, every: All = False, data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY) -> None:
-    """Remove dead letters for good. There is no way back."""
-    typer.echo(f"{asyncio.run(_discard(_chosen(numbers, every=every), data_dir))} discarded")
+    """Remove dead letters for good. There is no way back. The audit record has an entry."""
+    typer.echo(f"{asyncio.run(_act('discard', _chosen(numbers, every=every), data_dir))} discarded")
 
 
 def _chosen(numbers: list[int] | None, *, every: bool) -> list[int] | None:
@@ -88,25 +92,41 @@ def _chosen(numbers: list[int] | None, *, every: bool) -> list[int] | None:
     return numbers or None
 
 
-async def _replay(numbers: list[int] | None, data_directory: Path) -> int:
-    async with _open(data_directory) as letters:
-        return await letters.replay(numbers)
+async def _act(act: Act, numbers: list[int] | None, data_directory: Path) -> int:
+    from redis.exceptions import RedisError
+
+    from cloudscale.errors import BackendUnavailableError
+    from cloudscale.ledger.audit import named
+
+    async with _open(data_directory) as (letters, audit):
+        do = letters.replay if act == "replay" else letters.discard
+        try:
+            return await audit.recorded(lambda: do(numbers), who=_whoever_calls(), act=act, what=named(numbers))
+        except (RedisError, OSError) as error:
+            raise BackendUnavailableError(f"the audit record cannot be written: {error}") from error
 
 
-async def _discard(numbers: list[int] | None, data_directory: Path) -> int:
-    async with _open(data_directory) as letters:
-        return await letters.discard(numbers)
+def _whoever_calls() -> str:
+    """The user and the host, as the audit record names who used the command line."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        # A container's user may have a number only.
+        user = f"user {os.getuid()}"
+    return f"{user} on {socket.gethostname()} (command line)"
 
 
 @asynccontextmanager
-async def _open(data_directory: Path) -> AsyncIterator[DeadLetters]:
+async def _open(data_directory: Path) -> AsyncIterator[tuple[DeadLetters, Audit]]:
     from cloudscale.cache.connection import open_redis
     from cloudscale.cache.keys import keys_of
+    from cloudscale.ledger.audit import Audit
     from cloudscale.ledger.dead_letters import DeadLetterLedger
     from cloudscale.queue.dead_letters import DeadLetters
 
     instance = find_instance(data_directory)
     async with open_redis(instance.settings.redis_url) as redis:
-        ledger = DeadLetterLedger(redis, keys=keys_of(instance.pipeline))
+        keys = keys_of(instance.pipeline)
+        ledger = DeadLetterLedger(redis, keys=keys)
         async with DeadLetters(instance.pipeline.spec.queue, instance.settings, ledger=ledger) as letters:
-            yield letters
+            yield letters, Audit(redis, keys, logged=False)

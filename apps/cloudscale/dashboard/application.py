@@ -18,7 +18,6 @@ from starlette.routing import Mount, Route
 from cloudscale.cache.keys import keys_of
 from cloudscale.dashboard import dead_letters, inspecting, overview, records, refusals, sessions, verifying
 from cloudscale.dashboard.access import TokenFile
-from cloudscale.dashboard.audit import Audit
 from cloudscale.dashboard.backends import Backends
 from cloudscale.dashboard.body_limit import BodyLimit
 from cloudscale.dashboard.collector import Collector
@@ -27,6 +26,7 @@ from cloudscale.dashboard.session_store import SessionStore
 from cloudscale.dashboard.slow_answers import SlowAnswers
 from cloudscale.dashboard.static_files import assets
 from cloudscale.dashboard.ttl_cache import TtlCache
+from cloudscale.ledger.audit import Audit
 from cloudscale.ledger.verification import Balance
 from cloudscale.tasks import cancel_and_wait, start_task
 from cloudscale.telemetry import metrics
@@ -60,6 +60,7 @@ def build_application(resource: EventPipeline, settings: Settings) -> Starlette:
             state.backends = backends
             state.sessions = SessionStore(backends.redis, key_prefix=keys.sessions)
             state.audit = Audit(backends.redis, keys)
+            state.acts = []
             state.balances = balances
             state.answers = TtlCache(ANSWER_SECONDS)
             state.stopping = asyncio.Event()

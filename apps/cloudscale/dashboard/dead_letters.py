@@ -10,24 +10,21 @@ from starlette.routing import Route
 from cloudscale import untrusted_json
 from cloudscale.dashboard.responses import JsonResponse, RefusedError
 from cloudscale.dashboard.sessions import actor_of, viewer_of
+from cloudscale.ledger.audit import Act, named
 from cloudscale.untrusted_json import UnreadableJsonError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from starlette.requests import Request
     from starlette.responses import Response
 
     from cloudscale.dashboard.access import Viewer
-    from cloudscale.dashboard.audit import Act, Audit
+    from cloudscale.ledger.audit import Audit
     from cloudscale.queue.dead_letters import DeadLetter, DeadLetters
 
 SHOWN = 200
 SHOWN_CHARACTERS = 100
 LARGEST_SEQUENCE_NUMBER = 2**63 - 1
 LISTED_AT_ONCE = 200
-NAMED = 50
-"""Sequence numbers in one entry of the audit record."""
 
 
 SequenceNumber = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_SEQUENCE_NUMBER)]
@@ -43,12 +40,34 @@ class Choice(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=
 _choice = msgspec.json.Decoder(Choice)
 
 
+class Progress(msgspec.Struct, rename="camel"):
+    """An act that goes on: how many of the chosen dead letters are done. ``chosen`` is None where nobody knows."""
+
+    who: str
+    act: Act
+    chosen: int | None
+    done: int = 0
+
+    def tell(self, done: int) -> None:
+        """Note how many are done."""
+        self.done = done
+
+
 async def show_all(request: Request) -> Response:
-    """The first dead letters that the viewer may see."""
+    """The first dead letters that the viewer may see, how many there are at all, and what is being done with them."""
     viewer = await viewer_of(request)
-    letters: DeadLetters = await request.app.state.backends.dead_letters()
+    state = request.app.state
+    letters: DeadLetters = await state.backends.dead_letters()
     seen = await visible(letters, viewer, limit=SHOWN + 1)
-    return JsonResponse({"deadLetters": [summary(letter) for letter in seen[:SHOWN]], "more": len(seen) > SHOWN})
+    running: list[Progress] = state.acts
+    return JsonResponse(
+        {
+            "deadLetters": [summary(letter) for letter in seen[:SHOWN]],
+            "more": len(seen) > SHOWN,
+            "depth": state.collector.latest.dead_letter_depth if viewer.tenants is None else None,
+            "running": [each for each in running if viewer.tenants is None or each.who == viewer.name],
+        }
+    )
 
 
 async def show(request: Request) -> Response:
@@ -84,26 +103,30 @@ async def _act(request: Request, act: Act) -> Response:
         raise RefusedError(400, "Name the dead letters as sequenceNumbers, or say all, and not both.")
     letters: DeadLetters = await request.app.state.backends.dead_letters()
     numbers = await _permitted(letters, viewer, choice)
-    what = _named(numbers)
+    depth = request.app.state.collector.latest.dead_letter_depth
+    progress = Progress(viewer.name, act, depth if numbers is None else len(numbers))
+    running: list[Progress] = request.app.state.acts
+    if running:
+        # Each would hold messages that the other looks for.
+        raise RefusedError(409, "Dead letters are being replayed or discarded already: wait until that is done.")
+    running.append(progress)
+    do = letters.replay if act == "replay" else letters.discard
     audit: Audit = request.app.state.audit
-    # An act that cannot be recorded is not done.
-    await audit.record(who=viewer.name, act=act, what=what, outcome="asked for")
     try:
-        do = letters.replay if act == "replay" else letters.discard
-        done = 0 if numbers == [] else await do(numbers)
-    except Exception as error:
-        await audit.record(who=viewer.name, act=act, what=what, outcome=f"failed: {error}")
-        raise
-    await audit.record(who=viewer.name, act=act, what=what, outcome=f"{done} done")
+        done = await audit.recorded(
+            # Without a number there is nothing to look for.
+            lambda: _nothing() if numbers == [] else do(numbers, tell=progress.tell),
+            who=viewer.name,
+            act=act,
+            what=named(numbers),
+        )
+    finally:
+        running.remove(progress)
     return JsonResponse({"done": done})
 
 
-def _named(numbers: Sequence[int] | None) -> str:
-    """The dead letters as the audit record names them."""
-    if numbers is None:
-        return "all dead letters"
-    more = len(numbers) - NAMED
-    return ", ".join(map(str, numbers[:NAMED])) + (f" and {more} more" if more > 0 else "")
+async def _nothing() -> int:
+    return 0
 
 
 async def _permitted(letters: DeadLetters, viewer: Viewer, choice: Choice) -> list[int] | None:
@@ -147,6 +170,8 @@ def summary(letter: DeadLetter) -> dict[str, Any]:
     event = letter.events[0] if letter.events else {}
     return {
         "sequenceNumber": letter.sequence_number,
+        # A browser's numbers are exact up to 2^53 only, and those of a partitioned queue are larger.
+        "number": str(letter.sequence_number),
         "reason": letter.reason,
         "description": letter.description,
         "attempts": letter.attempts,

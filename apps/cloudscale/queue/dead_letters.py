@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from cloudscale.pipeline import Queue
     from cloudscale.settings import Settings
 
+    Tell = Callable[[int], None]
+
 __all__ = ["DeadLetter", "DeadLetterReason", "DeadLetters"]
 
 MESSAGES_AT_ONCE = 50
@@ -105,22 +107,29 @@ class DeadLetters:
         found = await self.list(after=sequence_number - 1, limit=1)
         return found[0] if found and found[0].sequence_number == sequence_number else None
 
-    async def replay(self, sequence_numbers: Collection[int] | None = None) -> int:
+    async def replay(self, sequence_numbers: Collection[int] | None = None, *, tell: Tell | None = None) -> int:
         """Send dead letters to the queue again; how many. Without numbers all that are there now are replayed.
+
+        ``tell`` is called with how many are done, from time to time.
 
         A crash in between leaves a dead letter that was sent already; replaying it again is harmless, since the store
         drops the copy.
         """
-        return await self._take(sequence_numbers, self._send_again)
+        return await self._take(sequence_numbers, self._send_again, tell=tell)
 
-    async def discard(self, sequence_numbers: Collection[int] | None = None) -> int:
-        """Remove dead letters for good; how many. Without numbers all that are there now are removed."""
-        return await self._take(sequence_numbers, self._forget)
+    async def discard(self, sequence_numbers: Collection[int] | None = None, *, tell: Tell | None = None) -> int:
+        """Remove dead letters for good; how many. Without numbers all that are there now are removed.
+
+        ``tell`` is called with how many are done, from time to time.
+        """
+        return await self._take(sequence_numbers, self._forget, tell=tell)
 
     async def _take(
         self,
         sequence_numbers: Collection[int] | None,
         handle: Callable[[Sequence[ServiceBusReceivedMessage]], Awaitable[None]],
+        *,
+        tell: Tell | None,
     ) -> int:
         """Have the wanted messages handled, then complete them; all others stay, and all if that fails."""
         wanted = None if sequence_numbers is None else frozenset(sequence_numbers)
@@ -141,6 +150,8 @@ class DeadLetters:
                             await handle(chosen)
                         await receiver.complete(chosen)
                         taken += len(chosen)
+                        if tell is not None:
+                            tell(taken)
                         held = [message for message in held if message not in chosen]
             finally:
                 # Otherwise nobody could act on them before their locks expire.

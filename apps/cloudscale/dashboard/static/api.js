@@ -31,10 +31,11 @@ export function get(path, parameters = {}) {
   return ask(query ? `${path}?${query}` : path);
 }
 
+// `content` is sent as JSON, or as it is when it is text that is JSON already.
 export function send(method, path, content = {}) {
   return ask(path, {
     method,
     headers: { "Content-Type": "application/json", "X-Requested-With": "cloudscale" },
-    body: JSON.stringify(content),
+    body: typeof content === "string" ? content : JSON.stringify(content),
   });
 }

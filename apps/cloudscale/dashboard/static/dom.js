@@ -17,7 +17,8 @@ export function fill(element, ...children) {
   element.replaceChildren(...children.flat().filter((child) => child != null && child !== false));
 }
 
-export function table(caption, columns, rows, { empty = "Nothing here.", onrow = null, tall = false } = {}) {
+// `choice` makes rows choosable: { has: (row) => …, set: (row, chosen) => …, name: (row) => … }.
+export function table(caption, columns, rows, { empty = "Nothing here.", onrow = null, tall = false, choice = null } = {}) {
   if (!rows.length) return h("p", { class: "empty" }, empty);
   const cell = (column, row) => {
     const value = column.value(row);
@@ -30,9 +31,15 @@ export function table(caption, columns, rows, { empty = "Nothing here.", onrow =
       button.append(...cells[0].childNodes);
       cells[0].replaceChildren(button);
     }
+    if (choice) {
+      const box = h("input", { type: "checkbox", checked: choice.has(row), "aria-label": `Choose ${choice.name(row)}` });
+      box.addEventListener("change", () => choice.set(row, box.checked));
+      cells.unshift(h("td", { class: "choice" }, box));
+    }
     return h("tr", {}, cells);
   });
   const head = columns.map((column) => h("th", { scope: "col", class: column.class || "" }, column.title));
+  if (choice) head.unshift(h("th", { scope: "col" }, h("span", { class: "hidden" }, "Chosen")));
   return h(
     "div",
     { class: tall ? "table tall" : "table", role: "region", "aria-label": caption, tabindex: "0" },
@@ -62,7 +69,7 @@ export function dialog(title, ...children) {
     "dialog",
     { "aria-label": title },
     h("header", {}, h("h2", {}, title), close),
-    h("div", { class: "dialog-body" }, ...children),
+    h("div", { class: "dialog-body" }, ...children.filter((child) => child != null)),
   );
   close.addEventListener("click", () => element.close());
   element.addEventListener("close", () => element.remove());
@@ -74,18 +81,24 @@ export function dialog(title, ...children) {
   return element;
 }
 
-export function confirm(title, text, action, kind = "primary") {
+// With `typed`, this text has to be typed before the action can be chosen.
+export function confirm(title, text, action, { kind = "primary", typed = "" } = {}) {
   return new Promise((resolve) => {
     let agreed = false;
-    const yes = h("button", { class: kind, type: "button" }, action);
+    const yes = h("button", { class: kind, type: "button", disabled: Boolean(typed) }, action);
     const no = h("button", { type: "button" }, "Cancel");
-    const element = dialog(title, h("p", {}, text), h("div", { class: "actions" }, no, yes));
+    const input = h("input", { id: "typed", autocomplete: "off", spellcheck: "false" });
+    input.addEventListener("input", () => {
+      yes.disabled = input.value.trim() !== typed;
+    });
+    const asked = h("div", { class: "field typed" }, h("label", { for: "typed" }, "Type ", h("b", {}, typed), " to go on"), input);
+    const element = dialog(title, h("p", {}, text), typed ? asked : null, h("div", { class: "actions" }, no, yes));
     yes.addEventListener("click", () => {
       agreed = true;
       element.close();
     });
     no.addEventListener("click", () => element.close());
     element.addEventListener("close", () => resolve(agreed));
-    no.focus();
+    (typed ? input : no).focus();
   });
 }

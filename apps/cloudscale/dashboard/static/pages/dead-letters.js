@@ -1,4 +1,4 @@
-// Dead letters: look into one, replay or discard one or all.
+// Dead letters by reason: look into one, replay or discard some or all, and see how far that is.
 
 import { get, send } from "../api.js";
 import { card, confirm, definitions, dialog, fill, h, notice, table } from "../dom.js";
@@ -6,24 +6,58 @@ import { count, time, words } from "../format.js";
 import { refreshing } from "./refreshing.js";
 
 const DONE = { replay: "sent to the queue again", discard: "discarded" };
+const DOING = { replay: "Replaying", discard: "Discarding" };
+const TITLES = { replay: "Replay", discard: "Discard" };
+const KINDS = { replay: "primary", discard: "danger" };
+const CONSEQUENCES = { replay: "They go through the pipeline again from the queue.", discard: "They are deleted for good." };
+
+const COLUMNS = [
+  { title: "Number", value: (row) => h("code", {}, row.number) },
+  { title: "Explanation", value: (row) => row.description, class: "wide" },
+  { title: "Event", value: (row) => (row.eventId ? h("code", {}, row.eventId) : null) },
+  { title: "Type", value: (row) => (row.eventType ? words(row.eventType) : null) },
+  { title: "Tenant", value: (row) => row.tenantId },
+  { title: "Enqueued", value: (row) => time(row.enqueuedAt) },
+  { title: "Attempts", value: (row) => count(row.attempts), class: "number" },
+];
+
+// Written out, because a number of a partitioned queue is larger than a script's numbers are exact.
+const numbered = (numbers) => `{"sequenceNumbers":[${numbers.join(",")}]}`;
+
+function groupsOf(letters) {
+  const groups = new Map();
+  for (const letter of letters) groups.set(letter.reason, [...(groups.get(letter.reason) ?? []), letter]);
+  return [...groups].sort(([, one], [, other]) => other.length - one.length);
+}
+
+function progress({ who, act, chosen, done }) {
+  const text = `${DOING[act]}: ${count(done)}${chosen == null ? "" : ` of ${count(chosen)}`} done, asked for by ${who}.`;
+  return h("p", { class: "notice", role: "status" }, text, chosen ? h("progress", { max: chosen, value: Math.min(done, chosen), "aria-label": text }) : null);
+}
 
 export default {
   title: "Dead letters",
 
-  show(root, { viewer, head }) {
+  show(root, { viewer, head, pipeline }) {
     const said = h("div", { "aria-live": "polite" });
-    const list = h("div", {});
+    const doing = h("div", {});
+    const list = h("div", { class: "page" });
     const buttons = h("div", { class: "actions" });
+    const chosen = new Set();
+    let letters = [];
+    let shown = "";
     head.append(buttons);
-    fill(root, said, list);
+    fill(root, said, doing, list);
 
-    async function act(name, chosen, text) {
-      const title = name === "replay" ? "Replay" : "Discard";
-      const consequence = name === "replay" ? "They go through the pipeline again from the queue." : "They are deleted for good.";
-      const agreed = await confirm(`${title} ${text}?`, `${consequence} This is recorded with your name.`, title, name === "replay" ? "primary" : "danger");
+    async function act(name, choice, text, { typed = "" } = {}) {
+      const agreed = await confirm(`${TITLES[name]} ${text}?`, `${CONSEQUENCES[name]} This is recorded with your name.`, TITLES[name], { kind: KINDS[name], typed });
       if (!agreed) return;
+      fill(said, notice(`${DOING[name]}…`));
+      const answer = send("POST", `/api/dead-letters/${name}`, choice);
+      page.refresh();
       try {
-        const { done } = await send("POST", `/api/dead-letters/${name}`, chosen);
+        const { done } = await answer;
+        chosen.clear();
         fill(said, notice(`${count(done)} ${DONE[name]}.`, "good"));
       } catch (problem) {
         fill(said, notice(problem.message, "bad"));
@@ -31,14 +65,37 @@ export default {
       page.refresh();
     }
 
+    const actOnChosen = (name) => () => act(name, numbered([...chosen]), `${count(chosen.size)} dead ${chosen.size === 1 ? "letter" : "letters"}`);
+    const actOnAll = (name) => () => act(name, { all: true }, "all dead letters", { typed: name === "discard" ? pipeline.name : "" });
+
+    function button(name, text, onclick) {
+      return h("button", { class: KINDS[name], type: "button", onclick }, text);
+    }
+
+    function offer() {
+      if (!viewer.mayAct || !letters.length) return fill(buttons);
+      const some = chosen.size > 0;
+      const which = some ? `${count(chosen.size)} chosen` : "all";
+      const onclick = some ? actOnChosen : actOnAll;
+      return fill(buttons, ["discard", "replay"].map((name) => button(name, `${TITLES[name]} ${which}`, onclick(name))));
+    }
+
+    function choose(rows, is) {
+      for (const row of rows) {
+        if (is) chosen.add(row.number);
+        else chosen.delete(row.number);
+      }
+      offer();
+    }
+
     async function look(row) {
       const body = h("div", {}, notice("Loading…"));
       const element = dialog("Dead letter", body);
       try {
-        const { deadLetter } = await get(`/api/dead-letters/${row.sequenceNumber}`);
+        const { deadLetter } = await get(`/api/dead-letters/${row.number}`);
         const one = (name) => () => {
           element.close();
-          act(name, { sequenceNumbers: [row.sequenceNumber] }, "this dead letter");
+          act(name, numbered([row.number]), "this dead letter");
         };
         fill(
           body,
@@ -49,52 +106,64 @@ export default {
             ["Tenant", deadLetter.tenantId],
             ["Event id", deadLetter.eventId ? h("code", {}, deadLetter.eventId) : null],
             ["Enqueued", time(deadLetter.enqueuedAt)],
-            ["Sequence number", h("code", {}, String(deadLetter.sequenceNumber))],
+            ["Number", h("code", {}, deadLetter.number)],
+            ["On the command line", h("code", {}, `cloudscale dlq show ${deadLetter.number}`)],
           ]),
           h("h3", {}, "Message"),
           h("pre", { tabindex: "0" }, typeof deadLetter.body === "string" ? deadLetter.body : JSON.stringify(deadLetter.body, null, 2)),
-          viewer.mayAct
-            ? h("div", { class: "actions" }, h("button", { class: "danger", type: "button", onclick: one("discard") }, "Discard"), h("button", { class: "primary", type: "button", onclick: one("replay") }, "Replay"))
-            : null,
+          viewer.mayAct ? h("div", { class: "actions" }, ["discard", "replay"].map((name) => button(name, TITLES[name], one(name)))) : null,
         );
       } catch (problem) {
         fill(body, notice(problem.message, "bad"));
       }
     }
 
-    const columns = [
-      { title: "Reason", value: (row) => row.reason },
-      { title: "Explanation", value: (row) => row.description, class: "wide" },
-      { title: "Event", value: (row) => (row.eventId ? h("code", {}, row.eventId) : null) },
-      { title: "Type", value: (row) => (row.eventType ? words(row.eventType) : null) },
-      { title: "Tenant", value: (row) => row.tenantId },
-      { title: "Enqueued", value: (row) => time(row.enqueuedAt) },
-      { title: "Attempts", value: (row) => count(row.attempts), class: "number" },
-    ];
+    function group([reason, rows]) {
+      const boxes = () => [...section.querySelectorAll("td input")];
+      const every = h("input", { type: "checkbox", checked: rows.every((row) => chosen.has(row.number)) });
+      const setEvery = () => {
+        every.checked = rows.every((row) => chosen.has(row.number));
+      };
+      every.addEventListener("change", () => {
+        choose(rows, every.checked);
+        for (const box of boxes()) box.checked = every.checked;
+      });
+      const choice = {
+        has: (row) => chosen.has(row.number),
+        set: (row, is) => {
+          choose([row], is);
+          setEvery();
+        },
+        name: (row) => `dead letter ${row.number}`,
+      };
+      const section = card(
+        `${reason || "Without a reason"}: ${count(rows.length)}`,
+        viewer.mayAct ? h("label", { class: "check" }, every, `Choose all with this reason`) : null,
+        table(`Dead letters: ${reason}`, COLUMNS, rows, { onrow: look, choice: viewer.mayAct ? choice : null }),
+      );
+      return section;
+    }
 
-    const page = refreshing(
-      list,
-      5,
-      () => get("/api/dead-letters"),
-      ({ deadLetters, more }) => {
-        const hint = viewer.mayAct ? null : h("p", { class: "muted" }, "Replaying and discarding needs an access token that allows it.");
-        const all = (name) => () => act(name, { all: true }, "all dead letters");
-        fill(
-          buttons,
-          viewer.mayAct && deadLetters.length
-            ? [h("button", { class: "danger", type: "button", onclick: all("discard") }, "Discard all"), h("button", { class: "primary", type: "button", onclick: all("replay") }, "Replay all")]
-            : null,
-        );
-        fill(
-          list,
-          card(
-            more ? `The first ${count(deadLetters.length)} dead letters` : `${count(deadLetters.length)} dead letters`,
-            hint,
-            table("Dead letters", columns, deadLetters, { empty: "No dead letters. Every event could be processed.", onrow: look }),
-          ),
-        );
-      },
-    );
+    function render(content) {
+      fill(doing, content.running.map(progress));
+      const text = JSON.stringify([content.deadLetters, content.more]);
+      // The list stays as it is while only the progress changes.
+      if (text === shown && list.querySelector(".card")) return;
+      shown = text;
+      letters = content.deadLetters;
+      const there = new Set(letters.map((row) => row.number));
+      for (const number of chosen) if (!there.has(number)) chosen.delete(number);
+      const all = content.depth == null ? "" : ` of ${count(content.depth)}`;
+      fill(
+        list,
+        viewer.mayAct ? null : h("p", { class: "muted" }, "Replaying and discarding needs an access token that allows it."),
+        content.more ? notice(`The first ${count(letters.length)}${all} dead letters are shown. What is done with all is done with the others too.`) : null,
+        letters.length ? groupsOf(letters).map(group) : card("Dead letters", h("p", { class: "empty" }, "No dead letters. Every event could be processed.")),
+      );
+      offer();
+    }
+
+    const page = refreshing(list, viewer.tenants ? 5 : 2, () => get("/api/dead-letters"), render);
     return page.stop;
   },
 };
