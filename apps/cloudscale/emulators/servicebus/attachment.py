@@ -102,11 +102,11 @@ def _attach(channel: Channel, broker: Broker, request: Attach) -> None:
 
     def check() -> None:
         if address.management:
-            queue.check()
+            queue.availability.check()
         elif request.role:
-            queue.check_receiving()
+            queue.availability.check_receiving()
         else:
-            queue.check_sending()
+            queue.availability.check_sending()
         channel.connection.authorize(address.resource)
 
     # Whoever has no token learns nothing about which queues exist.

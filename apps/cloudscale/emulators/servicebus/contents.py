@@ -6,18 +6,23 @@ Every change goes to the storage as well, so figures, memory and journal cannot 
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+import structlog
+
 from cloudscale.emulators.servicebus.codec import CodecError
-from cloudscale.emulators.servicebus.conditions import ArgumentError
+from cloudscale.emulators.servicebus.conditions import ArgumentError, MessageNotFoundError
 from cloudscale.emulators.servicebus.message import with_application_properties
 from cloudscale.emulators.servicebus.stored import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from cloudscale.emulators.servicebus.storage import QueueStorage
     from cloudscale.emulators.servicebus.stored import StoredMessage
+
+log = structlog.get_logger(__name__)
 
 
 class Contents:
@@ -55,6 +60,11 @@ class Contents:
         elif message.state is not State.ACTIVE:
             self.counts[message.state] -= 1
         self._storage.remove(message)
+
+    def remove_all(self, messages: Sequence[StoredMessage]) -> None:
+        """Remove messages that were cancelled, or received and deleted."""
+        for message in messages:
+            self.remove(message)
 
     def set_state(self, message: StoredMessage, state: State) -> None:
         """Change the state of a message; what is recorded of it is the caller's choice."""
@@ -97,6 +107,17 @@ class Contents:
         except CodecError as error:
             raise ArgumentError(f"the properties cannot be set: {error}") from error
 
+    def explained(self, message: StoredMessage, reason: str, description: str) -> bytes | None:
+        """Build the octets of a dead letter with the reason for it; None where its properties cannot be read."""
+        properties = {"DeadLetterReason": reason, "DeadLetterErrorDescription": description}
+        try:
+            return self.amended(message, properties)
+        except ArgumentError:
+            # Its client sent properties that nobody can read: it has to leave the queue all the same, as it came.
+            queue = self._storage.state.description.name
+            log.warning("dead letter without its reason", queue=queue, reason=reason)
+            return None
+
     def from_sequence(self, start: int) -> Iterator[StoredMessage]:
         """Walk the messages in the order of their numbers, whatever their state."""
         if self._sequences is None:
@@ -104,6 +125,43 @@ class Contents:
         sequences = self._sequences
         for index in range(bisect_left(sequences, start), len(sequences)):
             yield self.messages[sequences[index]]
+
+    def peek(self, start: int, count: int, *, dead: bool, session_id: str | None) -> Iterator[StoredMessage]:
+        """Look at up to ``count`` messages from a sequence number on, in whatever state they are."""
+        found = (
+            message
+            for message in self.from_sequence(start)
+            if message.dead is dead and session_id in {None, message.session_id}
+        )
+        return islice(found, max(count, 0))
+
+    def deferred(self, sequences: Sequence[int], *, dead: bool) -> list[StoredMessage]:
+        """Deferred messages by number, each once.
+
+        Raises:
+            MessageNotFoundError: a number is not that of a deferred message that is free.
+        """
+        found = []
+        for sequence in dict.fromkeys(sequences):
+            message = self.messages.get(sequence)
+            if message is None or message.state is not State.DEFERRED or message.lock_token or message.dead is not dead:
+                raise MessageNotFoundError(f"no deferred message has the sequence number {sequence}")
+            found.append(message)
+        return found
+
+    def cancel(self, sequences: Sequence[int]) -> None:
+        """Remove scheduled messages.
+
+        Raises:
+            MessageNotFoundError: a number is not that of a scheduled message; none is removed then.
+        """
+        found = []
+        for sequence in sequences:
+            message = self.messages.get(sequence)
+            if message is None or message.state is not State.SCHEDULED:
+                raise MessageNotFoundError(f"no scheduled message has the sequence number {sequence}")
+            found.append(message)
+        self.remove_all(found)
 
     def delete(self) -> None:
         """End the queue and everything in it."""

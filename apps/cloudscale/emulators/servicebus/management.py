@@ -92,7 +92,7 @@ def _peek(call: Call) -> Reply:
     messages: list[dict[str, Any]] = []
     size = 0
     start = int(call.argument("from-sequence-number"))
-    for message in call.queue.peek(start, count, dead=call.dead, session_id=session_id):
+    for message in call.queue.contents.peek(start, count, dead=call.dead, session_id=session_id):
         size += message.size
         if messages and size > MAX_PEEKED_BYTES:
             break
@@ -110,7 +110,7 @@ def _schedule(call: Call) -> Reply:
 
 
 def _cancel(call: Call) -> Reply:
-    call.queue.cancel([int(number) for number in call.sequence("sequence-numbers")])
+    call.queue.contents.cancel([int(number) for number in call.sequence("sequence-numbers")])
     return 200, None, None
 
 
@@ -126,7 +126,7 @@ def _receive_deferred(call: Call) -> Reply:
             entry["lock-token"] = uuid.UUID(bytes_le=message.lock_token)
         messages.append(entry)
     if deletes:
-        call.queue.remove_all(found)
+        call.queue.contents.remove_all(found)
     return 200, {"messages": messages}, None
 
 

@@ -15,33 +15,22 @@ Where the real service leaves a choice open or would make development slow, the 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
-from cloudscale.emulators.servicebus.conditions import (
-    ArgumentError,
-    EntityDisabledError,
-    EntityNotFoundError,
-    MessageLockLostError,
-    MessageNotFoundError,
-    NotAllowedError,
-    QuotaExceededError,
-)
+from cloudscale.emulators.servicebus.availability import Availability
 from cloudscale.emulators.servicebus.contents import Contents
-from cloudscale.emulators.servicebus.deadlines import Deadlines
-from cloudscale.emulators.servicebus.description import FOREVER_MILLISECONDS, QueueDescription
+from cloudscale.emulators.servicebus.intake import Intake
+from cloudscale.emulators.servicebus.locks import Locks
 from cloudscale.emulators.servicebus.places import Consumer, Place, Places, place_for, place_of
 from cloudscale.emulators.servicebus.sessions import Acceptance, Session, Sessions
 from cloudscale.emulators.servicebus.stored import State, StoredMessage
+from cloudscale.emulators.servicebus.timetable import Timetable, expiry_of
 
 if TYPE_CHECKING:
+    from cloudscale.emulators.servicebus.description import QueueDescription
     from cloudscale.emulators.servicebus.message import IncomingMessage
     from cloudscale.emulators.servicebus.storage import QueueStorage
-
-log = structlog.get_logger(__name__)
 
 Clock = Callable[[], int]
 
@@ -51,18 +40,17 @@ class Queue:
 
     def __init__(self, storage: QueueStorage, clock: Clock) -> None:
         self.storage = storage
+        self.availability = Availability(storage, clock())
         self.sessions = Sessions()
         self.contents = Contents(storage)
         self.messages = self.contents.messages
-        self.locked: dict[bytes, StoredMessage] = {}
         self.completed = self.sent = 0
-        self.deleted = False
         self._clock = clock
-        self._used = clock()
         self._places = Places(self.messages)
-        self._locks: Deadlines[bytes] = Deadlines(self._lock_due)
-        self._expiries: Deadlines[int] = Deadlines(self._expiry_due)
-        self._schedule: Deadlines[int] = Deadlines(self._schedule_due)
+        self._intake = Intake(storage, self.contents)
+        self._timetable = Timetable(self.messages)
+        self._locks = Locks(storage, self.availability, self.sessions)
+        self.locked = self._locks.held
         for message in self.messages.values():
             self._take_in(message)
 
@@ -71,43 +59,10 @@ class Queue:
         """The settings as they are now."""
         return self.storage.state.description
 
-    def check(self) -> None:
-        """See that the queue is there still.
-
-        Raises:
-            EntityNotFoundError: it was deleted; one of the same name is another.
-        """
-        if self.deleted:
-            raise self._gone()
-
-    def check_sending(self) -> None:
-        """See that the queue takes messages.
-
-        Raises:
-            EntityDisabledError: its status forbids to send.
-            EntityNotFoundError: it was deleted.
-        """
-        self.check()
-        if not self.description.status.takes_messages:
-            raise self._disabled("takes no messages")
-
-    def check_receiving(self) -> None:
-        """See that the queue gives messages.
-
-        Raises:
-            EntityDisabledError: its status forbids to receive.
-            EntityNotFoundError: it was deleted.
-        """
-        self.check()
-        if not self.description.status.gives_messages:
-            raise self._disabled("gives no messages")
-
     def is_idle(self, now: int) -> bool:
         """Whether nobody has used the queue for as long as makes the service delete it."""
-        limit = self.description.auto_delete_on_idle
-        if limit >= FOREVER_MILLISECONDS or self._places.has_consumers or self.sessions.waiting:
-            return False
-        return now - self._used >= limit
+        in_use = self._places.has_consumers or self.sessions.waiting
+        return not in_use and self.availability.is_idle(now)
 
     def send(self, incoming: Sequence[IncomingMessage]) -> list[int]:
         """Take messages in, all or none; return their sequence numbers. A duplicate is dropped and gets 0.
@@ -118,18 +73,9 @@ class Queue:
             EntityDisabledError: the queue's status forbids to send.
             EntityNotFoundError: the queue was deleted, here and in the settlements.
         """
-        self.check_sending()
-        self._used = self._clock()
-        size = sum(len(message.payload) for message in incoming)
-        if (held := self.contents.size_bytes) + size > self.description.max_size_bytes:
-            raise QuotaExceededError(
-                f"queue {self.description.name!r} holds {held} of {self.description.max_size_bytes} octets "
-                f"and cannot take {size} more: receive messages, or raise MaxSizeInMegabytes"
-            )
-        if self.description.requires_session and any(message.session_id is None for message in incoming):
-            raise NotAllowedError(
-                f"queue {self.description.name!r} requires sessions: set the session id of every message"
-            )
+        self.availability.check_sending()
+        self.availability.use(self._clock())
+        self._intake.check(incoming)
         numbers = [self._enter(message) for message in incoming]
         for place in {place_of(self.messages[number]) for number in numbers if number in self.messages}:
             self._wake(place)
@@ -137,12 +83,12 @@ class Queue:
 
     def subscribe(self, consumer: Consumer, *, dead: bool) -> None:
         """Let a consumer take messages as far as its credit goes."""
-        self._used = self._clock()
+        self.availability.use(self._clock())
         self._places.join(consumer, dead=dead)
 
     def unsubscribe(self, consumer: Consumer, *, dead: bool, counted: bool) -> None:
         """Let a consumer go; a session it holds becomes free (``counted``: as a failed delivery)."""
-        self._used = self._clock()
+        self.availability.use(self._clock())
         self._places.leave(consumer, dead=dead)
         if consumer.session is not None:
             self._release_session(consumer.session, counted=counted)
@@ -167,13 +113,13 @@ class Queue:
             MessageLockLostError: the token is no lock (any more), here and in the other settlements.
             ArgumentError: properties cannot be encoded, in those that take some; the message stays locked.
         """
-        self.contents.remove(self._unlock(token))
+        self.contents.remove(self._locks.unlock(token))
         self.completed += 1
 
     def abandon(self, token: bytes, properties: dict[str, Any] | None = None, *, counted: bool = True) -> None:
         """Return a message, by default as a failed delivery; ``properties`` replace application properties."""
         payload = self._amended(token, properties)
-        message = self._unlock(token)
+        message = self._locks.unlock(token)
         if payload is not None:
             self.contents.rewrite(message, payload)
         self._return(message, counted=counted)
@@ -181,7 +127,7 @@ class Queue:
     def defer(self, token: bytes, properties: dict[str, Any] | None = None) -> None:
         """Put a message aside; only its sequence number finds it again."""
         payload = self._amended(token, properties)
-        message = self._unlock(token)
+        message = self._locks.unlock(token)
         if message.state is not State.DEFERRED:
             self.contents.set_state(message, State.DEFERRED)
         if payload is not None:
@@ -192,7 +138,7 @@ class Queue:
     def dead_letter(self, token: bytes, properties: dict[str, Any]) -> None:
         """Move a message to the dead-letter sub-queue, with the reason and more among ``properties``."""
         payload = self._amended(token, properties)
-        self._bury(self._unlock(token), payload)
+        self._bury(self._locks.unlock(token), payload)
 
     def renew(self, token: bytes) -> int:
         """Extend the lock of a message; return the moment it will expire.
@@ -200,57 +146,18 @@ class Queue:
         Raises:
             MessageLockLostError: the lock has expired.
         """
-        message = self.locked.get(token)
-        if message is None:
-            raise self._lock_lost()
-        message.locked_until = self._clock() + self.description.lock_duration
-        self._locks.push(message.locked_until, token)
-        return message.locked_until
+        return self._locks.renew(token, now=self._clock())
 
     def lock_deferred(self, sequences: Sequence[int], *, dead: bool, deletes: bool) -> list[StoredMessage]:
-        """Fetch deferred messages and lock them, or leave them for :meth:`remove_all` when the receiver ``deletes``.
+        """Fetch deferred messages and lock them, or leave them to be removed when the receiver ``deletes``.
 
         Raises:
             MessageNotFoundError: a number is not that of a deferred message that is free.
         """
-        found = []
-        for sequence in dict.fromkeys(sequences):
-            message = self.messages.get(sequence)
-            if message is None or message.state is not State.DEFERRED or message.lock_token or message.dead is not dead:
-                raise MessageNotFoundError(f"no deferred message has the sequence number {sequence}")
-            found.append(message)
+        found = self.contents.deferred(sequences, dead=dead)
         for message in () if deletes else found:
-            self._lock(message, secrets.token_bytes(16), None)
+            self._locks.lock(message, secrets.token_bytes(16), None, now=self._clock())
         return found
-
-    def remove_all(self, messages: Sequence[StoredMessage]) -> None:
-        """Remove messages that were received and deleted."""
-        for message in messages:
-            self.contents.remove(message)
-
-    def cancel(self, sequences: Sequence[int]) -> None:
-        """Remove scheduled messages.
-
-        Raises:
-            MessageNotFoundError: a number is not that of a scheduled message; none is removed then.
-        """
-        found = []
-        for sequence in sequences:
-            message = self.messages.get(sequence)
-            if message is None or message.state is not State.SCHEDULED:
-                raise MessageNotFoundError(f"no scheduled message has the sequence number {sequence}")
-            found.append(message)
-        for message in found:
-            self.contents.remove(message)
-
-    def peek(self, start: int, count: int, *, dead: bool, session_id: str | None) -> Iterator[StoredMessage]:
-        """Look at up to ``count`` messages from a sequence number on, in whatever state they are."""
-        found = (
-            message
-            for message in self.contents.from_sequence(start)
-            if message.dead is dead and session_id in {None, message.session_id}
-        )
-        return islice(found, max(count, 0))
 
     def accept_session(self, acceptance: Acceptance) -> None:
         """Answer with the next free session that has messages, now or before the deadline."""
@@ -274,61 +181,35 @@ class Queue:
 
     def delete(self) -> None:
         """End the queue and all that is in it; what holds on to it finds nothing, and can put nothing there."""
-        self.deleted = True
+        self.availability.deleted = True
         self.contents.delete()
         self.locked.clear()
-        self.sessions.end(self._gone())
+        self.sessions.end(self.availability.gone())
 
     def tick(self, now: int) -> None:
         """Do what is due: locks and sessions that expire, messages that expire or become active, old history."""
-        for token in self._locks.due(now):
-            self._return(self._unlock(token), counted=True)
+        for token in self._locks.expired(now):
+            self._return(self._locks.unlock(token), counted=True)
         for session in self.sessions.expired(now):
             self._expire_session(session)
         self.sessions.give_up(now)
-        for sequence in self._schedule.due(now):
-            self._activate(self.messages[sequence], now)
-        for sequence in self._expiries.due(now):
-            message = self.messages[sequence]
+        for message in self._timetable.scheduled(now):
+            self._activate(message, now)
+        for message in self._timetable.expired(now):
             if message.lock_token is None:
                 self._expire(message)
-        history = self.storage.state.history
-        while history and (oldest := next(iter(history.items())))[1] <= now:
-            del history[oldest[0]]
+        self._intake.forget(now)
 
     def _enter(self, incoming: IncomingMessage) -> int:
-        now, state, description = self._clock(), self.storage.state, self.description
-        if description.requires_duplicate_detection and incoming.message_id:
-            if state.history.get(incoming.message_id, 0) > now:
-                return 0
-            state.history.pop(incoming.message_id, None)
-            state.history[incoming.message_id] = now + description.duplicate_detection_window
-        message = StoredMessage(
-            sequence=state.next_sequence,
-            enqueued=now,
-            size=len(incoming.payload),
-            time_to_live=incoming.time_to_live,
-            expires=self._expiry(incoming.time_to_live, now),
-            session_id=incoming.session_id if description.requires_session else None,
-            message_id=incoming.message_id if description.requires_duplicate_detection else None,
-        )
-        if incoming.scheduled is not None and incoming.scheduled > now:
-            message.state, message.due, message.expires = State.SCHEDULED, incoming.scheduled, None
-        state.next_sequence += 1
-        self.contents.add(message, incoming.payload)
+        message = self._intake.enter(incoming, self._clock())
+        if message is None:
+            return 0
         self._take_in(message)
         self.sent += 1
         return message.sequence
 
-    def _expiry(self, time_to_live: int | None, now: int) -> int | None:
-        shortest = min(time_to_live or FOREVER_MILLISECONDS, self.description.default_time_to_live)
-        return None if shortest >= FOREVER_MILLISECONDS else now + shortest
-
     def _take_in(self, message: StoredMessage) -> None:
-        if message.due is not None:
-            self._schedule.push(message.due, message.sequence)
-        if message.expires is not None:
-            self._expiries.push(message.expires, message.sequence)
+        self._timetable.add(message)
         if message.state is State.ACTIVE:
             self._places.add(message)
 
@@ -348,53 +229,8 @@ class Queue:
             self.contents.remove(message)
             self.completed += 1
             return
-        self._lock(message, token, consumer.session)
+        self._locks.lock(message, token, consumer.session, now=self._clock())
         consumer.deliver(message, token)
-
-    def _lock(self, message: StoredMessage, token: bytes, session: Session | None) -> None:
-        message.lock_token = token
-        self.locked[token] = message
-        if session is None:
-            message.locked_until = self._clock() + self.description.lock_duration
-            self._locks.push(message.locked_until, token)
-        else:
-            message.locked_until = session.locked_until
-            session.tokens.add(token)
-
-    def _lock_due(self, token: bytes) -> int | None:
-        message = self.locked.get(token)
-        return None if message is None else message.locked_until
-
-    def _expiry_due(self, sequence: int) -> int | None:
-        message = self.messages.get(sequence)
-        return None if message is None else message.expires
-
-    def _schedule_due(self, sequence: int) -> int | None:
-        message = self.messages.get(sequence)
-        return None if message is None else message.due
-
-    def _disabled(self, what: str) -> EntityDisabledError:
-        status = self.description.status
-        return EntityDisabledError(f"the queue {self.description.name!r} {what}: its status is {status}")
-
-    def _gone(self) -> EntityNotFoundError:
-        return EntityNotFoundError(f"the queue {self.description.name!r} was deleted: create it, and attach again")
-
-    def _lock_lost(self) -> MessageLockLostError:
-        self.check()
-        return MessageLockLostError(
-            f"the lock of a message in queue {self.description.name!r} expired, or the message is settled already: "
-            "it will be delivered again unless it was completed"
-        )
-
-    def _unlock(self, token: bytes) -> StoredMessage:
-        message = self.locked.pop(token, None)
-        if message is None:
-            raise self._lock_lost()
-        message.lock_token = message.locked_until = None
-        if message.session_id is not None and (session := self.sessions.held.get(message.session_id)) is not None:
-            session.tokens.discard(token)
-        return message
 
     def _return(self, message: StoredMessage, *, counted: bool) -> None:
         if counted:
@@ -412,14 +248,7 @@ class Queue:
             self._wake(place_of(message))
 
     def _bury_because(self, message: StoredMessage, reason: str, description: str) -> None:
-        properties = {"DeadLetterReason": reason, "DeadLetterErrorDescription": description}
-        payload = None
-        try:
-            payload = self.contents.amended(message, properties)
-        except ArgumentError:
-            # Its client sent properties that nobody can read: it has to leave the queue all the same, as it came.
-            log.warning("dead letter without its reason", queue=self.description.name, reason=reason)
-        self._bury(message, payload)
+        self._bury(message, self.contents.explained(message, reason, description))
 
     def _bury(self, message: StoredMessage, payload: bytes | None) -> None:
         self.contents.bury(message, payload)
@@ -440,12 +269,10 @@ class Queue:
     def _activate(self, message: StoredMessage, now: int) -> None:
         """Make a scheduled message active: it joins the end of the queue under a new number, as in the service."""
         state = self.storage.state
-        expires = self._expiry(message.time_to_live, now)
+        expires = expiry_of(state.description, message.time_to_live, now)
         self.contents.renumber(message, state.next_sequence, enqueued=now, expires=expires)
         state.next_sequence += 1
-        if message.expires is not None:
-            self._expiries.push(message.expires, message.sequence)
-        self._places.add(message)
+        self._take_in(message)
         self._wake(place_of(message))
 
     def _release_session(self, session: Session, *, counted: bool) -> None:
@@ -460,5 +287,5 @@ class Queue:
 
     def _return_all(self, session: Session, *, counted: bool) -> None:
         for token in list(session.tokens):
-            self._return(self._unlock(token), counted=counted)
+            self._return(self._locks.unlock(token), counted=counted)
         self.sessions.offer(self._open_sessions())
