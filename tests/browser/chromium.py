@@ -50,5 +50,5 @@ def sign_in(page: Page, url: str, token: str) -> None:
 def show(page: Page, url: str, name: str) -> None:
     """Go to a page and wait until it has its content."""
     page.goto(f"{url}/#/{name}")
-    page.wait_for_selector(f"nav a[data-page={name}][aria-current=page]")
+    page.wait_for_selector(f"nav a[data-page={name.partition('?')[0]}][aria-current=page]")
     expect(page.get_by_text("Loading…")).to_have_count(0)

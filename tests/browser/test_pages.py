@@ -244,11 +244,48 @@ def test_an_event_shows_its_way_through_the_pipeline(page: Page, running: Runnin
     expect(dialog).to_have_count(0)
 
 
+def test_what_is_asked_for_stands_in_the_address_and_pages_are_turned(page: Page, running: RunningPipeline) -> None:
+    show(page, running.dashboard_url, "events")
+    page.get_by_label("Tenant").fill("northwind")
+    page.get_by_role("button", name="Find").click()
+    expect(page).to_have_url(re.compile(r"#/events\?tenant=northwind$"))
+    events = page.get_by_role("region", name="Events")
+    expect(events.locator("tbody tr").first).to_contain_text("northwind")
+    newest = events.locator("tbody button").first.inner_text()
+
+    page.get_by_role("link", name="Older").click()
+    expect(page.get_by_role("heading", name="older events")).to_be_visible()
+    expect(page.get_by_label("Tenant")).to_have_value("northwind")
+    expect(events).not_to_contain_text(newest)
+    page.reload()
+    expect(page.get_by_role("heading", name="older events")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("heading", name="The newest")).to_be_visible()
+
+
+def test_a_link_opens_an_event_and_leads_on_to_its_user_and_back(page: Page, running: RunningPipeline) -> None:
+    show(page, running.dashboard_url, "events?suspicious=true")
+    rows = page.get_by_role("region", name="Events").locator("tbody tr")
+    expect(rows.first).to_contain_text("Suspicious")
+    event_id = rows.first.get_by_role("button").inner_text()
+    tenant = rows.first.locator("td").nth(3).inner_text()
+
+    page.goto(f"{running.dashboard_url}/#/events/{tenant}/{event_id}")
+    dialog = page.get_by_role("dialog", name="Event")
+    expect(dialog).to_contain_text("Stored by a worker")
+    user = dialog.locator("a[href^='#/users']").inner_text()
+    dialog.get_by_role("link", name=user, exact=True).click()
+    expect(dialog).to_have_count(0)
+    page.get_by_role("region", name="Users").get_by_role("button", name=user, exact=True).click()
+    page.get_by_role("dialog", name="User").locator("a[href^='#/events']").click()
+    expect(page.get_by_label("User", exact=True)).to_have_value(user)
+
+
 def test_users_show_their_scores(page: Page, running: RunningPipeline) -> None:
     show(page, running.dashboard_url, "users")
     page.get_by_role("region", name="Users").locator("tbody button").first.click()
 
-    expect(page.get_by_role("dialog")).to_contain_text("Score")
+    expect(page.get_by_role("dialog")).to_contain_text("Engagement score")
 
 
 def test_security_shows_the_evidence_of_an_alert(page: Page, running: RunningPipeline) -> None:

@@ -196,6 +196,46 @@ def test_events_are_found_by_their_ids(dashboard: DashboardServer) -> None:
     assert not any(name.startswith("_") for name in whole)
 
 
+def test_events_are_turned_page_by_page_and_none_comes_twice(dashboard: DashboardServer) -> None:
+    seen: list[str] = []
+    after = ""
+    for _ in range(3):
+        page = dashboard.call(f"/api/events?after={quote(after)}", token=OWNER).json
+        seen += [event["eventId"] for event in page["events"]]
+        after = page["next"]
+
+    assert len(seen) == len(set(seen)) == 300
+
+
+def test_the_last_page_of_events_names_no_next(dashboard: DashboardServer) -> None:
+    newest = dashboard.call("/api/events", token=OWNER).json["events"][0]["eventId"]
+
+    assert dashboard.call(f"/api/events?id={newest}", token=OWNER).json["next"] is None
+
+
+@pytest.mark.parametrize("after", ["x", "12", ":a", "-1:a", "1e3:a", "9" * 5000 + ":a"])
+def test_a_position_that_is_none_is_refused(dashboard: DashboardServer, after: str) -> None:
+    assert dashboard.call(f"/api/events?after={after}", token=OWNER).status == 400
+
+
+def test_suspicious_events_are_found_alone(dashboard: DashboardServer) -> None:
+    found = dashboard.call("/api/events?suspicious=true", token=OWNER).json["events"]
+
+    assert found
+    assert all(event["suspicious"] for event in found)
+
+
+def test_security_is_shown_of_one_user(dashboard: DashboardServer) -> None:
+    suspicious = dashboard.call("/api/security", token=OWNER).json["suspicious"]
+    user, tenant = suspicious[0]["userId"], suspicious[0]["tenantId"]
+
+    shown = dashboard.call(f"/api/security?user={user}&tenant={tenant}", token=OWNER).json
+
+    assert {(event["userId"], event["tenantId"]) for event in shown["suspicious"]} == {(user, tenant)}
+    assert {alert["userId"] for alert in shown["alerts"]} <= {user}
+    assert dashboard.call("/api/security?tenant=fabrikam", token=CONTOSO).status == 403
+
+
 def test_an_event_that_is_not_stored_is_not_found(dashboard: DashboardServer) -> None:
     answer = dashboard.call("/api/events/never-sent", token=OWNER)
 

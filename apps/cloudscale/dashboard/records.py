@@ -8,13 +8,14 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import structs
 from starlette.routing import Route
 
 from cloudscale.dashboard.responses import JsonResponse, RefusedError
 from cloudscale.dashboard.sessions import viewer_of
 from cloudscale.events.timestamps import parse_moment
 from cloudscale.store.alerts import AlertStore
-from cloudscale.store.latest import EventFilter, order_of
+from cloudscale.store.latest import EventFilter, Position, order_of, position_of
 from cloudscale.store.profiles import ProfileStore
 from cloudscale.tasks import gather_all
 
@@ -37,10 +38,15 @@ RECENT_EVENTS = 500
 
 PROFILES_SHOWN = 50
 CLIENTS_SHOWN = 10
+SECOND_DIGITS = 12
+"""Of a Unix time in seconds, for thousands of years."""
 
 
 async def events(request: Request) -> Response:
-    """Events by id, correlation id, tenant, user, type and time, the last stored first."""
+    """Events by id, correlation id, tenant, user, type, time and suspicion, the last stored first.
+
+    ``next`` is what to give as ``after`` for those that follow, None when there are none.
+    """
     viewer = await viewer_of(request)
     asked = request.query_params
     which = EventFilter(
@@ -48,11 +54,34 @@ async def events(request: Request) -> Response:
         correlation_id=asked.get("correlationId") or None,
         user_id=asked.get("user") or None,
         event_type=asked.get("type") or None,
+        suspicious=True if asked.get("suspicious") == "true" else None,
         since=_moment(asked, "since"),
         until=_moment(asked, "until"),
     )
-    found = await _find(request, which, viewer, tenant=asked.get("tenant") or None, limit=EVENTS_SHOWN)
-    return JsonResponse({"events": [_summary(document) for document in _by_reception(found)], "limit": EVENTS_SHOWN})
+    tenant, after = asked.get("tenant") or None, position_asked(asked.get("after"))
+    found = await _find(request, which, viewer, tenant=tenant, limit=EVENTS_SHOWN + 1, after=after)
+    shown = found[:EVENTS_SHOWN]
+    following = _position_text(position_of(shown[-1])) if len(found) > EVENTS_SHOWN else None
+    rows = [_summary(document) for document in _by_reception(shown)]
+    return JsonResponse({"events": rows, "limit": EVENTS_SHOWN, "next": following})
+
+
+def _position_text(position: Position) -> str:
+    return f"{position.written}:{position.event_id}"
+
+
+def position_asked(text: str | None) -> Position | None:
+    """The position that a page of events goes on behind, as the page before it has named it.
+
+    Raises:
+        RefusedError: it is none.
+    """
+    if not text:
+        return None
+    written, colon, event_id = text.partition(":")
+    if not (colon and written.isascii() and written.isdecimal() and len(written) <= SECOND_DIGITS):
+        raise RefusedError(400, "after is no position: give what the page before has as next.")
+    return Position(int(written), event_id)
 
 
 def _moment(asked: QueryParams, name: str) -> datetime | None:
@@ -103,18 +132,27 @@ async def users(request: Request) -> Response:
 async def security(request: Request) -> Response:
     """Alerts, the newest suspicious events with their evidence, and the clients that send the most."""
     viewer = await viewer_of(request)
-    return JsonResponse(
-        await request.app.state.answers.get(("security", viewer.tenants), lambda: _security(request, viewer))
-    )
+    which = EventFilter(user_id=request.query_params.get("user") or None)
+    tenant = request.query_params.get("tenant") or None
+    if which.user_id is None and tenant is None:
+        # What everybody looks at; answers about single users would pile up.
+        known = request.app.state.answers.get(
+            ("security", viewer.tenants), lambda: _security(request, viewer, which, tenant=None)
+        )
+        return JsonResponse(await known)
+    return JsonResponse(await _security(request, viewer, which, tenant=tenant))
 
 
-async def _security(request: Request, viewer: Viewer) -> dict[str, Any]:
+async def _security(request: Request, viewer: Viewer, which: EventFilter, *, tenant: str | None) -> dict[str, Any]:
     backends: Backends = request.app.state.backends
     alerts = AlertStore(await backends.store())
     raised, suspicious, recent = await asyncio.gather(
-        gather_all(alerts.find_alerts(tenant_id=tenant, limit=ALERTS_SHOWN) for tenant in tenants_asked(viewer, None)),
-        _find(request, EventFilter(suspicious=True), viewer, tenant=None, limit=EVENTS_SHOWN),
-        _find(request, EventFilter(), viewer, tenant=None, limit=RECENT_EVENTS),
+        gather_all(
+            alerts.find_alerts(tenant_id=each, user_id=which.user_id, limit=ALERTS_SHOWN)
+            for each in tenants_asked(viewer, tenant)
+        ),
+        _find(request, structs.replace(which, suspicious=True), viewer, tenant=tenant, limit=EVENTS_SHOWN),
+        _find(request, which, viewer, tenant=tenant, limit=RECENT_EVENTS),
     )
     latest = sorted(chain.from_iterable(raised), key=lambda alert: alert.created_at, reverse=True)
     return {
@@ -147,12 +185,18 @@ def top_clients(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 async def _find(
-    request: Request, which: EventFilter, viewer: Viewer, *, tenant: str | None, limit: int
+    request: Request,
+    which: EventFilter,
+    viewer: Viewer,
+    *,
+    tenant: str | None,
+    limit: int,
+    after: Position | None = None,
 ) -> list[dict[str, Any]]:
     backends: Backends = request.app.state.backends
     store = await backends.store()
     pages = await gather_all(
-        store.find_events(msgspec.structs.replace(which, tenant_id=each), limit=limit)
+        store.find_events(structs.replace(which, tenant_id=each), limit=limit, after=after)
         for each in tenants_asked(viewer, tenant)
     )
     return sorted(chain.from_iterable(pages), key=order_of)[:limit]

@@ -62,11 +62,15 @@ class AlertStore:
         await gather_all(map(self._write, cut(documents)))
 
     async def find_alerts(
-        self, *, kind: Kind | None = None, tenant_id: str | None = None, limit: int = 100
+        self, *, kind: Kind | None = None, tenant_id: str | None = None, user_id: str | None = None, limit: int = 100
     ) -> list[Alert]:
         """At most ``limit`` alerts of those written last, the latest first."""
         where, parameters = all_of(
-            [Condition("c.kind = @kind", "@kind", kind), Condition("c.tenantId = @tenant", "@tenant", tenant_id)]
+            [
+                Condition("c.kind = @kind", "@kind", kind),
+                Condition("c.tenantId = @tenant", "@tenant", tenant_id),
+                Condition("c.userId = @user", "@user", user_id),
+            ]
         )
         query = f"SELECT TOP {int(limit)} * FROM c{where} ORDER BY c._ts DESC"  # noqa: S608 - names only
         with translated("query alerts"):

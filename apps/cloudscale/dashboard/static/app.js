@@ -35,10 +35,12 @@ function showTheme() {
 }
 
 function route() {
-  const [path, query] = location.hash.replace(/^#\//, "").split("?");
+  const [path, parameters] = location.hash.replace(/^#\//, "").split("?");
   const [name, ...rest] = path.split("/");
   const page = Object.hasOwn(PAGES, name) && !hidden(PAGES[name]) ? name : "overview";
   leave();
+  // A link in a dialog leads away from it.
+  for (const open of document.querySelectorAll("dialog[open]")) open.close();
   for (const link of document.querySelectorAll("#pages a")) {
     if (link.dataset.page === page) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
@@ -47,7 +49,8 @@ function route() {
   const heading = h("h1", {}, PAGES[page].title);
   const body = h("div", { class: "page" });
   fill(main, h("div", { class: "page-head" }, heading), body);
-  const stop = PAGES[page].show(body, { ...context, stream, head: main.firstChild, rest: rest.map(decodeURIComponent), query: new URLSearchParams(query) });
+  const query = new URLSearchParams(parameters);
+  const stop = PAGES[page].show(body, { ...context, stream, head: main.firstChild, rest: rest.map(decodeURIComponent), query });
   leave = stop ?? (() => {});
   window.scrollTo(0, 0);
 }

@@ -1,5 +1,6 @@
 // One event in a dialog: its way through the pipeline with timings, then all its fields.
 
+import { addressOf, eventAddress } from "../address.js";
 import { get } from "../api.js";
 import { definitions, dialog, fill, h, notice } from "../dom.js";
 import { milliseconds, span, time, words } from "../format.js";
@@ -32,10 +33,12 @@ export async function showEvent({ eventId, tenantId }) {
         ["Event id", h("code", {}, event.eventId)],
         ["Type", words(event.eventType)],
         ["Tenant", event.tenantId],
-        ["User", event.userId],
-        ["Correlation id", h("code", {}, event.correlationId)],
+        ["User", event.userId ? h("a", { href: addressOf("users", { user: event.userId, tenant: event.tenantId }) }, event.userId) : null],
+        ["Correlation id", h("a", { href: addressOf("events", { correlationId: event.correlationId }) }, h("code", {}, event.correlationId))],
         ["Client", event.clientAddress],
-        ["Suspicious", event.suspicious ? "Yes" : "No"],
+        ["Fraud check", event.suspicious ? h("span", { class: "tag warn" }, "Suspicious") : "Not suspicious"],
+        ["Alerts", event.userId ? h("a", { href: addressOf("security", { user: event.userId, tenant: event.tenantId }) }, "Of this user") : null],
+        ["Link", h("a", { href: eventAddress(event) }, "To this event")],
         ["Trace", event.traceparent ? h("code", {}, event.traceparent.split("-")[1]) : null],
       ]),
       h("h3", {}, "Its way through the pipeline"),

@@ -1,5 +1,6 @@
 // Alerts, suspicious events with their evidence, and the busiest clients.
 
+import { addressOf } from "../address.js";
 import { get } from "../api.js";
 import { card, definitions, dialog, fill, h, table } from "../dom.js";
 import { count, time, words } from "../format.js";
@@ -15,6 +16,12 @@ const KINDS = {
   cart_abandoned: "Cart abandoned",
 };
 
+function ruleOf({ fraud }) {
+  if (!fraud) return "";
+  const kind = KINDS[fraud.rule] ?? words(fraud.rule);
+  return fraud.counted ? `${kind}: ${count(fraud.count)} ${fraud.counted} in ${fraud.windowSeconds} s, limit ${fraud.limit}` : kind;
+}
+
 function showAlert(alert) {
   dialog(
     KINDS[alert.kind] ?? words(alert.kind),
@@ -22,8 +29,9 @@ function showAlert(alert) {
       ["Raised", time(alert.createdAt)],
       ["Tenant", alert.tenantId],
       ["Client", alert.clientAddress],
-      ["User", alert.userId],
-      ["Correlation id", alert.correlationId],
+      ["User", alert.userId ? h("a", { href: addressOf("users", { user: alert.userId, tenant: alert.tenantId }) }, alert.userId) : null],
+      ["Correlation id", alert.correlationId ? h("a", { href: addressOf("events", { correlationId: alert.correlationId }) }, alert.correlationId) : null],
+      ["Events", h("a", { href: addressOf("events", { tenant: alert.tenantId, user: alert.userId, suspicious: "true" }) }, alert.userId ? "Suspicious ones of this user" : "Suspicious ones of this tenant")],
     ]),
     h("h3", {}, "Evidence"),
     h("pre", { tabindex: "0" }, JSON.stringify(alert.evidence ?? {}, null, 2)),
@@ -33,11 +41,13 @@ function showAlert(alert) {
 export default {
   title: "Security",
 
-  show(root) {
+  show(root, { query }) {
+    const chosen = { user: query.get("user"), tenant: query.get("tenant") };
+    const filters = Object.entries(chosen).filter(([, value]) => value);
     const page = refreshing(
       root,
       5,
-      () => get("/api/security"),
+      () => get("/api/security", chosen),
       ({ alerts, suspicious, clients, clientsOf }) => {
         const alertColumns = [
           { title: "Alert", value: (row) => KINDS[row.kind] ?? words(row.kind) },
@@ -51,7 +61,7 @@ export default {
           { title: "Type", value: (row) => words(row.eventType) },
           { title: "Tenant", value: (row) => row.tenantId },
           { title: "Client", value: (row) => row.clientAddress },
-          { title: "Rule", value: (row) => (row.fraud ? `${row.fraud.rule}: ${count(row.fraud.count)} events in ${row.fraud.windowSeconds} s, limit ${row.fraud.limit}` : "") },
+          { title: "Rule", value: ruleOf },
         ];
         const clientColumns = [
           { title: "Client", value: (row) => h("code", {}, row.clientAddress) },
@@ -61,6 +71,10 @@ export default {
         ];
         fill(
           root,
+          filters.length
+            ? h("p", { class: "chips" }, filters.map(([name, value]) => h("a", { class: "chip", href: addressOf("security", { ...chosen, [name]: "" }) }, `${words(name)}: ${value} `, h("span", { "aria-hidden": "true" }, "✕"), h("span", { class: "hidden" }, "remove"))))
+            : null,
+          h("p", { class: "muted" }, "What the rules of the fraud check have found. The engagement score of a user is something else."),
           h(
             "div",
             { class: "columns" },
@@ -73,6 +87,7 @@ export default {
           ),
           card(
             "Suspicious events",
+            h("p", { class: "muted" }, h("a", { href: addressOf("events", { ...chosen, suspicious: "true" }) }, "All of them, page by page")),
             table("Suspicious events", suspiciousColumns, suspicious, { empty: "No suspicious events.", tall: true, onrow: (row) => showEvent(row) }),
           ),
         );

@@ -1,5 +1,6 @@
 // Profiles and scores of users.
 
+import { addressOf, keepAddress } from "../address.js";
 import { get } from "../api.js";
 import { card, definitions, dialog, fill, h, table } from "../dom.js";
 import { count, time, words } from "../format.js";
@@ -11,7 +12,7 @@ const purchases = (row) => Object.entries(row.purchases ?? {}).map(([currency, s
 const COLUMNS = [
   { title: "User", value: (row) => h("code", {}, row.userId) },
   { title: "Tenant", value: (row) => row.tenantId },
-  { title: "Score", value: (row) => count(row.score), class: "number" },
+  { title: "Engagement score", value: (row) => count(row.score), class: "number" },
   { title: "Events", value: (row) => count(row.events), class: "number" },
   { title: "Purchases", value: purchases, class: "number" },
   { title: "Last seen", value: (row) => time(row.lastSeen) },
@@ -23,10 +24,12 @@ function showUser(row) {
     definitions([
       ["User", h("code", {}, row.userId)],
       ["Tenant", row.tenantId],
-      ["Score", count(row.score)],
+      ["Engagement score", count(row.score)],
       ["Purchases", purchases(row)],
       ["First seen", time(row.firstSeen)],
       ["Last seen", time(row.lastSeen)],
+      ["Events", h("a", { href: addressOf("events", { user: row.userId, tenant: row.tenantId }) }, "Of this user")],
+      ["Alerts", h("a", { href: addressOf("security", { user: row.userId, tenant: row.tenantId }) }, "Of this user")],
     ]),
     h("h3", {}, "Events by type"),
     definitions(Object.entries(row.counts ?? {}).map(([type, events]) => [words(type), count(events)])),
@@ -36,9 +39,11 @@ function showUser(row) {
 export default {
   title: "Users",
 
-  show(root, { head }) {
+  show(root, { head, query }) {
     const user = h("input", { type: "search", "aria-label": "User id", placeholder: "User id" });
     const tenant = h("input", { type: "search", "aria-label": "Tenant", placeholder: "Tenant" });
+    user.value = query.get("user") ?? "";
+    tenant.value = query.get("tenant") ?? "";
     head.append(h("div", { class: "actions" }, tenant, user));
     const page = refreshing(
       root,
@@ -48,7 +53,7 @@ export default {
         const known = total == null ? "" : `${count(total)} users have a profile. `;
         fill(
           root,
-          card("Highest scores", h("p", { class: "muted" }, `${known}A profile sums up all stored events of its user.`), table("Users", COLUMNS, users, { empty: "No profiles.", onrow: showUser })),
+          card("Highest engagement scores", h("p", { class: "muted" }, `${known}A profile sums up all stored events of its user. The engagement score says how much a user does, and nothing of fraud.`), table("Users", COLUMNS, users, { empty: "No profiles.", onrow: showUser })),
         );
       },
     );
@@ -56,7 +61,10 @@ export default {
     for (const input of [user, tenant]) {
       input.addEventListener("input", () => {
         clearTimeout(waiting);
-        waiting = setTimeout(page.refresh, 300);
+        waiting = setTimeout(() => {
+          keepAddress("users", { user: user.value.trim(), tenant: tenant.value.trim() });
+          page.refresh();
+        }, 300);
       });
     }
     return page.stop;
