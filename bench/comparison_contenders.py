@@ -62,7 +62,7 @@ async def bare(directory: Path) -> AsyncIterator[Contender]:
         stage=INGESTION,
     )
     with DataDirectory(directory) as data:
-        async with Supervisor([plan], log_directory=data.folder("logs"), announce=print):
+        async with Supervisor([plan], log_directory=data.folder("logs"), notify=print):
             yield _contender(data, port, store=None)
 
 
@@ -87,7 +87,7 @@ async def benthos(directory: Path) -> AsyncIterator[Contender]:
         backends = [plan for plan in plans if plan.stage == BACKENDS]
         logs = data.folder("logs")
         async with (
-            Supervisor(backends, log_directory=logs, announce=print),
+            Supervisor(backends, log_directory=logs, notify=print),
             EventStore(pipeline.spec.store, settings) as store,
         ):
             await store.ensure()
@@ -96,7 +96,7 @@ async def benthos(directory: Path) -> AsyncIterator[Contender]:
             port, *administration = find_free_ports(LOOPBACK, 1 + len(BENTHOS_PROCESSES))
             environment = {**benthos_environment(pipeline, settings), "ADDRESS": f"{LOOPBACK}:{port}"}
             plans = benthos_plans(benthos_program.program(), environment, administration_ports=administration)
-            async with Supervisor(plans, log_directory=logs, announce=print) as supervisor:
+            async with Supervisor(plans, log_directory=logs, notify=print) as supervisor:
                 yield _contender(data, port, store=store)
                 for stage in reversed(supervisor.stages()):
                     await supervisor.stop(stage)

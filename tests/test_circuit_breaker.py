@@ -169,5 +169,5 @@ def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(breaker: 
     opened, closed = lines
     assert (opened["log_level"], closed["log_level"]) == ("warning", "info")
     assert (opened["event"], opened["backend"]) == ("circuit breaker opened: no calls are made", "store")
-    assert (opened["reason"], opened["failed"], opened["probe_after_seconds"]) == ("no answer", 5, 20)
+    assert (opened["error"], opened["failed"], opened["probe_after_seconds"]) == ("no answer", 5, 20)
     assert (closed["event"], closed["open_seconds"]) == ("circuit breaker closed: calls are made again", 80)

@@ -145,7 +145,7 @@ class CircuitBreaker:
             failed=self._failures,
             calls=self._calls,
             probe_after_seconds=self._open_seconds,
-            reason=str(error) if error is not None else None,
+            error=str(error) if error is not None else None,
         )
 
     def _close(self) -> None:

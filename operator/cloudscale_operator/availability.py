@@ -32,7 +32,7 @@ SCALED_TO_ZERO = ("ScaledToZero", "Waking")
 def availability(kind: str, deployment: Manifest | None, problem: Problem | None) -> Condition:
     """The condition of one role."""
     if deployment is None:
-        return Condition(kind, "Unknown", "NotCreatedYet", "the Deployment does not exist yet")
+        return Condition(kind, "Unknown", "NotCreatedYet", "the operator has not created the Deployment yet")
     status = deployment.get("status", {})
     available, wanted = status.get("availableReplicas", 0), deployment["spec"].get("replicas", 1)
     if available:
@@ -41,7 +41,7 @@ def availability(kind: str, deployment: Manifest | None, problem: Problem | None
     if problem:
         return Condition(kind, "False", problem.reason, f"none of {wanted} replicas is available: {problem}")
     reason = "RolloutStalled" if stalled else "NoReplicaAvailable"
-    text = stalled or f"none of {wanted} replicas is available; `kubectl describe pods` and their logs say why"
+    text = stalled or f"none of {wanted} replicas is available: `kubectl describe pods` and their logs say why"
     return Condition(kind, "False", reason, text)
 
 
@@ -57,7 +57,7 @@ def workers_availability(
     """The condition of the workers, of which there need not be any."""
     if deployment is None or pipeline.spec.processing.replicas.min or pipeline.spec.paused:
         if deployment is not None and pipeline.spec.paused and deployment["spec"].get("replicas") == 0:
-            text = "spec.paused keeps the workers stopped; the queue keeps the events"
+            text = "spec.paused keeps the workers stopped and the events in the queue: set it to false to process them"
             return Condition(WORKERS, "False", "Paused", text)
         return availability(WORKERS, deployment, problem)
     waited = now - unserved_since if unserved_since else timedelta(0)
@@ -73,13 +73,20 @@ def workers_availability(
 def _scaled_to_zero(reading: Reading | None, *, waited: timedelta, grace: timedelta, now: datetime) -> Condition:
     backlog = reading.backlog if reading else None
     if backlog is None:
-        return Condition(WORKERS, "Unknown", "DepthUnknown", "no worker runs, and whether one is needed is not known")
+        return Condition(
+            WORKERS,
+            "Unknown",
+            "DepthUnknown",
+            "no worker runs, and the queue cannot be read to see whether one is needed: see BackendsReachable",
+        )
     if not backlog.messages:
         return Condition(WORKERS, "True", "ScaledToZero", "the queue is empty, so no worker is needed")
     if waited > grace:
         text = "the queue is not empty, and KEDA has started no worker since "
         text += f"{timestamp(now - waited)}: the ScaledObject and the logs of keda-operator say why; "
-        return Condition(WORKERS, "False", "NotWoken", text + "spec.processing.replicas.min: 1 does without")
+        return Condition(
+            WORKERS, "False", "NotWoken", text + "spec.processing.replicas.min: 1 keeps a worker running without KEDA"
+        )
     return Condition(WORKERS, "True", "Waking", "the queue is no longer empty: KEDA starts a worker")
 
 

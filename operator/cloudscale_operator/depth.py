@@ -210,7 +210,7 @@ async def _ledger(source: Source) -> AsyncIterator[Redis | None]:
     try:
         redis = open_redis(source.redis_url, retry=NO_RETRIES)
     except ConfigurationError as error:
-        log.warning("events cannot be counted without Redis", queue=source.queue.name, reason=str(error))
+        log.warning("events cannot be counted without Redis", queue=source.queue.name, error=str(error))
         yield None
         return
     async with redis:

@@ -52,11 +52,15 @@ def evaluate(
     why = reading.error if reading else "the depth has not been read yet"
     known = f"{backlog.events} events" if backlog else f"an unknown number of events ({why})"
     if now - started >= parse_duration(pipeline.spec.drain_deadline):
-        text = f"{known} were left in the queue after spec.drainDeadline ({pipeline.spec.drain_deadline})"
+        text = f"{known} were left in the queue when spec.drainDeadline ({pipeline.spec.drain_deadline}) had passed"
         return Drain("DrainDeadlineExceeded", text, forced=True)
     if stopped is None:
-        return Drain("StoppingIntake", "ingestion is being stopped", done=False)
-    return Drain("Draining", f"{known} left in the queue, until {pipeline.spec.drain_deadline} have passed", done=False)
+        return Drain("StoppingIntake", "ingestion is stopping: no new events are accepted", done=False)
+    return Drain(
+        "Draining",
+        f"{known} left in the queue: the deletion goes on without them after {pipeline.spec.drain_deadline}",
+        done=False,
+    )
 
 
 def has_stayed_empty(readings: Sequence[Reading], *, since: datetime) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from cloudscale_operator.announcements import Thresholds
 from cloudscale_operator.credentials import CredentialCache
+from cloudscale_operator.event_recorder import Thresholds
 from cloudscale_operator.pods import PodProblems
 
 if TYPE_CHECKING:

@@ -47,10 +47,10 @@ from cloudscale_operator.timing import DEFAULT_TIMING
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline
-    from cloudscale_operator.announcements import Severity
     from cloudscale_operator.api import KubernetesApi
     from cloudscale_operator.context import Context
     from cloudscale_operator.credentials import Credentials
+    from cloudscale_operator.event_recorder import Severity
     from cloudscale_operator.timing import Timing
 
 
@@ -130,7 +130,7 @@ class Reconciler:
             await self._reporter.fail(body, reason="ApiServerRefused", message=str(error))
             raise PostponedError(str(error), retry_after_seconds=REFUSED_SECONDS) from error
         except Exception as error:
-            text = f"a defect of the operator; its log has the traceback: {type(error).__name__}: {error}"
+            text = f"a defect of the operator ({type(error).__name__}: {error}): report it with its log's traceback"
             await self._reporter.fail(body, reason="ReconcileFailed", message=text)
             raise
 
@@ -163,7 +163,7 @@ class Reconciler:
         """Leave a pipeline as it is and write the reason into its status; one that is being deleted is released."""
         await self._readers.forget(key)
         if "deletionTimestamp" in body["metadata"]:
-            await self._reporter.announce(body, "Warning", "NotDrained", f"the queue was not emptied: {error}")
+            await self._reporter.record_event(body, "Warning", "NotDrained", f"the queue was not emptied: {error}")
             await self._release(key, body, memory)
             return RESYNC_SECONDS
         await self._reporter.fail(body, reason=error.reason, message=str(error))
@@ -193,7 +193,7 @@ class Reconciler:
         credentials = await self._admit(key, body, pipeline, memory)
         reason = await undrainable_reason(self._api, key, self.children.of(key), credentials)
         if reason:
-            await self._reporter.announce(body, "Warning", "NotDrained", reason)
+            await self._reporter.record_event(body, "Warning", "NotDrained", reason)
             await self._release(key, body, memory)
             return RESYNC_SECONDS
         context = await self._context_of(key, credentials, draining=True)
@@ -212,7 +212,7 @@ class Reconciler:
         await self._reporter.report(body, replace(observation, draining=ready), memory.thresholds)
         if verdict.done:
             severity: Severity = "Warning" if verdict.forced else "Normal"
-            await self._reporter.announce(body, severity, verdict.reason, verdict.message)
+            await self._reporter.record_event(body, severity, verdict.reason, verdict.message)
             await self._release(key, body, memory)
         return DRAIN_SECONDS
 

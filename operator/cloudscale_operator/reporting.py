@@ -1,4 +1,4 @@
-"""Writes what was found into the status of a pipeline, and announces what has changed."""
+"""Writes what was found into the status of a pipeline, and records an Event when it has changed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import structlog
 
 from cloudscale.errors import CloudScaleError
 from cloudscale_operator import metrics
-from cloudscale_operator.announcements import Announcement, Severity, Thresholds, announce, named, severity_of
 from cloudscale_operator.conditions import transitions
+from cloudscale_operator.event_recorder import KubernetesEvent, Severity, Thresholds, named, record_event, severity_of
 from cloudscale_operator.pipelines import Pipelines, pipeline_key
 from cloudscale_operator.status import Observation, build_status, failed_status
 
@@ -36,12 +36,12 @@ class Reporter:
         await self._write(body, status)
         for condition in transitions(previous.get("conditions", ()), status["conditions"]):
             message = f"{condition['type']} is {condition['status']}: {condition['message']}"
-            await self.announce(body, severity_of(condition), condition["reason"], message)
+            await self.record_event(body, severity_of(condition), condition["reason"], message)
         reading = observation.reading
         if reading and reading.backlog:
             concurrency = observation.pipeline.spec.processing.concurrency
             for severity, message in thresholds.crossed(concurrency, reading.backlog.events):
-                await self.announce(body, severity, "QueueDepth", message)
+                await self.record_event(body, severity, "QueueDepth", message)
 
     async def fail(self, body: Manifest, *, reason: str, message: str) -> None:
         """Write that a reconcile failed, since the status would otherwise go on showing what held before.
@@ -64,12 +64,12 @@ class Reporter:
                 "the failure could not be written into the status", reason=reason, error=str(error), **named(body)
             )
             return
-        await self.announce(body, "Warning", reason, message)
+        await self.record_event(body, "Warning", reason, message)
 
-    async def announce(self, body: Manifest, severity: Severity, reason: str, message: str) -> None:
+    async def record_event(self, body: Manifest, severity: Severity, reason: str, message: str) -> None:
         """Record an Event about the pipeline."""
-        event = Announcement(severity, reason, message, self._timing.now())
-        await announce(self._api, body, event)
+        event = KubernetesEvent(severity, reason, message, self._timing.now())
+        await record_event(self._api, body, event)
 
     async def _write(self, body: Manifest, status: dict[str, Any]) -> None:
         key = pipeline_key(body)

@@ -118,10 +118,15 @@ def _backends(observation: Observation) -> Condition:
     if observation.missing:
         return Condition("BackendsReachable", "False", "SecretMissing", "; ".join(observation.missing))
     if reading is None:
-        return Condition("BackendsReachable", "Unknown", "NotReadYet", "the queue's depth has not been read yet")
+        return Condition(
+            "BackendsReachable",
+            "Unknown",
+            "NotReadYet",
+            "the depth of the queue has not been read yet: the next reading settles this",
+        )
     if reading.backlog is None:
         return Condition("BackendsReachable", "False", "BrokerUnreachable", reading.error)
-    return Condition("BackendsReachable", "True", "DepthRead", "the broker answers and all Secrets are there")
+    return Condition("BackendsReachable", "True", "DepthRead", "the broker answers and all Secrets exist")
 
 
 def _ready(observation: Observation, parts: list[Condition], deployments: Mapping[str, Manifest | None]) -> Condition:
@@ -141,8 +146,14 @@ def _ready(observation: Observation, parts: list[Condition], deployments: Mappin
         if messages:
             cause = found[0][1].reason if found else "RolloutStalled"
             return Condition("Ready", "False", cause, "; ".join(messages))
-        return Condition("Ready", "False", "RollingOut", f"{', '.join(moving)} not rolled out yet")
-    text = "workers are paused, events are taken" if paused else "events are taken and processed"
+        return Condition(
+            "Ready", "False", "RollingOut", f"pods of the new specification are starting: {', '.join(moving)}"
+        )
+    text = (
+        "events are accepted and stay in the queue while spec.paused is true"
+        if paused
+        else "events are accepted and processed"
+    )
     return Condition("Ready", "True", "AllAvailable", text)
 
 
@@ -157,25 +168,38 @@ def _scaling(observation: Observation) -> Condition:
         text = "the cluster has no KEDA (ScaledObject): the number of workers is fixed; install KEDA to let it follow "
         return Condition(kind, "False", "KedaMissing", text + "the queue")
     if observation.pipeline.spec.paused:
-        return Condition(kind, "False", "Paused", "spec.paused keeps the workers stopped")
+        return Condition(
+            kind, "False", "Paused", "spec.paused keeps the workers stopped: set it to false to let KEDA scale them"
+        )
     name = object_name(observation.pipeline.metadata.name, WORKER)
     scaled = observation.live.get(ChildKey(SCALED_OBJECT.kind, name))
     found = {item["type"]: item for item in (scaled or {}).get("status", {}).get("conditions", ())}
     if "Ready" not in found:
-        return Condition(kind, "Unknown", "NotObservedYet", "KEDA has not reported on the ScaledObject yet")
-    if found["Ready"]["status"] != "True":
         return Condition(
-            kind, "False", "TriggerFailing", found["Ready"].get("message", "the ScaledObject is not ready")
+            kind,
+            "Unknown",
+            "NotObservedYet",
+            f"KEDA has not reported on the ScaledObject {name} yet: is the keda-operator running?",
         )
+    if found["Ready"]["status"] != "True":
+        said = found["Ready"].get("message") or "`kubectl describe scaledobject` and the logs of keda-operator say why"
+        return Condition(kind, "False", "TriggerFailing", f"KEDA cannot use the ScaledObject {name}: {said}")
     if found.get("Fallback", {}).get("status") == "True":
-        return Condition(kind, "False", "Fallback", "KEDA cannot read the queue and keeps the fallback replicas")
+        return Condition(
+            kind,
+            "False",
+            "Fallback",
+            "KEDA cannot read the queue and keeps spec.processing.replicas.fallback workers: its log says why",
+        )
     return Condition(kind, "True", "FollowsQueue", "KEDA scales the workers by the depth of the queue")
 
 
 def _paused(pipeline: EventPipeline) -> Condition:
     if pipeline.spec.paused:
-        return Condition("Paused", "True", "SpecPaused", "spec.paused is true: workers are stopped")
-    return Condition("Paused", "False", "Running", "spec.paused is false")
+        return Condition(
+            "Paused", "True", "SpecPaused", "spec.paused is true: no worker runs, and the queue keeps the events"
+        )
+    return Condition("Paused", "False", "Running", "spec.paused is false: events are processed")
 
 
 def _exposed(observation: Observation) -> list[Condition]:
@@ -191,9 +215,11 @@ def _exposed(observation: Observation) -> list[Condition]:
     for each in wanted:
         live = observation.live.get(ChildKey(each.kind, name))
         if live is None:
-            return [Condition(kind, "Unknown", "NotCreatedYet", f"the {each.kind} {name} does not exist yet")]
+            return [
+                Condition(kind, "Unknown", "NotCreatedYet", f"the operator has not created the {each.kind} {name} yet")
+            ]
         if refusal := _route_refusal(live):
-            return [Condition(kind, "False", "RouteRefused", f"the Gateway does not take the route {name}: {refusal}")]
+            return [Condition(kind, "False", "RouteRefused", f"the Gateway refuses the HTTPRoute {name}: {refusal}")]
     kinds = " and ".join(each.kind for each in wanted)
     return [Condition(kind, "True", "RouteCreated", f"the {kinds} {name} leads to ingestion")]
 

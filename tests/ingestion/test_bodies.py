@@ -43,7 +43,7 @@ def request_with(content_length: str | None) -> Request:
 
 async def read(upload: Any, content_length: str | None, limit: int = 10) -> bytes:
     bodies = Bodies()
-    return await bodies.read(upload, request_with(content_length), bodies.hold("192.0.2.1"), limit=limit)
+    return await bodies.read(upload, request_with(content_length), bodies.memory_for("192.0.2.1"), limit=limit)
 
 
 @pytest.mark.parametrize("content_length", ["4", None])
@@ -85,7 +85,7 @@ async def test_a_body_that_does_not_arrive_is_given_up() -> None:
     watch = asyncio.create_task(bodies.watch())
     upload: Any = Upload()
     with pytest.raises(Refused) as refused:
-        await bodies.read(upload, request_with("5"), bodies.hold("192.0.2.1"), limit=10)
+        await bodies.read(upload, request_with("5"), bodies.memory_for("192.0.2.1"), limit=10)
     assert refused.value.problem.status == 408
     # The request goes on to its answer.
     await asyncio.sleep(0)
@@ -110,12 +110,12 @@ async def test_a_length_that_is_only_announced_holds_nothing() -> None:
     bodies = Bodies(BodyLimits(held_bytes=1000, held_bytes_per_client=1000, small_body_bytes=100))
     silent: Any = Upload()
     reading = [
-        asyncio.create_task(bodies.read(silent, request_with(length), bodies.hold("192.0.2.1"), limit=1000))
+        asyncio.create_task(bodies.read(silent, request_with(length), bodies.memory_for("192.0.2.1"), limit=1000))
         for length in ("1000", "1000", "90", "90")
     ]
     await asyncio.sleep(0)
     upload: Any = Upload(b"x" * 700)
-    assert await bodies.read(upload, request_with("700"), bodies.hold("192.0.2.2"), limit=1000) == b"x" * 700
+    assert await bodies.read(upload, request_with("700"), bodies.memory_for("192.0.2.2"), limit=1000) == b"x" * 700
     for task in reading:
         task.cancel()
     await asyncio.gather(*reading, return_exceptions=True)
@@ -127,7 +127,7 @@ async def test_large_bodies_leave_room_for_single_events() -> None:
 
     async def read_one(upload: Any) -> bytes:
         length = str(len(upload.parts[0]))
-        return await bodies.read(upload, request_with(length), bodies.hold("192.0.2.1"), limit=1000)
+        return await bodies.read(upload, request_with(length), bodies.memory_for("192.0.2.1"), limit=1000)
 
     await read_one(large)
     with pytest.raises(Refused) as refused:
@@ -139,16 +139,16 @@ async def test_large_bodies_leave_room_for_single_events() -> None:
 
 async def test_a_body_that_nobody_wants_is_read_and_not_held() -> None:
     bodies = Bodies(BodyLimits(held_bytes=1))
-    hold = bodies.hold("192.0.2.1")
+    memory = bodies.memory_for("192.0.2.1")
     upload: Any = Upload(b"x" * 500, b"y" * 500)
-    await bodies.discard(upload, request_with("1000"), hold)
-    assert hold.has_arrived
-    hold.grow(1)
+    await bodies.discard(upload, request_with("1000"), memory)
+    assert memory.has_arrived
+    memory.grow(1)
 
 
 def test_memory_is_held_up_to_a_bound_and_given_back() -> None:
     bodies = Bodies(BodyLimits(held_bytes=100, held_bytes_per_client=100))
-    first, second = bodies.hold("192.0.2.1"), bodies.hold("192.0.2.2")
+    first, second = bodies.memory_for("192.0.2.1"), bodies.memory_for("192.0.2.2")
     first.grow(60)
     with pytest.raises(Refused) as refused:
         second.grow(41)
@@ -159,12 +159,12 @@ def test_memory_is_held_up_to_a_bound_and_given_back() -> None:
 
 def test_one_client_leaves_room_for_the_others() -> None:
     bodies = Bodies(BodyLimits(held_bytes=100, held_bytes_per_client=50))
-    greedy = [bodies.hold("192.0.2.1") for _ in range(2)]
+    greedy = [bodies.memory_for("192.0.2.1") for _ in range(2)]
     greedy[0].grow(50)
     with pytest.raises(Refused) as refused:
         greedy[1].grow(1)
     assert_refused_for_memory(refused)
-    bodies.hold("192.0.2.2").grow(50)
+    bodies.memory_for("192.0.2.2").grow(50)
 
 
 async def test_a_body_without_a_length_holds_what_has_arrived() -> None:
@@ -172,10 +172,10 @@ async def test_a_body_without_a_length_holds_what_has_arrived() -> None:
     for _ in range(3):
         # Each may have ten bytes, and none is refused for what it could have had.
         upload: Any = Upload(b"abc")
-        await bodies.read(upload, request_of(), bodies.hold("192.0.2.1"), limit=10)
+        await bodies.read(upload, request_of(), bodies.memory_for("192.0.2.1"), limit=10)
     too_much: Any = Upload(b"de")
     with pytest.raises(Refused) as refused:
-        await bodies.read(too_much, request_of(), bodies.hold("192.0.2.1"), limit=10)
+        await bodies.read(too_much, request_of(), bodies.memory_for("192.0.2.1"), limit=10)
     assert_refused_for_memory(refused)
 
 
@@ -184,16 +184,16 @@ async def test_a_compressed_body_holds_what_it_unpacks_to() -> None:
     packed = gzip.compress(b"0" * 950)
     upload: Any = Upload(packed)
     request = request_of(content_length=str(len(packed)), content_encoding="gzip")
-    hold = bodies.hold("192.0.2.1")
-    assert await bodies.read(upload, request, hold, limit=1000) == b"0" * 950
+    memory = bodies.memory_for("192.0.2.1")
+    assert await bodies.read(upload, request, memory, limit=1000) == b"0" * 950
     with pytest.raises(Refused) as refused:
-        await bodies.read(upload, request, bodies.hold("192.0.2.1"), limit=1000)
+        await bodies.read(upload, request, bodies.memory_for("192.0.2.1"), limit=1000)
     assert_refused_for_memory(refused)
 
 
 async def test_a_body_that_was_not_read_to_its_end_is_known() -> None:
     bodies = Bodies()
-    huge, small = bodies.hold("192.0.2.1"), bodies.hold("192.0.2.1")
+    huge, small = bodies.memory_for("192.0.2.1"), bodies.memory_for("192.0.2.1")
     upload: Any = Upload(b"abc")
     with pytest.raises(Refused):
         await bodies.read(upload, request_with(str(module.DISCARDED_BYTES + 1)), huge, limit=10)
@@ -203,20 +203,20 @@ async def test_a_body_that_was_not_read_to_its_end_is_known() -> None:
 
 async def test_a_body_that_ends_early_is_refused() -> None:
     bodies = Bodies(BodyLimits(small_body_bytes=2))
-    hold = bodies.hold("192.0.2.1")
+    memory = bodies.memory_for("192.0.2.1")
     upload: Any = Upload(b"abc")
     with pytest.raises(Refused) as refused:
-        await bodies.read(upload, request_with("4"), hold, limit=10)
-    assert (refused.value.problem.status, hold.has_arrived) == (400, False)
+        await bodies.read(upload, request_with("4"), memory, limit=10)
+    assert (refused.value.problem.status, memory.has_arrived) == (400, False)
 
 
 async def test_a_body_that_was_read_in_part_is_not_read_again() -> None:
     bodies = Bodies()
-    hold = bodies.hold("192.0.2.1")
+    memory = bodies.memory_for("192.0.2.1")
     unreadable: Any = None
     with pytest.raises(Refused):
-        await bodies.read(Upload(b"x" * 11), request_of(), hold, limit=10)  # type: ignore[arg-type]
-    await bodies.discard(unreadable, request_of(), hold)
+        await bodies.read(Upload(b"x" * 11), request_of(), memory, limit=10)  # type: ignore[arg-type]
+    await bodies.discard(unreadable, request_of(), memory)
 
 
 async def test_what_arrives_of_a_middling_body_is_held_before_its_end() -> None:
@@ -230,7 +230,7 @@ async def test_what_arrives_of_a_middling_body_is_held_before_its_end() -> None:
 
     upload: Any = Unfinished()
     first, second = (
-        asyncio.create_task(bodies.read(upload, request_with("65536"), bodies.hold("192.0.2.1"), limit=100_000))
+        asyncio.create_task(bodies.read(upload, request_with("65536"), bodies.memory_for("192.0.2.1"), limit=100_000))
         for _ in range(2)
     )
     with pytest.raises(Refused) as refused:
@@ -245,7 +245,8 @@ async def statuses_of_slow_bodies(limits: BodyLimits, *clients: str) -> list[int
     bodies = Bodies(limits)
     silent: Any = Upload()
     reading = [
-        asyncio.create_task(bodies.read(silent, request_with("5"), bodies.hold(client), limit=10)) for client in clients
+        asyncio.create_task(bodies.read(silent, request_with("5"), bodies.memory_for(client), limit=10))
+        for client in clients
     ]
     watch = asyncio.create_task(bodies.watch())
     await asyncio.wait(reading, return_when=asyncio.FIRST_COMPLETED, timeout=5)

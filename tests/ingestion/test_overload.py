@@ -170,7 +170,7 @@ def test_connections_that_announce_much_and_send_nothing_keep_nobody_out(
     spec = {"ingestion": {"rateLimits": UNLIMITED}}
     with ingestion_server(tmp_path, broker=broker, cache=cache_server, spec=spec, name="announced") as server:
         silent = [
-            announce(server.port, source=source, length=length)
+            notify(server.port, source=source, length=length)
             for source in ("127.0.0.2", "127.0.0.3")
             for length in (MAXIMUM_BATCH_BYTES, MAXIMUM_BATCH_BYTES, 2 * 1024 * 1024)
         ]
@@ -184,7 +184,7 @@ def test_connections_that_announce_much_and_send_nothing_keep_nobody_out(
     assert statuses == {202}
 
 
-def announce(port: int, *, source: str, length: int, content_type: str = "application/json") -> socket.socket:
+def notify(port: int, *, source: str, length: int, content_type: str = "application/json") -> socket.socket:
     """A connection whose request says that a body follows, and that sends none."""
     connection = socket.create_connection(("127.0.0.1", port), PATIENCE.total_seconds(), source_address=(source, 0))
     head = f"POST /api/events/batch HTTP/1.1\r\nHost: test\r\nContent-Type: {content_type}\r\nContent-Length: {length}"
@@ -231,7 +231,7 @@ def test_a_batch_whose_connection_breaks_is_not_taken_in_part(
     with ingestion_server(tmp_path, broker=broker, cache=cache_server, name="broken-off") as server:
         events = [page_view() for _ in range(900)]
         body = b"".join(msgspec.json.encode(event) + b"\n" for event in events)
-        with announce(server.port, source="127.0.0.1", length=len(body) + 1000, content_type=NDJSON) as connection:
+        with notify(server.port, source="127.0.0.1", length=len(body) + 1000, content_type=NDJSON) as connection:
             connection.sendall(body)
             connection.shutdown(socket.SHUT_WR)
             connection.recv(1000)

@@ -45,7 +45,7 @@ def test_a_link_stays_in_one_piece_in_a_narrow_terminal() -> None:
     output = io.StringIO()
     link = "http://127.0.0.1:8081/sign-in#token=" + "x" * 40
     with LiveDisplay(Console(file=output, width=40, force_terminal=True)) as display:
-        display.announce(link)
+        display.notify(link)
 
     assert link in output.getvalue()
 
@@ -83,9 +83,9 @@ def test_plain_lines_are_printed_when_the_figures_change(capsys: pytest.CaptureF
     assert capsys.readouterr().out.count("accepted 69,660") == 1
 
 
-def test_a_quiet_run_prints_announcements_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_quiet_run_prints_notices_alone(capsys: pytest.CaptureFixture[str]) -> None:
     with PlainDisplay(quiet=True) as display:
-        display.announce("worker is back")
+        display.notify("worker is back")
         display.update(processes(), READING)
 
     assert capsys.readouterr().out == "worker is back\n"
@@ -95,7 +95,7 @@ def test_a_quiet_run_prints_announcements_alone(capsys: pytest.CaptureFixture[st
 def test_a_run_goes_on_when_its_output_cannot_be_written(*, is_full: bool) -> None:
     program = (
         "import sys; from cloudscale.local.display import PlainDisplay; display = PlainDisplay();"
-        "display.announce('a'); display.announce('b'); print('went on', file=sys.stderr)"
+        "display.notify('a'); display.notify('b'); print('went on', file=sys.stderr)"
     )
     reading, writing = os.pipe()
     os.close(reading)
@@ -120,14 +120,14 @@ def test_a_run_goes_on_when_its_terminal_is_gone() -> None:
 
     display = LiveDisplay(Console(file=Gone(), force_terminal=True))
 
-    display.announce("worker is back")
+    display.notify("worker is back")
     display.update(processes(), READING)
 
 
-def test_the_live_table_is_drawn_below_the_announcements() -> None:
+def test_the_live_table_is_drawn_below_the_notices() -> None:
     terminal = Console(file=io.StringIO(), force_terminal=True, width=100)
     with LiveDisplay(terminal) as display:
-        display.announce("[worker] is back")
+        display.notify("[worker] is back")
         display.update(processes(), READING)
 
     assert isinstance(terminal.file, io.StringIO)

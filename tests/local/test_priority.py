@@ -21,8 +21,8 @@ from cloudscale.local.priority import (
     CAUGHT_UP_SECONDS,
     LATE_SECONDS,
     QUIET_SECONDS,
-    Courtesy,
     Priorities,
+    PriorityPolicy,
     initial_niceness,
     set_niceness,
 )
@@ -59,13 +59,13 @@ async def test_giving_way_ends_when_events_wait_for_long_and_begins_again_when_t
     said: list[str] = []
     now = 0.0
     async with Redis.from_url(cache_server.url) as redis:
-        courtesy = Courtesy(redis, "inflight", apply=lambda _: None, announce=said.append, clock=lambda: now)
+        policy = PriorityPolicy(redis, "inflight", apply=lambda _: None, notify=said.append, clock=lambda: now)
 
         def gives_way(waiting_seconds: float, *, at: float) -> bool:
             nonlocal now
             now = at
-            courtesy.judge(waiting_seconds)
-            return courtesy.gives_way
+            policy.decide(waiting_seconds)
+            return policy.gives_way
 
         assert gives_way(0, at=1)
         assert gives_way(LATE_SECONDS, at=2)
@@ -101,7 +101,7 @@ async def test_a_process_gives_way_when_it_is_ready_and_not_while_it_starts(tmp_
         stage=0,
         niceness=7,
     )
-    supervisor = Supervisor([plan], log_directory=tmp_path, announce=lambda _: None)
+    supervisor = Supervisor([plan], log_directory=tmp_path, notify=lambda _: None)
     priorities = Priorities(supervisor.processes)
     supervised = supervisor.processes["behind"]
 

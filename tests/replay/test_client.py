@@ -107,7 +107,7 @@ async def test_a_wait_is_told_once_in_a_while() -> None:
 
     async with (
         serving(answer) as api,
-        EventClient(api.url, connections=1, announce=told.append, silent_seconds=0) as sender,
+        EventClient(api.url, connections=1, notify=told.append, silent_seconds=0) as sender,
     ):
         await sender.send(EVENTS[0])
 

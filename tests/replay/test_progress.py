@@ -36,7 +36,7 @@ def test_what_a_replay_waits_for_is_told_on_the_error_stream(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ReplayProgress(tmp_path / "events.jsonl", live=False) as progress:
-        progress.announce("[::1] cannot be reached")
+        progress.notify("[::1] cannot be reached")
 
     assert capsys.readouterr() == ("", "[::1] cannot be reached\n")
 

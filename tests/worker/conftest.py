@@ -29,7 +29,7 @@ def cosmos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CosmosServer]:
 
 
 @pytest.fixture
-async def place(
+async def harness(
     broker: ServiceBusServer, cosmos: CosmosServer, cache_server: RedisServer, tmp_path: Path
 ) -> AsyncIterator[Harness]:
     async with Harness(Backends(broker, cosmos, cache_server), tmp_path) as opened:

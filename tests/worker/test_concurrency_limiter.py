@@ -24,9 +24,9 @@ CRITICAL = {"steps": [{"depth": 0, "limit": 4}], "restoreBelow": 0, "interval": 
 NORMAL = {"steps": [{"depth": 0, "limit": 32}], "restoreBelow": 0, "interval": "1s"}
 
 
-def limiter_of(place: Harness, **concurrency: object) -> ConcurrencyLimiter:
+def limiter_of(harness: Harness, **concurrency: object) -> ConcurrencyLimiter:
     backlog = BacklogReader(
-        place.administration.depth, place.cache, keys=keys_of(place.resource), events_per_message=100
+        harness.administration.depth, harness.cache, keys=keys_of(harness.resource), events_per_message=100
     )
     return ConcurrencyLimiter(msgspec.convert(concurrency, pipeline.Concurrency), backlog)
 
@@ -54,8 +54,8 @@ class Calls:
             await self._end.wait()
 
 
-async def test_no_more_calls_are_in_flight_than_the_limit(place: Harness) -> None:
-    limiter = limiter_of(place, steps=[{"depth": 0, "limit": 3}])
+async def test_no_more_calls_are_in_flight_than_the_limit(harness: Harness) -> None:
+    limiter = limiter_of(harness, steps=[{"depth": 0, "limit": 3}])
     calls = Calls(limiter)
     await calls.start(10)
     assert limiter.in_flight == 3
@@ -63,14 +63,16 @@ async def test_no_more_calls_are_in_flight_than_the_limit(place: Harness) -> Non
     assert (calls.most, limiter.in_flight) == (3, 0)
 
 
-async def test_a_limit_that_rises_lets_through_those_that_wait(place: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_limit_that_rises_lets_through_those_that_wait(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     depths = [30, 0]
 
     async def depth(_self: QueueAdministration) -> QueueDepth:
         return QueueDepth(active=depths.pop(0), dead_letters=0, scheduled=0)
 
-    monkeypatch.setattr(type(place.administration), "depth", depth)
-    limiter = limiter_of(place, steps=[{"depth": 0, "limit": 5}, {"depth": 20, "limit": 1}], restoreBelow=5)
+    monkeypatch.setattr(type(harness.administration), "depth", depth)
+    limiter = limiter_of(harness, steps=[{"depth": 0, "limit": 5}, {"depth": 20, "limit": 1}], restoreBelow=5)
     await limiter.read()
     calls = Calls(limiter)
     await calls.start(10)
@@ -81,8 +83,8 @@ async def test_a_limit_that_rises_lets_through_those_that_wait(place: Harness, m
     await calls.end()
 
 
-async def test_a_call_that_is_cancelled_while_it_waits_takes_no_slot(place: Harness) -> None:
-    limiter = limiter_of(place, steps=[{"depth": 0, "limit": 1}])
+async def test_a_call_that_is_cancelled_while_it_waits_takes_no_slot(harness: Harness) -> None:
+    limiter = limiter_of(harness, steps=[{"depth": 0, "limit": 1}])
 
     async def call() -> None:
         async with limiter.slot():
@@ -100,41 +102,41 @@ async def test_a_call_that_is_cancelled_while_it_waits_takes_no_slot(place: Harn
     await call()
 
 
-def test_a_turn_has_messages_for_a_whole_batch_at_the_lowest_limit(place: Harness) -> None:
-    assert turn_messages(limiter_of(place, steps=[{"depth": 0, "limit": 1}]), lanes=2) == 100
-    assert turn_messages(limiter_of(place, steps=[{"depth": 0, "limit": 32}]), lanes=2) == 1600
+def test_a_turn_has_messages_for_a_whole_batch_at_the_lowest_limit(harness: Harness) -> None:
+    assert turn_messages(limiter_of(harness, steps=[{"depth": 0, "limit": 1}]), lanes=2) == 100
+    assert turn_messages(limiter_of(harness, steps=[{"depth": 0, "limit": 32}]), lanes=2) == 1600
 
 
-async def drained_per_second(place: Harness, count: int) -> float:
+async def drained_per_second(harness: Harness, count: int) -> float:
     """Send so many messages of one event each, of eight tenants, and measure how fast a worker works them off."""
-    await place.use_queue()
-    events = await place.accept([page_view(f"u{number % 97}", tenantId=f"t{number % 8}") for number in range(count)])
+    await harness.use_queue()
+    events = await harness.accept([page_view(f"u{number % 97}", tenantId=f"t{number % 8}") for number in range(count)])
     bodies = [msgspec.json.encode([event]) for event in events]
     for start in range(0, count, 250):
-        await place.send_messages([ServiceBusMessage(body) for body in bodies[start : start + 250]])
-    before = await place.store.count()
+        await harness.send_messages([ServiceBusMessage(body) for body in bodies[start : start + 250]])
+    before = await harness.store.count()
 
     async def begun() -> bool:
-        return await place.store.count() > before
+        return await harness.store.count() > before
 
-    async with place.worker():
-        await place.until(begun)
+    async with harness.worker():
+        await harness.until(begun)
         started = time.perf_counter()
-        left = await place.in_flight()
-        await place.settled()
+        left = await harness.in_flight()
+        await harness.settled()
         return left / (time.perf_counter() - started)
 
 
 @pytest.mark.fault
 @pytest.mark.alone
-async def test_critical_mode_keeps_most_of_the_throughput_for_messages_of_one_event(place: Harness) -> None:
-    place.backends.cosmos.set_faults(delayMilliseconds=20)
+async def test_critical_mode_keeps_most_of_the_throughput_for_messages_of_one_event(harness: Harness) -> None:
+    harness.backends.cosmos.set_faults(delayMilliseconds=20)
     rates: dict[str, list[float]] = {"normal": [], "critical": []}
     try:
         for name in ("critical", "normal", "critical", "normal"):
-            place.processing["concurrency"] = CRITICAL if name == "critical" else NORMAL
-            rates[name].append(await drained_per_second(place, 1500))
+            harness.processing["concurrency"] = CRITICAL if name == "critical" else NORMAL
+            rates[name].append(await drained_per_second(harness, 1500))
     finally:
-        place.backends.cosmos.set_faults()
+        harness.backends.cosmos.set_faults()
     # The better of two runs each, since other processes have their share of the machine.
     assert max(rates["critical"]) >= 0.6 * max(rates["normal"]), rates

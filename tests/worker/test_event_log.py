@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     from tests.worker.harness import Harness
 
 
-async def test_dead_letters_and_suspicious_events_are_found_by_their_ids_and_without_content(place: Harness) -> None:
-    (unknown,) = await place.accept([page_view(url="https://shop.example/private")])
+async def test_dead_letters_and_suspicious_events_are_found_by_their_ids_and_without_content(harness: Harness) -> None:
+    (unknown,) = await harness.accept([page_view(url="https://shop.example/private")])
     unknown["eventType"] = "click"
-    flood = await place.accept([page_view() for _ in range(12)], address="198.51.100.7")
-    worker = place.start_process()
+    flood = await harness.accept([page_view() for _ in range(12)], address="198.51.100.7")
+    worker = harness.start_process()
     try:
-        await place.send([unknown, *flood])
-        await place.send_body(b"no events")
-        await place.dead(2)
+        await harness.send([unknown, *flood])
+        await harness.send_body(b"no events")
+        await harness.dead(2)
     finally:
         end(worker)
 
-    log = (place.directory / "worker.log").read_text()
+    log = (harness.directory / "worker.log").read_text()
     lines = log.splitlines()
     (dead,) = [line for line in lines if unknown["id"] in line]
     assert "dead letter" in dead

@@ -57,18 +57,18 @@ def test_a_purchase_far_above_what_the_user_pays_is_suspicious() -> None:
     rule = UnusualAmountRule(UnusualAmount(factor=10, after_purchases=3))
     before = [paid(20.0), paid(25.0), paid(30.0), paid(900.0)]
 
-    assert rule.judge(paid(275.0), before) is None
-    assert rule.judge(paid(275.01), before) == {"amount": 275.01, "usual": 27.5, "purchases": 4, "factor": 10}
+    assert rule.evaluate(paid(275.0), before) is None
+    assert rule.evaluate(paid(275.01), before) == {"amount": 275.01, "usual": 27.5, "purchases": 4, "factor": 10}
 
 
 def test_the_first_purchases_of_a_user_are_not_judged() -> None:
     rule = UnusualAmountRule(UnusualAmount(after_purchases=3))
 
-    assert rule.judge(paid(1e9), [paid(1.0), paid(1.0)]) is None
+    assert rule.evaluate(paid(1e9), [paid(1.0), paid(1.0)]) is None
 
 
 def test_to_somebody_who_got_all_for_nothing_no_price_is_unusual() -> None:
-    assert UnusualAmountRule(UnusualAmount(after_purchases=1)).judge(paid(5.0), [paid(0.0)]) is None
+    assert UnusualAmountRule(UnusualAmount(after_purchases=1)).evaluate(paid(5.0), [paid(0.0)]) is None
 
 
 def test_amounts_of_two_currencies_and_users_are_not_compared() -> None:
@@ -95,8 +95,8 @@ def test_a_value_with_many_users_is_suspicious_and_is_not_kept_itself() -> None:
 
     assert ada.subject == bob.subject
     assert "4111" not in ada.subject + ada.member
-    assert rule.judge(bob, [ada]) is None
-    assert rule.judge(eve, [bob, ada]) == {"property": "card", "users": 3, "limit": 2, "windowSeconds": 86400.0}
+    assert rule.evaluate(bob, [ada]) is None
+    assert rule.evaluate(eve, [bob, ada]) == {"property": "card", "users": 3, "limit": 2, "windowSeconds": 86400.0}
 
 
 @pytest.mark.parametrize("document", [{}, {"card": None}, {"card": True}, {"card": ""}, {"card": [1]}, {"card": 1.5}])
@@ -111,7 +111,7 @@ def test_a_user_in_two_places_is_suspicious() -> None:
     there = look(rule, {"location": BERLIN}, at=NOW - timedelta(hours=2))
     here = look(rule, {"properties": {"location": TOKYO}})
 
-    evidence = rule.judge(here, [there])
+    evidence = rule.evaluate(here, [there])
 
     assert evidence is not None
     assert evidence.items() >= {"from": BERLIN | {"longitude": 13.405}, "to": TOKYO, "seconds": 7200.0}.items()
@@ -123,9 +123,9 @@ def test_a_journey_that_one_can_make_is_not_suspicious() -> None:
     flown = look(rule, {"location": BERLIN}, at=NOW - timedelta(hours=10))
     nearby = look(rule, {"location": POTSDAM}, at=NOW - timedelta(seconds=1))
 
-    assert rule.judge(look(rule, {"location": TOKYO}), [flown]) is None
-    assert rule.judge(look(rule, {"location": BERLIN}), [nearby]) is None
-    assert rule.judge(look(rule, {"location": BERLIN}), []) is None
+    assert rule.evaluate(look(rule, {"location": TOKYO}), [flown]) is None
+    assert rule.evaluate(look(rule, {"location": BERLIN}), [nearby]) is None
+    assert rule.evaluate(look(rule, {"location": BERLIN}), []) is None
 
 
 @pytest.mark.parametrize(

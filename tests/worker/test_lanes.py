@@ -44,28 +44,28 @@ class Deafness:
         monkeypatch.setattr(MessageReceiver, "receive", receive)
 
 
-async def test_a_receiver_that_hears_nothing_is_made_anew(place: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_receiver_that_hears_nothing_is_made_anew(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lanes, "STALLED_SECONDS", 2.0)
     deafness = Deafness(monkeypatch)
-    await place.send(await place.accept([page_view()]))
-    async with place.worker():
+    await harness.send(await harness.accept([page_view()]))
+    async with harness.worker():
 
         async def connected() -> bool:
             return deafness.opened == 2
 
-        await place.until(connected)
+        await harness.until(connected)
         deafness.holds = False
-        await place.stored(1)
-        await place.settled()
+        await harness.stored(1)
+        await harness.settled()
 
 
 async def test_a_worker_that_hears_nothing_over_new_connections_either_is_not_ready(
-    place: Harness, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lanes, "STALLED_SECONDS", 2.0)
     deafness = Deafness(monkeypatch)
-    await place.send(await place.accept([page_view()]))
-    async with place.worker() as worker:
+    await harness.send(await harness.accept([page_view()]))
+    async with harness.worker() as worker:
 
         async def unready() -> bool:
             return DEAF in worker.unready()
@@ -73,27 +73,27 @@ async def test_a_worker_that_hears_nothing_over_new_connections_either_is_not_re
         async def ready() -> bool:
             return worker.unready() == []
 
-        await place.until(unready)
+        await harness.until(unready)
         assert deafness.opened > 2
         deafness.holds = False
-        await place.stored(1)
-        await place.until(ready)
+        await harness.stored(1)
+        await harness.until(ready)
 
 
 async def test_a_worker_with_an_empty_queue_keeps_its_receivers(
-    place: Harness, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lanes, "STALLED_SECONDS", 0.5)
     deafness = Deafness(monkeypatch)
     deafness.holds = False
-    async with place.worker() as worker:
+    async with harness.worker() as worker:
         await asyncio.sleep(3)
         assert worker.unready() == []
         # A turn that lasts longer than the bound is no silence.
-        place.backends.cosmos.set_faults(delayMilliseconds=1500)
+        harness.backends.cosmos.set_faults(delayMilliseconds=1500)
         try:
-            await place.send(await place.accept([page_view()]))
-            await place.settled()
+            await harness.send(await harness.accept([page_view()]))
+            await harness.settled()
         finally:
-            place.backends.cosmos.set_faults()
+            harness.backends.cosmos.set_faults()
     assert deafness.opened == 2

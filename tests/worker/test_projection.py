@@ -40,97 +40,97 @@ def documents(first: int, count: int, users: int = 5) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def projection(place: Harness, owner: str) -> AsyncIterator[tuple[Projection, OwnedRanges]]:
-    async with EventFeed(place.resource.spec.store, place.settings) as feed:
-        ranges = OwnedRanges(feed, LeaseStore(place.store), owner=owner)
-        yield Projection(feed, ranges, ProfileStore(place.store), scoring=SCORING), ranges
+async def projection(harness: Harness, owner: str) -> AsyncIterator[tuple[Projection, OwnedRanges]]:
+    async with EventFeed(harness.resource.spec.store, harness.settings) as feed:
+        ranges = OwnedRanges(feed, LeaseStore(harness.store), owner=owner)
+        yield Projection(feed, ranges, ProfileStore(harness.store), scoring=SCORING), ranges
 
 
-async def scores(place: Harness) -> list[int]:
-    return sorted(profile.score for profile in await place.profiles.top(limit=100))
+async def scores(harness: Harness) -> list[int]:
+    return sorted(profile.score for profile in await harness.profiles.top(limit=100))
 
 
-async def test_a_pass_adds_what_is_new_and_only_that(place: Harness) -> None:
-    async with projection(place, "one") as (one, _):
-        await place.store.create_events(documents(0, 50))
+async def test_a_pass_adds_what_is_new_and_only_that(harness: Harness) -> None:
+    async with projection(harness, "one") as (one, _):
+        await harness.store.create_events(documents(0, 50))
         assert not await one.run_pass()
-        assert await scores(place) == [10] * 5
+        assert await scores(harness) == [10] * 5
         assert not await one.run_pass()
-        await place.store.create_events(documents(50, 5))
+        await harness.store.create_events(documents(50, 5))
         await one.run_pass()
-        assert await scores(place) == [11] * 5
+        assert await scores(harness) == [11] * 5
 
 
-async def test_events_without_a_user_have_no_profile(place: Harness) -> None:
-    async with projection(place, "one") as (one, _):
-        await place.store.create_events([{**document, "userId": None} for document in documents(0, 3)])
+async def test_events_without_a_user_have_no_profile(harness: Harness) -> None:
+    async with projection(harness, "one") as (one, _):
+        await harness.store.create_events([{**document, "userId": None} for document in documents(0, 3)])
         await one.run_pass()
-    assert await place.profiles.count() == 0
+    assert await harness.profiles.count() == 0
 
 
-async def test_documents_that_are_no_events_keep_nobodys_profile_back(place: Harness) -> None:
+async def test_documents_that_are_no_events_keep_nobodys_profile_back(harness: Harness) -> None:
     strange = [
         {"id": "1", "partitionKey": "t1:2024-01", "userId": "u0", "payloadHash": "h", "acceptance": "a"},
         {**documents(2, 1)[0], "eventType": "purchase", "amount": "a lot"},
         {**documents(3, 1)[0], "userId": 7},
     ]
-    async with projection(place, "one") as (one, _):
-        await place.store.create_events([*strange, *documents(10, 5)])
+    async with projection(harness, "one") as (one, _):
+        await harness.store.create_events([*strange, *documents(10, 5)])
         await one.run_pass()
-    assert await scores(place) == [1] * 5
+    assert await scores(harness) == [1] * 5
 
 
-async def test_a_container_that_was_made_anew_is_read_from_its_beginning(place: Harness) -> None:
-    async with projection(place, "one") as (one, ranges):
-        await place.store.create_events(documents(0, 50, users=50))
+async def test_a_container_that_was_made_anew_is_read_from_its_beginning(harness: Harness) -> None:
+    async with projection(harness, "one") as (one, ranges):
+        await harness.store.create_events(documents(0, 50, users=50))
         await one.run_pass()
         await ranges.release()
-    await place.store.database.delete_container(place.store.names.events)
-    await place.store.ensure()
-    await place.store.create_events([{**document, "userId": "new"} for document in documents(0, 3)])
-    async with projection(place, "two") as (two, _):
+    await harness.store.database.delete_container(harness.store.names.events)
+    await harness.store.ensure()
+    await harness.store.create_events([{**document, "userId": "new"} for document in documents(0, 3)])
+    async with projection(harness, "two") as (two, _):
         while await two.run_pass():
             pass
-    (profile,) = await place.profiles.top(user_id="new")
+    (profile,) = await harness.profiles.top(user_id="new")
     assert profile.events == 3
 
 
-async def test_a_pass_that_was_not_noted_is_repeated_without_effect(place: Harness) -> None:
-    await place.store.create_events(documents(0, 50))
-    async with projection(place, "one") as (one, ranges):
+async def test_a_pass_that_was_not_noted_is_repeated_without_effect(harness: Harness) -> None:
+    await harness.store.create_events(documents(0, 50))
+    async with projection(harness, "one") as (one, ranges):
         await one.run_pass()
         await ranges.release()
-    for lease in await LeaseStore(place.store).all():
-        await LeaseStore(place.store).remove(lease)
-    async with projection(place, "two") as (two, _):
+    for lease in await LeaseStore(harness.store).all():
+        await LeaseStore(harness.store).remove(lease)
+    async with projection(harness, "two") as (two, _):
         await two.run_pass()
-        await place.store.create_events(documents(50, 5))
+        await harness.store.create_events(documents(50, 5))
         await two.run_pass()
-    assert await scores(place) == [11] * 5
+    assert await scores(harness) == [11] * 5
 
 
-async def test_an_owner_that_lost_its_range_without_noticing_does_no_harm(place: Harness) -> None:
-    async with projection(place, "one") as (one, ranges), projection(place, "two") as (two, _):
-        await place.store.create_events(documents(0, 50))
+async def test_an_owner_that_lost_its_range_without_noticing_does_no_harm(harness: Harness) -> None:
+    async with projection(harness, "one") as (one, ranges), projection(harness, "two") as (two, _):
+        await harness.store.create_events(documents(0, 50))
         await one.run_pass()
         stale = dict(ranges.owned)
         await ranges.release()
         ranges.owned = stale
-        await place.store.create_events(documents(50, 25))
+        await harness.store.create_events(documents(50, 25))
         await two.run_pass()
-        await place.store.create_events(documents(75, 25))
+        await harness.store.create_events(documents(75, 25))
         await asyncio.gather(one.run_pass(), two.run_pass())
         await two.run_pass()
         assert not ranges.owned
-    assert await scores(place) == [20] * 5
+    assert await scores(harness) == [20] * 5
 
 
 @pytest.mark.fault
-async def test_a_store_that_fails_in_the_middle_of_a_pass_costs_no_score(place: Harness) -> None:
-    async with projection(place, "one") as (one, _):
+async def test_a_store_that_fails_in_the_middle_of_a_pass_costs_no_score(harness: Harness) -> None:
+    async with projection(harness, "one") as (one, _):
         await one.run_pass()
-        await place.store.create_events(documents(0, 500, users=200))
-        place.backends.cosmos.set_faults(failRatio=0.4)
+        await harness.store.create_events(documents(0, 500, users=200))
+        harness.backends.cosmos.set_faults(failRatio=0.4)
         try:
             for _ in range(5):
                 try:
@@ -138,24 +138,24 @@ async def test_a_store_that_fails_in_the_middle_of_a_pass_costs_no_score(place: 
                 except BackendError:
                     continue
         finally:
-            place.backends.cosmos.set_faults()
+            harness.backends.cosmos.set_faults()
         await one.run_pass()
-    assert sum(profile.score for profile in await place.profiles.top(limit=1000)) == 500
+    assert sum(profile.score for profile in await harness.profiles.top(limit=1000)) == 500
 
 
-async def test_a_single_pass_goes_through_many_pages(place: Harness) -> None:
-    await place.store.create_events(documents(0, 3500, users=7))
-    async with projection(place, "one") as (one, _):
+async def test_a_single_pass_goes_through_many_pages(harness: Harness) -> None:
+    await harness.store.create_events(documents(0, 3500, users=7))
+    async with projection(harness, "one") as (one, _):
         await one.run_pass()
-    assert await scores(place) == [500] * 7
+    assert await scores(harness) == [500] * 7
 
 
-async def test_run_catches_up_and_gives_its_ranges_back_when_told_to_stop(place: Harness) -> None:
-    async with projection(place, "one") as (one, _):
+async def test_run_catches_up_and_gives_its_ranges_back_when_told_to_stop(harness: Harness) -> None:
+    async with projection(harness, "one") as (one, _):
         stop = asyncio.Event()
         running = asyncio.create_task(one.run(stop))
-        await place.store.create_events(documents(0, 50))
+        await harness.store.create_events(documents(0, 50))
         stop.set()
         await running
-    assert await scores(place) == [10] * 5
-    assert [lease.owner for lease in await LeaseStore(place.store).all()] == [""]
+    assert await scores(harness) == [10] * 5
+    assert [lease.owner for lease in await LeaseStore(harness.store).all()] == [""]

@@ -75,117 +75,117 @@ async def test_health_readiness_and_metrics_are_served() -> None:
             assert "cloudscale_events_persisted_total" in await answer.text()
 
 
-async def test_a_worker_becomes_ready_and_stops_when_told(place: Harness) -> None:
-    async with place.worker() as worker:
+async def test_a_worker_becomes_ready_and_stops_when_told(harness: Harness) -> None:
+    async with harness.worker() as worker:
 
         async def ready() -> bool:
             return worker.unready() == []
 
-        await place.until(ready)
+        await harness.until(ready)
     assert "stopping" in worker.unready()
 
 
 async def test_a_worker_that_may_not_manage_the_queue_works_on_one_that_is_there(
-    place: Harness, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(_self: QueueAdministration) -> bool:
         raise CredentialError("the management API refuses the credential")
 
     monkeypatch.setattr(QueueAdministration, "ensure_queue", refuse)
-    async with place.worker() as worker:
+    async with harness.worker() as worker:
 
         async def ready() -> bool:
             return worker.unready() == []
 
-        await place.until(ready)
+        await harness.until(ready)
 
 
-async def test_a_worker_that_finds_no_store_waits_for_it_and_can_be_told_to_stop(place: Harness) -> None:
-    place.backends.cosmos.set_faults(failRatio=1.0)
+async def test_a_worker_that_finds_no_store_waits_for_it_and_can_be_told_to_stop(harness: Harness) -> None:
+    harness.backends.cosmos.set_faults(failRatio=1.0)
     try:
-        async with place.worker() as worker:
+        async with harness.worker() as worker:
 
             async def serving() -> bool:
                 return "not connected to the broker" in worker.unready()
 
-            await place.until(serving)
+            await harness.until(serving)
     finally:
-        place.backends.cosmos.set_faults()
+        harness.backends.cosmos.set_faults()
 
 
-async def test_a_worker_whose_store_does_not_answer_stops_when_told(place: Harness) -> None:
-    place.backends.cosmos.set_faults(stall=True)
+async def test_a_worker_whose_store_does_not_answer_stops_when_told(harness: Harness) -> None:
+    harness.backends.cosmos.set_faults(stall=True)
     try:
-        async with place.worker() as worker:
+        async with harness.worker() as worker:
 
             async def serving() -> bool:
                 return "not connected to the broker" in worker.unready()
 
-            await place.until(serving)
+            await harness.until(serving)
             told_at = time.monotonic()
         assert time.monotonic() - told_at < STOP_SECONDS
     finally:
-        place.backends.cosmos.set_faults()
+        harness.backends.cosmos.set_faults()
 
 
-async def test_a_worker_told_to_stop_before_it_has_begun_processes_nothing(place: Harness) -> None:
-    await place.send(await place.accept([page_view()]))
-    async with place.worker() as worker:
+async def test_a_worker_told_to_stop_before_it_has_begun_processes_nothing(harness: Harness) -> None:
+    await harness.send(await harness.accept([page_view()]))
+    async with harness.worker() as worker:
         worker.stopping.set()
-    told = place.start_process()
+    told = harness.start_process()
     wait_until_sync(lambda: handles_sigterm(told.pid), within=SOON)
     assert end(told) == 0
-    assert await place.store.count() == 0
-    assert (await place.administration.depth()).active == 1
+    assert await harness.store.count() == 0
+    assert (await harness.administration.depth()).active == 1
 
 
-async def test_concurrency_follows_the_depth_of_the_queue(place: Harness) -> None:
-    place.processing["concurrency"] = {
+async def test_concurrency_follows_the_depth_of_the_queue(harness: Harness) -> None:
+    harness.processing["concurrency"] = {
         "steps": [{"depth": 0, "limit": 32}, {"depth": 20, "limit": 1}],
         "restoreBelow": 5,
         "interval": "1s",
     }
     for _ in range(60):
-        await place.send(await place.accept([page_view()]))
-    place.backends.cosmos.set_faults(delayMilliseconds=100)
+        await harness.send(await harness.accept([page_view()]))
+    harness.backends.cosmos.set_faults(delayMilliseconds=100)
     limits: set[float] = set()
     try:
-        async with place.worker():
+        async with harness.worker():
 
             async def restored() -> bool:
                 limits.add(metrics.CONCURRENCY_LIMIT._value.get())
                 return len(limits) == 2 and metrics.CONCURRENCY_LIMIT._value.get() == 32
 
-            await place.until(restored)
+            await harness.until(restored)
     finally:
-        place.backends.cosmos.set_faults()
+        harness.backends.cosmos.set_faults()
     assert limits == {1, 32}
 
 
-async def test_two_workers_share_the_queue_and_the_feed(place: Harness) -> None:
+async def test_two_workers_share_the_queue_and_the_feed(harness: Harness) -> None:
     for _ in range(30):
-        await place.send(await place.accept([page_view(f"u{number}") for number in range(10)]))
-    first, second = place.start_process(), place.start_process()
+        await harness.send(await harness.accept([page_view(f"u{number}") for number in range(10)]))
+    first, second = harness.start_process(), harness.start_process()
     try:
-        await place.stored(300)
-        await place.settled()
+        await harness.stored(300)
+        await harness.settled()
 
         async def caught_up() -> bool:
-            return sum(profile.events for profile in await place.profiles.top(limit=100)) == 300
+            return sum(profile.events for profile in await harness.profiles.top(limit=100)) == 300
 
-        await place.until(caught_up)
+        await harness.until(caught_up)
     finally:
         assert (end(first), end(second)) == (0, 0)
-    assert [profile.score for profile in await place.profiles.top(limit=100)] == [30] * 10
+    assert [profile.score for profile in await harness.profiles.top(limit=100)] == [30] * 10
 
 
-async def test_a_worker_publishes_its_figures_under_the_name_that_owns_its_leases(place: Harness) -> None:
-    async with place.worker() as worker:
-        leases, key = LeaseStore(place.store), keys_of(place.resource).figures
+async def test_a_worker_publishes_its_figures_under_the_name_that_owns_its_leases(harness: Harness) -> None:
+    async with harness.worker() as worker:
+        leases, key = LeaseStore(harness.store), keys_of(harness.resource).figures
 
         async def owns_and_publishes() -> bool:
             owners = {lease.owner for lease in await leases.all()}
-            processes = {each.process for each in await figures.read_all(place.cache, key=key)}
+            processes = {each.process for each in await figures.read_all(harness.cache, key=key)}
             return owners == processes == {worker.process}
 
-        await place.until(owns_and_publishes, within=SOON)
+        await harness.until(owns_and_publishes, within=SOON)

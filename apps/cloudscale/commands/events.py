@@ -53,7 +53,7 @@ async def _send(path: Path, url: str) -> int:
 
     refused = 0
     origin = fingerprint(path)
-    async with EventClient(url, connections=1, announce=partial(typer.echo, err=True)) as client:
+    async with EventClient(url, connections=1, notify=partial(typer.echo, err=True)) as client:
         for line in read_lines(path):
             try:
                 event = prepare(line, origin=origin)
@@ -101,9 +101,9 @@ def _replay(options: ReplayOptions) -> int:
 
     with ReplayProgress(options.path, live=sys.stderr.isatty()) as progress:
         try:
-            report = asyncio.run(replay_file(options, progress=progress.show, announce=progress.announce))
+            report = asyncio.run(replay_file(options, progress=progress.show, notify=progress.notify))
         except KeyboardInterrupt:
-            progress.announce(progress.how_to_go_on())
+            progress.notify(progress.how_to_go_on())
             raise
     typer.echo(progress.summary(report))
     return report.tally.rejected

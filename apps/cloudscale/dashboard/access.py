@@ -103,7 +103,7 @@ class TokenFile:
             try:
                 self._access = read_access(self._path)
             except ConfigurationError as error:
-                log.warning("the former access tokens stay in force", reason=str(error))
+                log.warning("the former access tokens stay in force", error=str(error))
         return self._access
 
 

@@ -16,7 +16,7 @@ MAXIMUM_BODY_BYTES = 256 * 1024
 class BodyLimit:
     """Lets a route read so much of a request and no more.
 
-    It counts what arrives, since a client may announce no length or a wrong one. Nobody needs to be signed in to send
+    It counts what arrives, since a client may declare no length or a wrong one. Nobody needs to be signed in to send
     a body, so it must hold for all.
     """
 

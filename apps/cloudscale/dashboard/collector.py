@@ -101,7 +101,7 @@ class Collector:
             except (RedisError, OSError, TimeoutError, msgspec.DecodeError) as error:
                 self._gauges = msgspec.structs.replace(self._gauges, in_flight=None)
                 if self._redis_answers:
-                    log.warning("no live figures: they cannot be read from Redis", reason=str(error))
+                    log.warning("no live figures: they cannot be read from Redis", error=str(error))
                 self._redis_answers = False
             else:
                 self._redis_answers = True
@@ -143,7 +143,7 @@ class Collector:
             except (BackendError, ConfigurationError) as error:
                 self._backlog = None
                 if self._broker_answers:
-                    log.warning("the queue's depth is not known", reason=str(error))
+                    log.warning("the queue's depth is not known", error=str(error))
                 self._broker_answers = False
             else:
                 self._broker_answers = True
@@ -155,7 +155,7 @@ class Collector:
             try:
                 raw = await self._redis.lrange(self._history_key, 0, -1)
             except (RedisError, OSError, TimeoutError) as error:
-                log.warning("the history cannot be read yet: Redis is away", reason=str(error))
+                log.warning("the history cannot be read yet: Redis is away", error=str(error))
                 await asyncio.sleep(TICK_SECONDS)
                 continue
             break
@@ -164,7 +164,7 @@ class Collector:
             try:
                 record = msgspec.json.decode(each, type=Record)
             except msgspec.DecodeError as error:
-                log.warning("a point of the history was written by another version", reason=str(error))
+                log.warning("a point of the history was written by another version", error=str(error))
                 continue
             if record.point.at >= oldest:
                 self.points.append(record.point)

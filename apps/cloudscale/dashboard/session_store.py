@@ -60,7 +60,7 @@ class SessionStore:
         try:
             await self._redis.set(key, token_digest, ex=SESSION_SECONDS)
         except (RedisError, OSError, TimeoutError) as error:
-            log.warning("a session is known to this dashboard alone: Redis cannot be reached", reason=str(error))
+            log.warning("a session is known to this dashboard alone: Redis cannot be reached", error=str(error))
         self._remember(key, token_digest, time.monotonic() + SESSION_SECONDS)
         return name
 

@@ -1,7 +1,7 @@
 """Reads the bodies of requests within bounds of size, of time and of memory.
 
 The server hands a request over as soon as its headers are there, so it is here that a large, a slow or a crowd of
-bodies is kept from taking the process down. What counts is what has arrived: a length that is only announced reserves
+bodies is kept from taking the process down. What counts is what has arrived: a length that is only declared reserves
 nothing, or a few idle connections could keep everybody else out.
 """
 
@@ -40,9 +40,9 @@ class BodyLimits:
     share_of_large_bodies: float = 0.75
     """Of ``held_bytes``, for large bodies; the rest is always there for single events."""
     large_body_bytes: int = 64 * 1024
-    """A body that announces more is a large one; so is one that does not say how long it is."""
+    """A body that declares more is a large one; so is one that does not say how long it is."""
     small_body_bytes: int = 8 * 1024
-    """A body that announces no more is read at once and counted when it is there: until then the server holds no more
+    """A body that declares no more is read at once and counted when it is there: until then the server holds no more
     of it than it has for reading a connection anyway."""
     arrival_seconds: float = 30.0
     """A body that takes longer is given up."""
@@ -55,7 +55,7 @@ class BodyLimits:
     """Pause between two checks for bodies that are slow."""
 
 
-class Hold:
+class BodyMemory:
     """What one request's body holds of the process's memory, until it is released."""
 
     __slots__ = ("_bodies", "_size", "client", "has_arrived", "has_begun", "share")
@@ -98,9 +98,9 @@ class Bodies:
         self._given_up: dict[asyncio.Task[object], str] = {}
         """What their clients are told."""
 
-    def hold(self, client: str) -> Hold:
+    def memory_for(self, client: str) -> BodyMemory:
         """Memory for the body of a request from ``client``, an address: none yet."""
-        return Hold(self, client)
+        return BodyMemory(self, client)
 
     def take(self, client: str, size: int, *, share: float) -> None:
         """Count ``size`` more bytes as held, if that leaves no more than ``share`` of the memory taken.
@@ -123,32 +123,34 @@ class Bodies:
         else:
             self._held_by.pop(client, None)
 
-    async def read(self, protocol: HTTPProtocol, request: Request, hold: Hold, *, limit: int) -> bytes:
-        """The content of a request's body, without its encoding. ``hold`` grows as it arrives.
+    async def read(self, protocol: HTTPProtocol, request: Request, memory: BodyMemory, *, limit: int) -> bytes:
+        """The content of a request's body, without its encoding. ``memory`` grows as it arrives.
 
         Raises:
             Refused: it has more than ``limit`` bytes or fewer than it says, does not arrive in time, is not encoded as
                 it says, or there is no memory for it now.
         """
-        body = await self._in_time(self._receive(protocol, request.header("content-length"), hold, limit=limit), hold)
+        body = await self._in_time(
+            self._receive(protocol, request.header("content-length"), memory, limit=limit), memory
+        )
         content = content_of(request, body, limit=limit)
         if content is not body:
-            hold.grow(len(content))
+            memory.grow(len(content))
         return content
 
-    async def discard(self, protocol: HTTPProtocol, request: Request, hold: Hold) -> None:
+    async def discard(self, protocol: HTTPProtocol, request: Request, memory: BodyMemory) -> None:
         """Read a body that nobody wants, and keep nothing: many clients look at the answer only after their request.
 
         One that is too long for that, does not arrive in time, or was read in part before, is left where it is.
         """
-        if hold.has_begun:
+        if memory.has_begun:
             return
         try:
-            await self._in_time(_skip(protocol, request.header("content-length"), hold), hold)
+            await self._in_time(_skip(protocol, request.header("content-length"), memory), memory)
         except Refused:
             return
 
-    async def _in_time(self, receiving: Coroutine[None, None, T], hold: Hold) -> T:
+    async def _in_time(self, receiving: Coroutine[None, None, T], memory: BodyMemory) -> T:
         """Wait for what arrives from the client.
 
         Raises:
@@ -156,8 +158,8 @@ class Bodies:
         """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - only tasks await
-        self._arriving[task] = (asyncio.get_running_loop().time(), hold.client)
-        hold.has_begun = True
+        self._arriving[task] = (asyncio.get_running_loop().time(), memory.client)
+        memory.has_begun = True
         try:
             return await receiving
         except asyncio.CancelledError:
@@ -201,19 +203,21 @@ class Bodies:
             left_of[client] -= 1
         return overdue
 
-    async def _receive(self, protocol: HTTPProtocol, content_length: str | None, hold: Hold, *, limit: int) -> bytes:
+    async def _receive(
+        self, protocol: HTTPProtocol, content_length: str | None, memory: BodyMemory, *, limit: int
+    ) -> bytes:
         length = int(content_length) if content_length is not None and content_length.isdigit() else None
         if length is not None and length <= self.limits.small_body_bytes:
             body: bytes = await protocol()
-            hold.has_arrived = True
-            hold.grow(len(body))
+            memory.has_arrived = True
+            memory.grow(len(body))
             return body
         if length is None or length > self.limits.large_body_bytes:
-            hold.share = self.limits.share_of_large_bodies
-        return await _read_parts(protocol, length, hold, limit=limit)
+            memory.share = self.limits.share_of_large_bodies
+        return await _read_parts(protocol, length, memory, limit=limit)
 
 
-async def _skip(protocol: HTTPProtocol, content_length: str | None, hold: Hold) -> None:
+async def _skip(protocol: HTTPProtocol, content_length: str | None, memory: BodyMemory) -> None:
     if content_length is not None and int(content_length) > DISCARDED_BYTES:
         return
     size = 0
@@ -221,17 +225,17 @@ async def _skip(protocol: HTTPProtocol, content_length: str | None, hold: Hold) 
         size += len(part)
         if size > DISCARDED_BYTES:
             return
-    hold.has_arrived = True
+    memory.has_arrived = True
 
 
-async def _read_parts(protocol: HTTPProtocol, length: int | None, hold: Hold, *, limit: int) -> bytes:
+async def _read_parts(protocol: HTTPProtocol, length: int | None, memory: BodyMemory, *, limit: int) -> bytes:
     if length is not None and length > DISCARDED_BYTES:
         raise too_large(limit)
     parts, size = [], 0
     async for part in protocol:
         size += len(part)
         if size <= limit:
-            hold.grow(len(part))
+            memory.grow(len(part))
             parts.append(part)
         elif size > DISCARDED_BYTES:
             break
@@ -239,9 +243,9 @@ async def _read_parts(protocol: HTTPProtocol, length: int | None, hold: Hold, *,
             parts.clear()
     else:
         # A connection that breaks ends the parts as a whole body does.
-        hold.has_arrived = length is None or size >= length
+        memory.has_arrived = length is None or size >= length
     if size > limit:
         raise too_large(limit)
-    if not hold.has_arrived:
+    if not memory.has_arrived:
         raise Refused(Problem(400, f"the body ended after {size} of {length} bytes: send the request again", "body"))
     return b"".join(parts)

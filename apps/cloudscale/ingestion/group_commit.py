@@ -241,7 +241,7 @@ class GroupCommit:
             metrics.set_breaker_state("servicebus", self._breaker.state)
             # Said once an outage; each request that it costs has a line of its own.
             write = log.debug if self._is_failing else log.warning
-            write("events are not sent, their clients are to come again", events=len(events), reason=str(error))
+            write("events are not sent, their clients are to come again", events=len(events), error=str(error))
             self._is_failing = True
             return error
         if self._is_failing:

@@ -45,7 +45,7 @@ class RecentQueueDepth:
         except BackendError as error:
             self._failures += 1
             if self._failures == FAILURES_TO_FORGET and self.events:
-                log.warning("the queue's depth is not known any more, requests are not shed by it", reason=str(error))
+                log.warning("the queue's depth is not known any more, requests are not shed by it", error=str(error))
             if self._failures >= FAILURES_TO_FORGET:
                 self.events = 0
             return

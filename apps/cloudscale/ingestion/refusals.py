@@ -114,7 +114,7 @@ class Refusals:
             for group, count in waiting.items():
                 self._add(group, count)
             if self._redis_answers:
-                log.warning("refusals are not written for the dashboard: Redis is away", reason=str(error))
+                log.warning("refusals are not written for the dashboard: Redis is away", error=str(error))
             self._redis_answers = False
         else:
             self._redis_answers = True

@@ -87,7 +87,7 @@ class Server:
         loop.run_until_complete(self._service.stop())
 
     def _begin_to_stop(self, loop: AbstractEventLoop) -> None:
-        self._service.announce_stop()
+        self._service.prepare_to_stop()
         loop.call_later(NOTICE_SECONDS, os.kill, os.getpid(), signal.SIGINT)
 
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
@@ -118,8 +118,8 @@ class Server:
             path, headers.get, headers.__contains__, headers.items, headers.keys, address, client, arrived_at
         )
         limit = MAXIMUM_EVENT_BYTES if single else MAXIMUM_BATCH_BYTES
-        hold = self._bodies.hold(client)
-        read = partial(self._bodies.read, protocol, request, hold, limit=limit)
+        memory = self._bodies.memory_for(client)
+        read = partial(self._bodies.read, protocol, request, memory, limit=limit)
         try:
             answer = await (intake.post_event(request, read) if single else intake.post_batch(request, read))
         except ProtocolClosed:
@@ -131,10 +131,10 @@ class Server:
                 log.exception("a request was not answered as it should", path=path)
             answer = intake.failed(path, correlation_id=correlation_id)
         finally:
-            hold.release()
-        if answer.status == RATE_LIMITED and not hold.has_arrived:
-            await self._bodies.discard(protocol, request, hold)
-        _respond(protocol, answer if hold.has_arrived else _without_reading(answer, scope))
+            memory.release()
+        if answer.status == RATE_LIMITED and not memory.has_arrived:
+            await self._bodies.discard(protocol, request, memory)
+        _respond(protocol, answer if memory.has_arrived else _without_reading(answer, scope))
 
 
 def _joined(headers: RSGIHeaders, name: str) -> str:

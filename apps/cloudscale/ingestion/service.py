@@ -150,7 +150,7 @@ class IngestionService:
             tracing=traces,
         )
 
-    def announce_stop(self) -> None:
+    def prepare_to_stop(self) -> None:
         """Turn unready, so that no new requests are sent here; those that still come are answered as always."""
         self._is_draining = True
 
@@ -188,11 +188,11 @@ class IngestionService:
                 if await self._administration.ensure_queue():
                     log.info("created the queue", queue=self._spec.queue.name)
             except BackendError as error:
-                log.warning("the queue cannot be looked up or created", reason=str(error))
+                log.warning("the queue cannot be looked up or created", error=str(error))
             try:
                 await gather_all(sender.connect() for sender in self._senders)
             except BackendError as error:
-                log.warning("the broker cannot be reached yet", reason=str(error))
+                log.warning("the broker cannot be reached yet", error=str(error))
                 await asyncio.sleep(CONNECT_INTERVAL_SECONDS)
             else:
                 self._queue_is_there = True

@@ -161,14 +161,14 @@ class Admission:
         return bool(self._acknowledgements)
 
     async def admit(self, requests: Sequence[tuple[str, Sequence[Enriched]]]) -> list[Admitted | Limited]:
-        """Judge requests, each a client address and the events that it brings (none if it is refused anyway).
+        """Decide on requests, each a client address and the events that it brings (none if it is refused anyway).
 
         Redis being away is no error: the verdicts are then this process's own.
         """
         now = int(time.time() * 1000)
         answers = await self._call(now, _wire(requests, now))
         if answers is None:
-            return [self._judge_alone(client, events, now=now) for client, events in requests]
+            return [self._decide_locally(client, events, now=now) for client, events in requests]
         return [_verdict_of(answer, events) for answer, (_, events) in zip(answers, requests, strict=True)]
 
     def commit(self, events: Sequence[Enriched]) -> None:
@@ -194,7 +194,7 @@ class Admission:
         except (RedisError, OSError, TimeoutError) as error:
             # The reservations stay marked as reserved, and a retry of one is treated as new.
             self._breaker.record_failure(error)
-            log.warning("reservations are not released: Redis cannot be reached", events=len(events), reason=str(error))
+            log.warning("reservations are not released: Redis cannot be reached", events=len(events), error=str(error))
 
     async def flush(self) -> None:
         """Write down what the broker has acknowledged, when no group comes that would carry it."""
@@ -221,7 +221,7 @@ class Admission:
             self._breaker.record_failure(error)
             metrics.CACHE_AVAILABLE.set(0)
             write = log.debug if self._is_away else log.warning
-            write("requests are limited by this process alone: Redis cannot be reached", reason=str(error))
+            write("requests are limited by this process alone: Redis cannot be reached", error=str(error))
             self._is_away = True
             return None
         given_up = self._acknowledgements.confirm()
@@ -236,7 +236,7 @@ class Admission:
         answer: bytes = await self._script(keys=self._keys, args=[argument])
         return answer
 
-    def _judge_alone(self, client: str, events: Sequence[Enriched], *, now: int) -> Admitted | Limited:
+    def _decide_locally(self, client: str, events: Sequence[Enriched], *, now: int) -> Admitted | Limited:
         allowance = self._local.admit(client, len(events), now_milliseconds=now)
         if allowance.refused_by is not None:
             return Limited(allowance)

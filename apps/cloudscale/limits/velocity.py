@@ -1,7 +1,7 @@
 """Counts how many requests each sender made in a sliding window, over all workers.
 
 A sorted set for each sender has names of requests as members and their times as scores, so a request whose events come
-in several messages, or are processed again, counts once. An event is judged by the window that ends with it, and so is
+in several messages, or are processed again, counts once. An event counts in the window that ends with it, and so does
 the event that arrives late. The sets are bounded: from a sender that floods only the newest members are kept, and an
 event older than all that is kept is part of the flood. Counts stop there: in a flood it is enough to know that it is
 one.

@@ -100,7 +100,7 @@ class BackgroundRun:
             raise BackendUnavailableError(f"the run ended with exit code {code}: {self.output}")
 
     def kill(self) -> None:
-        """SIGKILL, as a crash of the supervisor would be; its guardian ends its processes."""
+        """SIGKILL, as a crash of the supervisor would be; its watchdog ends its processes."""
         self.process.kill()
         self.process.wait(STOP_SECONDS)
 

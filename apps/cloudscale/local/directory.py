@@ -41,7 +41,7 @@ class DataDirectory:
     """A data directory held by one run: entering takes the lock, leaving releases it.
 
     The lock is the kernel's (``flock``), so a run that was killed leaves nothing behind that has to be cleaned up.
-    Its guardian shares the lock until everything has ended. The directory and all in it is its owner's alone, and so
+    Its watchdog shares the lock until everything has ended. The directory and all in it is its owner's alone, and so
     is what this process and those that it starts write meanwhile.
 
     Raises:
@@ -78,7 +78,7 @@ class DataDirectory:
         self._record_path.unlink(missing_ok=True)
         os.umask(self._umask)
         if self._lock is not None:
-            # A guardian that is about to end has it open as well.
+            # A watchdog that is about to end has it open as well.
             fcntl.flock(self._lock, fcntl.LOCK_UN)
             os.close(self._lock)
             self._lock = None

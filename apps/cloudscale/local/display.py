@@ -39,7 +39,7 @@ class Display(Protocol):
 
     def __exit__(self, *_: object) -> None: ...
 
-    def announce(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Tell an event of the run: a start, a restart, the addresses."""
         ...
 
@@ -49,7 +49,7 @@ class Display(Protocol):
 
 
 class PlainDisplay:
-    """Every announcement, and the figures every ten seconds in which they change, unless it is ``quiet``."""
+    """every notice, and the figures every ten seconds in which they change, unless it is ``quiet``."""
 
     interval_seconds = PLAIN_INTERVAL_SECONDS
 
@@ -64,7 +64,7 @@ class PlainDisplay:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def announce(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Print the text. Where nobody reads it any more, as behind ``| head``, the run goes on without a word."""
         try:
             print(text, flush=True)  # noqa: T201 (this is the command's output)
@@ -81,11 +81,11 @@ class PlainDisplay:
         if self._quiet or reading is None or self._shown == (reading.accepted, reading.in_flight):
             return
         self._shown = reading.accepted, reading.in_flight
-        self.announce("  ".join(f"{name} {value}" for name, value in describe(reading).items()))
+        self.notify("  ".join(f"{name} {value}" for name, value in describe(reading).items()))
 
 
 class LiveDisplay:
-    """A table that is redrawn in place, with announcements scrolling above it."""
+    """A table that is redrawn in place, with notices scrolling above it."""
 
     interval_seconds = LIVE_INTERVAL_SECONDS
     is_private = True
@@ -101,7 +101,7 @@ class LiveDisplay:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def announce(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Print the text above the table."""
         # A terminal that is gone is no reason to leave a restart or the drain undone.
         with contextlib.suppress(OSError):

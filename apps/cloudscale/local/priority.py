@@ -46,14 +46,14 @@ permission that users mostly do not have."""
 _HIGHEST_NICENESS_LIMIT = 20
 
 
-class Courtesy:
+class PriorityPolicy:
     """Whether the processes behind the queue give way, by how long events wait.
 
     Args:
         redis: the pipeline's.
         inflight_key: key of the ledger's hash of events that have not ended.
         apply: told once a second whether the processes are to give way.
-        announce: told, in a line for people, when they no longer do.
+        notify: told, in a line for people, when they no longer do.
         clock: seconds on a clock that never goes back.
     """
 
@@ -63,14 +63,14 @@ class Courtesy:
         inflight_key: str,
         *,
         apply: Callable[[bool], None],
-        announce: Callable[[str], None],
+        notify: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.gives_way = True
         self._redis = redis
         self._inflight_key = inflight_key
         self._apply = apply
-        self._announce = announce
+        self._notify = notify
         self._clock = clock
         self._caught_up_since = clock()
 
@@ -78,18 +78,18 @@ class Courtesy:
         """Check once a second until cancelled; while Redis does not answer nothing changes."""
         while True:
             with contextlib.suppress(RedisError, OSError, TimeoutError):
-                self.judge(await self._waiting_seconds())
+                self.decide(await self._waiting_seconds())
             self._apply(self.gives_way)
             await asyncio.sleep(CHECK_SECONDS)
 
-    def judge(self, waiting_seconds: float) -> None:
+    def decide(self, waiting_seconds: float) -> None:
         """Decide by how long events wait at present."""
         now = self._clock()
         if waiting_seconds > CAUGHT_UP_SECONDS:
             self._caught_up_since = now
         if self.gives_way and waiting_seconds > LATE_SECONDS:
             self.gives_way = False
-            self._announce(
+            self._notify(
                 f"events wait for {waiting_seconds:.0f} s: workers and store no longer give way to other programs"
             )
         elif not self.gives_way:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from cloudscale.errors import BackendUnavailableError
-from cloudscale.local.guardian import guardian, report
+from cloudscale.local.watchdog import report, watchdog
 from cloudscale.private_files import PRIVATE_UMASK
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class ProcessPlan:
 
 
 def _before_exec(guard: int) -> None:
-    # By the process itself, so that none runs of which the guardian does not know.
+    # By the process itself, so that none runs of which the watchdog does not know.
     report(guard, os.getpid())
     os.umask(PRIVATE_UMASK)
 
@@ -62,7 +62,7 @@ class ChildProcess:
     """A started process with all the processes it starts itself, and its log file.
 
     The process leads a session of its own, so a Ctrl-C in the terminal reaches the supervisor alone, which then stops
-    the processes in their order. If the supervisor dies without having done that, its guardian ends them.
+    the processes in their order. If the supervisor dies without having done that, its watchdog ends them.
     """
 
     def __init__(self, plan: ProcessPlan, process: asyncio.subprocess.Process, *, log_path: Path) -> None:
@@ -89,7 +89,7 @@ class ChildProcess:
                 f"{plan.name}: cannot make {error.filename} ({error.strerror}): make room, or mend its permissions"
             ) from None
         try:
-            guardian().look_after()
+            watchdog().ensure_running()
             process = await asyncio.create_subprocess_exec(
                 *plan.command,
                 env={**os.environ, **plan.environment},
@@ -97,13 +97,13 @@ class ChildProcess:
                 stdout=descriptor,
                 stderr=descriptor,
                 start_new_session=True,
-                preexec_fn=partial(_before_exec, guardian().descriptor),
+                preexec_fn=partial(_before_exec, watchdog().descriptor),
             )
         except OSError as error:
             raise BackendUnavailableError(f"{plan.name}: cannot start {plan.command[0]} ({error.strerror})") from None
         finally:
             os.close(descriptor)
-        guardian().remember(process)
+        watchdog().remember(process)
         return cls(plan, process, log_path=log_path)
 
     @property

@@ -19,7 +19,6 @@ from cloudscale.cache.connection import open_redis
 from cloudscale.cache.keys import keys_of
 from cloudscale.errors import ConfigurationError
 from cloudscale.local.directory import DataDirectory, RunRecord
-from cloudscale.local.guardian import guardian
 from cloudscale.local.plan import (
     BACKENDS,
     INGESTION,
@@ -33,10 +32,11 @@ from cloudscale.local.plan import (
     service_settings,
 )
 from cloudscale.local.ports import find_free_ports, require_free
-from cloudscale.local.priority import Courtesy, Priorities, initial_niceness
+from cloudscale.local.priority import Priorities, PriorityPolicy, initial_niceness
 from cloudscale.local.readings import Readings, describe_totals
 from cloudscale.local.redis_server import configuration, find_program
 from cloudscale.local.supervisor import Supervisor
+from cloudscale.local.watchdog import watchdog
 from cloudscale.pipeline import EventPipeline, as_document, load_file
 from cloudscale.private_files import write_private
 from cloudscale.tasks import cancel_and_wait, start_task
@@ -63,7 +63,7 @@ def run(options: RunOptions, display: Display) -> None:
     pipeline = load_file(options.pipeline_file)
     with DataDirectory(options.data_directory) as directory:
         # Whoever starts here next waits for what a run that was killed has left to end.
-        guardian().keep(directory.lock)
+        watchdog().keep(directory.lock)
         _require_same_pipeline(directory, pipeline)
         require_free(options.host, options.port, purpose="ingestion", option="--port")
         if pipeline.spec.dashboard.enabled:
@@ -105,11 +105,11 @@ async def _run(pipeline: EventPipeline, layout: Layout, *, directory: DataDirect
     plans = plan_processes(pipeline, layout, settings=settings)
     # The services read a copy, so that editing the file cannot make a restarted process differ from the others.
     write_private(directory.path / "pipeline.json", msgspec.json.format(msgspec.json.encode(as_document(pipeline))))
-    supervisor = Supervisor(plans, log_directory=directory.folder("logs"), announce=display.announce)
+    supervisor = Supervisor(plans, log_directory=directory.folder("logs"), notify=display.notify)
     readings = Readings(pipeline, redis_url=settings.redis_url)
-    asked_to_stop = _on_signals(supervisor, announce=display.announce)
+    asked_to_stop = _on_signals(supervisor, notify=display.notify)
     with display:
-        display.announce(f"starting pipeline {pipeline.metadata.name} in {directory.path}")
+        display.notify(f"starting pipeline {pipeline.metadata.name} in {directory.path}")
         try:
             async with readings:
                 showing = start_task(_show(supervisor, readings, display), name="status display")
@@ -118,7 +118,7 @@ async def _run(pipeline: EventPipeline, layout: Layout, *, directory: DataDirect
                     async with supervisor:
                         record = _record(pipeline, layout, settings)
                         directory.write_record(record)
-                        _announce_addresses(record, directory, display)
+                        _show_addresses(record, directory, display)
                         await _wait(asked_to_stop, supervisor)
                         await _stop(supervisor, readings, display, drain_seconds=layout.options.drain_seconds)
                 finally:
@@ -126,10 +126,10 @@ async def _run(pipeline: EventPipeline, layout: Layout, *, directory: DataDirect
         except asyncio.CancelledError:
             if not asked_to_stop.is_set():
                 raise
-        display.announce("stopped")
+        display.notify("stopped")
 
 
-def _on_signals(supervisor: Supervisor, *, announce: Callable[[str], None]) -> asyncio.Event:
+def _on_signals(supervisor: Supervisor, *, notify: Callable[[str], None]) -> asyncio.Event:
     """An event that the first SIGINT or SIGTERM sets; the second makes everything end at once.
 
     Before everything has started there is nothing to drain, so the first one cancels the start.
@@ -139,7 +139,7 @@ def _on_signals(supervisor: Supervisor, *, announce: Callable[[str], None]) -> a
 
     def stop() -> None:
         if asked.is_set():
-            announce("ending everything now: what was acknowledged is on disk")
+            notify("ending everything now: what was acknowledged is on disk")
             supervisor.hurry()
         else:
             asked.set()
@@ -161,8 +161,8 @@ async def _show(supervisor: Supervisor, readings: Readings, display: Display) ->
 async def _yield(supervisor: Supervisor, pipeline: EventPipeline, settings: Settings, display: Display) -> None:
     """Let what works behind the queue give way to requests for as long as events do not wait for long."""
     async with open_redis(settings.redis_url, connections=1) as redis:
-        await Courtesy(
-            redis, keys_of(pipeline).inflight, apply=Priorities(supervisor.processes).apply, announce=display.announce
+        await PriorityPolicy(
+            redis, keys_of(pipeline).inflight, apply=Priorities(supervisor.processes).apply, notify=display.notify
         ).watch()
 
 
@@ -180,10 +180,10 @@ async def _wait(asked_to_stop: asyncio.Event, supervisor: Supervisor) -> None:
 
 
 async def _stop(supervisor: Supervisor, readings: Readings, display: Display, *, drain_seconds: float) -> None:
-    display.announce("stopping: ingestion first, then what is queued is worked off (Ctrl-C again ends at once)")
+    display.notify("stopping: ingestion first, then what is queued is worked off (Ctrl-C again ends at once)")
     for stage in reversed(supervisor.stages()):
         if stage[0].plan.stage == BACKENDS and (last := await readings.take()) is not None:
-            display.announce("  ".join(f"{name} {value}" for name, value in describe_totals(last).items()))
+            display.notify("  ".join(f"{name} {value}" for name, value in describe_totals(last).items()))
         await supervisor.stop(stage)
         if stage[0].plan.stage == INGESTION:
             await _drain(supervisor, readings, display, seconds=drain_seconds)
@@ -203,7 +203,7 @@ async def _drain(supervisor: Supervisor, readings: Readings, display: Display, *
             break
         await asyncio.sleep(_DRAIN_INTERVAL_SECONDS)
     if least:
-        display.announce(f"{least:,} events are still queued: they are kept, and worked off after the next start")
+        display.notify(f"{least:,} events are still queued: they are kept, and worked off after the next start")
 
 
 def _record(pipeline: EventPipeline, layout: Layout, settings: Settings) -> RunRecord:
@@ -218,13 +218,13 @@ def _record(pipeline: EventPipeline, layout: Layout, settings: Settings) -> RunR
     )
 
 
-def _announce_addresses(record: RunRecord, directory: DataDirectory, display: Display) -> None:
-    display.announce(f"events     {record.ingestion_url}/api/events (docs: {record.ingestion_url}/docs)")
+def _show_addresses(record: RunRecord, directory: DataDirectory, display: Display) -> None:
+    display.notify(f"events     {record.ingestion_url}/api/events (docs: {record.ingestion_url}/docs)")
     if record.dashboard_url is not None:
         token_file = Path(record.settings.dashboard_token_file)
-        display.announce(f"dashboard  {dashboard_link(record.dashboard_url, token_file, private=display.is_private)}")
-    display.announce(f"data       {directory.path} (logs: {directory.path / 'logs'})")
-    display.announce("ready: Ctrl-C drains and stops")
+        display.notify(f"dashboard  {dashboard_link(record.dashboard_url, token_file, private=display.is_private)}")
+    display.notify(f"data       {directory.path} (logs: {directory.path / 'logs'})")
+    display.notify("ready: Ctrl-C drains and stops")
 
 
 def dashboard_link(url: str, token_file: Path, *, private: bool) -> str:

@@ -11,8 +11,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 from cloudscale.errors import BackendUnavailableError
-from cloudscale.local.guardian import guardian
 from cloudscale.local.process import ChildProcess, NoRoomError, ProcessPlan, describe_exit
+from cloudscale.local.watchdog import watchdog
 from cloudscale.tasks import cancel_and_wait, start_task
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Supervised:
 
 
 class Supervisor:
-    """Runs processes until it is left. ``announce`` is told, in a line for people, what happens to them.
+    """Runs processes until it is left. ``notify`` is told, in a line for people, what happens to them.
 
     The output of ``NAME`` goes to ``NAME.log`` in the log directory, its process id to ``NAME.pid`` beside it.
 
@@ -78,12 +78,12 @@ class Supervisor:
         plans: Iterable[ProcessPlan],
         *,
         log_directory: Path,
-        announce: Callable[[str], None],
+        notify: Callable[[str], None],
         timing: Timing = Timing(),
     ) -> None:
         self.processes = {plan.name: Supervised(plan) for plan in plans}
         self._log_directory = log_directory
-        self._announce = announce
+        self._notify = notify
         self._timing = timing
         self.started = False
         self._hurry = asyncio.Event()
@@ -171,7 +171,7 @@ class Supervisor:
                 delay = self._timing.first_back_off_seconds
             process.state = State.BACKING_OFF
             process.restarts += 1
-            self._announce(f"{process.plan.name} {end}, starting it again in {delay:g} s")
+            self._notify(f"{process.plan.name} {end}, starting it again in {delay:g} s")
             await asyncio.sleep(delay)
             delay = min(delay * 2, self._timing.longest_back_off_seconds)
         process.state = State.STOPPED
@@ -196,7 +196,7 @@ class Supervisor:
         process.state = State.READY
         process.ready.set()
         if process.restarts:
-            self._announce(f"{process.plan.name} is back")
+            self._notify(f"{process.plan.name} is back")
         failures = 0
         is_bounded = True
         while failures < HEALTH_FAILURES:
@@ -204,8 +204,8 @@ class Supervisor:
             failures = 0 if await process.plan.alive.succeeds() else failures + 1
             is_bounded = self._bound_log(child, was_bounded=is_bounded)
             with contextlib.suppress(OSError):
-                guardian().look_after()
-        self._announce(f"{process.plan.name} does not answer any more, ending it")
+                watchdog().ensure_running()
+        self._notify(f"{process.plan.name} does not answer any more, ending it")
         await child.kill()
 
     def _bound_log(self, child: ChildProcess, *, was_bounded: bool) -> bool:
@@ -214,7 +214,7 @@ class Supervisor:
             child.bound_log()
         except OSError as error:
             if was_bounded:
-                self._announce(
+                self._notify(
                     f"{child.plan.name} runs on, but its log {child.log_path} cannot be kept short "
                     f"({error.strerror}): make room, or restart the run if the file was removed"
                 )
@@ -225,7 +225,7 @@ class Supervisor:
         try:
             path.write_text(f"{child.pid}\n")
         except OSError as error:
-            self._announce(f"{child.plan.name} runs, but {path} cannot be written ({error.strerror}): make room")
+            self._notify(f"{child.plan.name} runs, but {path} cannot be written ({error.strerror}): make room")
 
     async def stop(self, stage: Sequence[Supervised]) -> None:
         """Stop the processes of one stage together, each within its plan's ``stop_seconds``."""

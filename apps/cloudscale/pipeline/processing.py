@@ -1,4 +1,4 @@
-"""The processing side of the resource: how workers scale, yield, retry, judge, score and act."""
+"""The processing side of the resource: how workers scale, yield, retry, check, score and act."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ class UnusualAmount(Model, frozen=True):
         float, Meta(description="How many times the median of the user's purchases is suspicious.", gt=1, le=1_000_000)
     ] = 10.0
     after_purchases: Annotated[
-        int, Meta(description="Purchases of a user, in one currency, before the first is judged.", ge=1, le=20)
+        int, Meta(description="Purchases of a user, in one currency, before the first is checked.", ge=1, le=20)
     ] = 5
 
 

@@ -41,7 +41,7 @@ class Outbox:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._sender.close()
         except Exception as error:  # the SDK raises whatever its socket does, and what was sent is acknowledged
-            log.debug("a sender was not closed in order", queue=self._queue, reason=str(error))
+            log.debug("a sender was not closed in order", queue=self._queue, error=str(error))
 
     async def send(self, messages: Sequence[ServiceBusMessage]) -> None:
         """Send the messages; they are all acknowledged when this returns.

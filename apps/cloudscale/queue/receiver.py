@@ -34,7 +34,7 @@ log = structlog.get_logger(__name__)
 IDLE_SECONDS = 1
 """A receive on an empty queue returns after this long, so that its caller can look for a reason to stop."""
 
-GATHER_SECONDS = 0.05
+BATCH_WAIT_SECONDS = 0.05
 """How long to wait for more messages after the first: more events in a turn make fuller batches of the store. A read of
 the SDK that finds nothing lasts 200 ms, so that a lone message waits that long."""
 
@@ -96,7 +96,7 @@ class MessageReceiver:
         try:
             with translated("receive messages"):
                 async with asyncio.timeout(RECEIVE_SECONDS):
-                    await self._gather(messages, limit=limit, body_bytes=body_bytes)
+                    await self._receive_batch(messages, limit=limit, body_bytes=body_bytes)
         except BackendUnavailableError:
             await self.release(messages)
             raise
@@ -104,7 +104,7 @@ class MessageReceiver:
         now = datetime.now(UTC)
         return [message for message in messages if is_locked(message, now)]
 
-    async def _gather(self, messages: list[ServiceBusReceivedMessage], *, limit: int, body_bytes: int) -> None:
+    async def _receive_batch(self, messages: list[ServiceBusReceivedMessage], *, limit: int, body_bytes: int) -> None:
         """Receive into ``messages``."""
         try:
             # An iterating receive returns as soon as a message is there; a batch receive waits to be full.
@@ -115,7 +115,7 @@ class MessageReceiver:
         while len(messages) < limit and size < body_bytes:
             # Messages differ in size, so what is left is shared out by the mean of those that are there.
             wanted = min(limit - len(messages), max(1, (body_bytes - size) * len(messages) // max(size, 1)))
-            more = await self._receiver.receive_messages(wanted, max_wait_time=GATHER_SECONDS)
+            more = await self._receiver.receive_messages(wanted, max_wait_time=BATCH_WAIT_SECONDS)
             messages += more
             if len(more) < wanted:
                 return

@@ -139,7 +139,7 @@ class EventSender:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await resources.aclose()
         except Exception as error:  # the SDK raises whatever its socket does
-            log.debug("a link was not closed in order", queue=self._spec.name, reason=str(error))
+            log.debug("a link was not closed in order", queue=self._spec.name, error=str(error))
 
 
 def _transfer_ends(bodies: Sequence[bytes]) -> list[int]:

@@ -30,8 +30,8 @@ _LONGEST_DELAY_SECONDS = 30.0
 _COMING_BACK = frozenset({408, 429, 500, 502, 503, 504})
 _ELSEWHERE = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 405, 410, 501})
 """Answers that every other event would get as well, because the address is not that of an ingestion API."""
-_ANNOUNCED_EVERY_SECONDS = 10.0
-"""A wait that goes on is announced again after so long."""
+_NOTIFY_INTERVAL_SECONDS = 10.0
+"""Shortest time between two notices of a wait that goes on."""
 
 
 class Result(msgspec.Struct, frozen=True, rename="camel"):
@@ -100,9 +100,9 @@ class EventClient:
     Args:
         url: where the API is.
         connections: how many requests may be under way at once.
-        announce: gets a line for people that says why the client waits.
+        notify: gets a line for people that says why the client waits.
         patience_seconds: an API that has answered nothing useful for so long is given up.
-        silent_seconds: a shorter wait is not announced.
+        silent_seconds: a shorter wait is not worth a notice.
     """
 
     def __init__(
@@ -110,15 +110,15 @@ class EventClient:
         url: str,
         *,
         connections: int,
-        announce: Callable[[str], None] | None = None,
+        notify: Callable[[str], None] | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
         silent_seconds: float = SILENT_SECONDS,
     ) -> None:
         self._url = url.rstrip("/")
         self._patience_seconds = patience_seconds
         self._silent_seconds = silent_seconds
-        self._announce = announce
-        self._announced_at = float("-inf")
+        self._notify = notify
+        self._notified_at = float("-inf")
         self._has_answered = False
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections),
@@ -210,10 +210,10 @@ class EventClient:
     async def _wait(self, delay: _Delay, why: str, *, retry_after: float | None) -> None:
         now = time.monotonic()
         # Requests that wait side by side wait for the same thing.
-        is_news = delay.elapsed_seconds >= self._silent_seconds and now - self._announced_at >= _ANNOUNCED_EVERY_SECONDS
-        if self._announce is not None and is_news:
-            self._announced_at = now
-            self._announce(f"{why}; trying again, for {self._patience_seconds:.0f} s at the most")
+        is_news = delay.elapsed_seconds >= self._silent_seconds and now - self._notified_at >= _NOTIFY_INTERVAL_SECONDS
+        if self._notify is not None and is_news:
+            self._notified_at = now
+            self._notify(f"{why}; trying again, for {self._patience_seconds:.0f} s at the most")
         await delay.wait(why, retry_after=retry_after)
 
     def _batch_results(self, status: int, answer: bytes, count: int) -> list[Result]:

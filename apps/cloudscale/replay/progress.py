@@ -48,7 +48,7 @@ class ReplayProgress:
         counts = f"{report.tally.total:,} events, {self._rate(report):,.0f}/s"
         self._bar.update(self._task, completed=report.position, counts=counts)
 
-    def announce(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Print a line above the bar."""
         self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 

@@ -79,9 +79,9 @@ async def replay(
     options: ReplayOptions,
     *,
     progress: Callable[[ReplayReport], None],
-    announce: Callable[[str], None] | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> ReplayReport:
-    """Send every event of the file, telling ``progress`` after each request, and ``announce`` what it waits for.
+    """Send every event of the file, telling ``progress`` after each request, and ``notify`` what it waits for.
 
     Every event is sent at least once, and its id makes that count once. The checkpoint moves only over lines that all
     have an answer, so an interruption at any point costs at most the requests that were in flight.
@@ -96,7 +96,7 @@ async def replay(
     with contextlib.ExitStack() as lock:
         with keeping_state(options.state_folder):
             lock.enter_context(files.locked())
-        return await _replay(options, origin, files, progress=progress, announce=announce)
+        return await _replay(options, origin, files, progress=progress, notify=notify)
 
 
 async def _replay(
@@ -105,7 +105,7 @@ async def _replay(
     files: CheckpointFile,
     *,
     progress: Callable[[ReplayReport], None],
-    announce: Callable[[str], None] | None,
+    notify: Callable[[str], None] | None,
 ) -> ReplayReport:
     with keeping_state(options.state_folder):
         checkpoint = files.load()
@@ -130,7 +130,7 @@ async def _replay(
     async with EventClient(
         options.url,
         connections=options.in_flight,
-        announce=announce,
+        notify=notify,
         patience_seconds=options.patience_seconds,
     ) as client:
         try:

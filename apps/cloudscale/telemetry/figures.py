@@ -154,7 +154,7 @@ async def publish_every_second(redis: Redis, role: Role, *, process: str, key: s
                     await _remove_the_gone(redis, key=key)
         except (RedisError, OSError, TimeoutError) as error:
             if reachable:
-                log.warning("live figures are not published: Redis cannot be reached", reason=str(error))
+                log.warning("live figures are not published: Redis cannot be reached", error=str(error))
             reachable = False
         else:
             reachable = cleaned = True

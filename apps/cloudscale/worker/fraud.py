@@ -33,7 +33,7 @@ About = tuple[str, str]
 
 
 class FraudCheck:
-    """Judges events by velocity, and by what was seen before of their users and values."""
+    """Evaluates events by velocity, and by what was seen before of their users and values."""
 
     def __init__(self, velocities: Sequence[VelocityRule], rules: Sequence[tuple[Rule, Recent]]) -> None:
         self._velocities = velocities
@@ -107,7 +107,7 @@ async def _find(
     before = iter(await recent.before([seen for seen in looks if seen is not None]))
     findings: list[Finding | None] = []
     for event, seen in zip(accepted, looks, strict=True):
-        evidence = None if seen is None else rule.judge(seen, next(before))
+        evidence = None if seen is None else rule.evaluate(seen, next(before))
         if seen is None or evidence is None:
             findings.append(None)
         else:

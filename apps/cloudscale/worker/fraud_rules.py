@@ -1,4 +1,4 @@
-"""The rules that judge an event by what was seen before of its user, or of a value in it.
+"""The rules that evaluate an event by what was seen before of its user, or of a value in it.
 
 Each says what it looks at, and what is wrong with it given what came before. What they remember lies in Redis.
 """
@@ -44,7 +44,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Rule(Protocol):
-    """Judges one event by what came before. ``kept`` members of a subject are remembered for ``window``."""
+    """Evaluates one event by what came before. ``kept`` members of a subject are remembered for ``window``."""
 
     @property
     def kind(self) -> Kind:
@@ -61,7 +61,7 @@ class Rule(Protocol):
     def look(self, event: Accepted, document: Document) -> Seen | None:
         """What it remembers of the event; None when the event does not concern it."""
 
-    def judge(self, seen: Seen, before: Sequence[Seen]) -> Evidence | None:
+    def evaluate(self, seen: Seen, before: Sequence[Seen]) -> Evidence | None:
         """The evidence if what was seen is suspicious after what came ``before``, the latest of which is first."""
 
     def about(self, event: Accepted, seen: Seen) -> str:
@@ -85,7 +85,7 @@ class UnusualAmountRule:
         subject = f"amount:{event.tenant_id}:{document['currency']}:{event.user_id}"
         return Seen(subject, f"{event.id} {float(document['amount'])!r}", event.created_at.timestamp() * 1000)
 
-    def judge(self, seen: Seen, before: Sequence[Seen]) -> Evidence | None:
+    def evaluate(self, seen: Seen, before: Sequence[Seen]) -> Evidence | None:
         """Compare it with the median, which one large purchase before does not move."""
         if len(before) < self._spec.after_purchases:
             return None
@@ -118,7 +118,7 @@ class SharedValueRule:
         digest = hashlib.blake2b(str(value).encode(), digest_size=16).hexdigest()
         return Seen(f"value:{event.tenant_id}:{digest}", event.user_id, event.created_at.timestamp() * 1000)
 
-    def judge(self, seen: Seen, before: Sequence[Seen]) -> Evidence | None:  # noqa: ARG002 - any user is one more
+    def evaluate(self, seen: Seen, before: Sequence[Seen]) -> Evidence | None:  # noqa: ARG002 - any user is one more
         """Count the users."""
         users = len(before) + 1
         if users <= self._spec.users:
@@ -157,7 +157,7 @@ class ImpossibleTravelRule:
         member = f"{event.id} {latitude:.4f} {longitude:.4f}"
         return Seen(f"place:{event.tenant_id}:{event.user_id}", member, event.created_at.timestamp() * 1000)
 
-    def judge(self, seen: Seen, before: Sequence[Seen]) -> Evidence | None:
+    def evaluate(self, seen: Seen, before: Sequence[Seen]) -> Evidence | None:
         """Compare with the place before."""
         if not before:
             return None

@@ -96,7 +96,7 @@ class Lane:
                     await self._work(receiver)
             except StoreAwayError as error:
                 # The receiver is closed, so that nothing which was fetched ahead outlives its lock meanwhile.
-                log.warning("the store is away: nothing is received until it is back", reason=str(error))
+                log.warning("the store is away: nothing is received until it is back", error=str(error))
                 await self._wait_for_the_store()
             except BackendError as error:
                 # Said once an outage, not with each attempt.
@@ -115,20 +115,20 @@ class Lane:
                 continue
             messages = await receiver.receive(self._turn_messages(), body_bytes=TURN_BYTES)
             if not messages:
-                self._listen()
+                self._check_stalled()
                 continue
             self.held = len(messages)
             try:
                 for message in messages:
-                    if judged := verdict(message):
-                        await receiver.dead_letter(message, reason=judged.reason, description=judged.description)
+                    if found := verdict(message):
+                        await receiver.dead_letter(message, reason=found.reason, description=found.description)
                 await self._turn(receiver, [message for message in messages if not verdict(message)])
             finally:
                 self.held = 0
                 self._quiet_since = time.monotonic()
 
-    def _listen(self) -> None:
-        """Judge a receive that gave nothing.
+    def _check_stalled(self) -> None:
+        """Check for how long nothing was received, after a receive that gave nothing.
 
         Raises:
             StalledReceiverError: messages have been waiting for long.
@@ -162,7 +162,7 @@ class Lane:
             async with receiver.locked(messages):
                 unreadable = await self._processor.process([body_of(message) for message in messages])
         except InterruptedByStopError as error:
-            log.info("messages go back to the queue", messages=len(messages), reason=str(error))
+            log.info("messages go back to the queue", messages=len(messages), error=str(error))
             await receiver.release(messages)
             return
         except StoreAwayError:

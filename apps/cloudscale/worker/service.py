@@ -229,7 +229,7 @@ class Worker:
             await self._retry_connecting(administration.ensure_queue)
         except CredentialError as error:
             # To send and to listen is enough where the queue is there; where it is not, the receivers say so.
-            log.warning("the queue cannot be looked up or created: it has to be there", reason=str(error))
+            log.warning("the queue cannot be looked up or created: it has to be there", error=str(error))
 
     async def _retry_connecting(self, connect: Callable[[], Awaitable[T]]) -> T:
         """Try to connect until a backend that is away is there, since all start at once and in no order.

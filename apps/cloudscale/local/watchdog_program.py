@@ -20,10 +20,10 @@ ASK_SECONDS = 7.0
 KILL_SECONDS = 2.5
 OCTETS = 4
 _STDIN = 0
-_LOOK_SECONDS = 0.02
+_POLL_SECONDS = 0.02
 
 
-class Guard:
+class Watchdog:
     """The processes that run, each by a descriptor that means this process for ever, unlike its id."""
 
     def __init__(self) -> None:
@@ -76,7 +76,7 @@ class Guard:
             _kill_group(process_id)
         deadline = time.monotonic() + KILL_SECONDS
         while any(map(_is_there, groups)) and time.monotonic() < deadline:
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_POLL_SECONDS)
 
 
 def _kill_group(process_id: int) -> None:
@@ -96,4 +96,4 @@ if __name__ == "__main__":
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         # Who stops a whole group of processes stops this one last: the run has to have ended its processes before.
         signal.signal(number, signal.SIG_IGN)
-    Guard().run()
+    Watchdog().run()

@@ -26,7 +26,7 @@ BOUND = timedelta(seconds=10)
 SUPERVISOR = """
 import asyncio, sys, threading, time
 from pathlib import Path
-from cloudscale.local.guardian import guardian
+from cloudscale.local.watchdog import watchdog
 from cloudscale.local.probes import TcpProbe
 from cloudscale.local.process import ProcessPlan
 from cloudscale.local.supervisor import Supervisor, Timing
@@ -43,12 +43,12 @@ async def main():
         ProcessPlan(name=f"p{number}", command=(sys.executable, "-c", program), ready=nowhere, alive=nowhere, stage=0)
         for number, program in enumerate(programs)
     ]
-    async with Supervisor(plans, log_directory=directory, announce=print, timing=timing) as running:
+    async with Supervisor(plans, log_directory=directory, notify=print, timing=timing) as running:
         print("up", flush=True)
         while True:
             await asyncio.sleep(0.05)
-            (directory / "guardian.new").write_text(str(guardian().process_id))
-            (directory / "guardian.new").rename(directory / "guardian")
+            (directory / "watchdog.new").write_text(str(watchdog().process_id))
+            (directory / "watchdog.new").rename(directory / "watchdog")
 asyncio.run(main())
 """
 
@@ -89,8 +89,8 @@ class Run:
     def said(self, name: str) -> list[str]:
         return (self.directory / f"{name}.log").read_text().split()
 
-    def guardian(self) -> int:
-        return int((self.directory / "guardian").read_text())
+    def watchdog(self) -> int:
+        return int((self.directory / "watchdog").read_text())
 
     def kill(self) -> float:
         """SIGKILL; when that was."""
@@ -107,7 +107,7 @@ def started(directory: Path, *programs: str) -> Iterator[Run]:
         assert process.stdout.readline() == "up\n"
         run = Run(directory, process)
         wait_until_sync(lambda: all(run.said(f"p{number}") for number in range(len(programs))), within=SOON)
-        wait_until_sync((directory / "guardian").exists, within=SOON)
+        wait_until_sync((directory / "watchdog").exists, within=SOON)
         try:
             yield run
         finally:
@@ -120,7 +120,7 @@ def test_the_processes_of_a_killed_supervisor_are_told_to_end_once(tmp_path: Pat
         run.kill()
         wait_until_sync(lambda: has_ended(child), within=BOUND)
         assert run.said("p0") == ["up", "1"]
-        wait_until_sync(lambda: has_ended(run.guardian()), within=BOUND)
+        wait_until_sync(lambda: has_ended(run.watchdog()), within=BOUND)
 
 
 def test_what_does_not_listen_or_cannot_is_killed_with_all_it_has_started(tmp_path: Path) -> None:
@@ -140,19 +140,19 @@ def test_a_server_that_is_killed_together_with_its_supervisor_leaves_nobody(tmp_
         wait_until_sync(lambda: has_ended(grandchild), within=BOUND)
 
 
-def test_a_guardian_that_is_killed_is_replaced(tmp_path: Path) -> None:
+def test_a_watchdog_that_is_killed_is_replaced(tmp_path: Path) -> None:
     with started(tmp_path, DEAF_WITH_A_CHILD) as run:
-        first = run.guardian()
+        first = run.watchdog()
         os.kill(first, signal.SIGKILL)
-        wait_until_sync(lambda: run.guardian() != first, within=SOON)
+        wait_until_sync(lambda: run.watchdog() != first, within=SOON)
         run.kill()
         wait_until_sync(lambda: has_ended(run.pid("p0")), within=BOUND)
 
 
-def test_a_guardian_that_is_told_to_end_stays(tmp_path: Path) -> None:
+def test_a_watchdog_that_is_told_to_end_stays(tmp_path: Path) -> None:
     with started(tmp_path, DEAF_WITH_A_CHILD) as run:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            os.kill(run.guardian(), number)
+            os.kill(run.watchdog(), number)
         run.kill()
         wait_until_sync(lambda: has_ended(run.pid("p0")), within=BOUND)
 

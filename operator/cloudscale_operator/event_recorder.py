@@ -29,7 +29,7 @@ GOOD = {"Paused": "False"}
 
 
 @dataclass(frozen=True)
-class Announcement:
+class KubernetesEvent:
     """A Kubernetes Event about a pipeline, at a moment."""
 
     severity: Severity
@@ -43,12 +43,12 @@ def named(pipeline: Manifest) -> dict[str, str]:
     return {"namespace": pipeline["metadata"]["namespace"], "pipeline": pipeline["metadata"]["name"]}
 
 
-async def announce(api: KubernetesApi, pipeline: Manifest, announcement: Announcement) -> None:
+async def record_event(api: KubernetesApi, pipeline: Manifest, event: KubernetesEvent) -> None:
     """Record an Event about a pipeline. Where the API server does not take it, it stands in the log only."""
-    metadata, reason, message = pipeline["metadata"], announcement.reason, announcement.message
-    log.info("an Event is recorded", reason=reason, message=message, **named(pipeline))
-    now = timestamp(announcement.at)
-    event = {
+    metadata, reason, message = pipeline["metadata"], event.reason, event.message
+    log.info("Event recorded", reason=reason, message=message, **named(pipeline))
+    now = timestamp(event.at)
+    manifest = {
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"generateName": f"{metadata['name']}.", "namespace": metadata["namespace"]},
@@ -60,7 +60,7 @@ async def announce(api: KubernetesApi, pipeline: Manifest, announcement: Announc
             "uid": metadata["uid"],
             "resourceVersion": metadata["resourceVersion"],
         },
-        "type": announcement.severity,
+        "type": event.severity,
         "reason": reason,
         "message": message[:MESSAGE_LENGTH],
         "source": {"component": OPERATOR},
@@ -70,9 +70,9 @@ async def announce(api: KubernetesApi, pipeline: Manifest, announcement: Announc
         "count": 1,
     }
     try:
-        await api.create(f"/api/v1/namespaces/{metadata['namespace']}/events", event)
+        await api.create(f"/api/v1/namespaces/{metadata['namespace']}/events", manifest)
     except (ApiRefusalError, BackendUnavailableError) as error:
-        log.warning("an Event could not be recorded", reason=reason, error=str(error), **named(pipeline))
+        log.warning("Event could not be recorded", reason=reason, error=str(error), **named(pipeline))
 
 
 def severity_of(condition: dict[str, Any]) -> Severity:
@@ -82,21 +82,21 @@ def severity_of(condition: dict[str, Any]) -> Severity:
 
 
 class Thresholds:
-    """Remembers which thresholds a queue is above, so that each crossing is announced once.
+    """Remembers which thresholds a queue is above, so that each crossing is recorded once.
 
     A threshold counts as left when the depth is below ``restoreBelow``; otherwise a depth that wavers around the
-    threshold would be announced again and again.
+    threshold would be recorded again and again.
     """
 
     def __init__(self) -> None:
         self._passed = 0
 
     def crossed(self, concurrency: Concurrency, depth: int) -> list[tuple[Severity, str]]:
-        """What to announce about this depth: severity and message."""
+        """The Event to record about this depth: severity and message."""
         passed = sum(depth >= step.depth for step in concurrency.steps[1:])
         if passed > self._passed:
             messages = [
-                f"the queue holds {depth} events, {step.depth} or more: workers handle {step.limit} at once each"
+                f"the queue holds {depth} events, {step.depth} or more: a worker makes {step.limit} calls at once"
                 for step in concurrency.steps[1 + self._passed : 1 + passed]
             ]
             self._passed = passed
@@ -104,5 +104,10 @@ class Thresholds:
         if self._passed and depth < concurrency.restore_below:
             self._passed = 0
             limit = concurrency.steps[0].limit
-            return [("Normal", f"the queue is down to {depth} events: workers handle {limit} at once each again")]
+            return [
+                (
+                    "Normal",
+                    f"the queue is down to {depth} events: a worker makes {limit} calls at once again",
+                )
+            ]
         return []

@@ -9,16 +9,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloudscale.local.guardian_program import OCTETS
+from cloudscale.local.watchdog_program import OCTETS
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
 
-_PROGRAM = Path(__file__).with_name("guardian_program.py")
+_PROGRAM = Path(__file__).with_name("watchdog_program.py")
 
 
-class Guardian:
-    """The guardian of this process, which ends everything it watches within ten seconds of this process's end.
+class Watchdog:
+    """The watchdog of this process, which ends everything it watches within ten seconds of this process's end.
 
     The kernel could signal children by itself (``PR_SET_PDEATHSIG``), but does so once for each thread of a parent that
     is killed, knows no grandchildren, and cannot ask first and kill later.
@@ -33,15 +33,15 @@ class Guardian:
         """Hold descriptors open until everything has ended, such as that of a lock. Call it before the first process.
 
         Raises:
-            OSError: the guardian cannot be started.
+            OSError: the watchdog cannot be started.
         """
         self._keeping = descriptors
         if self._process is not None:
             self._stop()
-        self.look_after()
+        self.ensure_running()
 
-    def look_after(self) -> None:
-        """Start the guardian unless it runs; it learns of all processes that run.
+    def ensure_running(self) -> None:
+        """Start the watchdog unless it runs; it learns of all processes that run.
 
         Raises:
             OSError: it cannot be started.
@@ -66,18 +66,18 @@ class Guardian:
 
     @property
     def process_id(self) -> int | None:
-        """The guardian's own process."""
+        """The watchdog's own process."""
         return None if self._process is None else self._process.pid
 
     @property
     def descriptor(self) -> int:
         """Where a new process reports itself with :func:`report`, before it becomes what it is to be."""
-        assert self._process is not None  # noqa: S101 - looked after before
+        assert self._process is not None  # noqa: S101 - it was started before
         assert self._process.stdin is not None  # noqa: S101 - it is a pipe
         return self._process.stdin.fileno()
 
     def remember(self, process: Process) -> None:
-        """Tell a guardian that takes the place of this one of the process, for as long as that runs."""
+        """Have a watchdog that replaces this one watch the process as well, for as long as that runs."""
         self._processes = [process, *(other for other in self._processes if other.returncode is None)]
 
     def _stop(self) -> None:
@@ -88,11 +88,11 @@ class Guardian:
 
 
 @functools.cache
-def guardian() -> Guardian:
-    """The one guardian of this process."""
-    return Guardian()
+def watchdog() -> Watchdog:
+    """The one watchdog of this process."""
+    return Watchdog()
 
 
 def report(descriptor: int, process_id: int) -> None:
-    """Put a process under guard."""
+    """Have the watchdog end a process with the run."""
     os.write(descriptor, process_id.to_bytes(OCTETS, sys.byteorder))
