@@ -25,7 +25,10 @@ async def read_changes(emulator: Emulator, documents: Documents, request: Reques
     """GET docs with ``A-IM``: the latest version of every document, in the order of the last writes."""
     mode = request.headers["a-im"].replace(" ", "").lower()
     if mode not in ("incrementalfeed", "incremental feed"):
-        raise bad_request(f"The change feed mode '{request.headers['a-im']}' is not supported: use the latest version.")
+        raise bad_request(
+            f"The change feed mode '{request.headers['a-im'][:60]}' is not supported by this emulator: "
+            "use the mode of latest versions."
+        )
     check_budget(emulator, documents)
     extent = extent_of(emulator, documents, request)
     size, end, now = page_size_of(request), documents.lsn, int(time.time())
