@@ -71,6 +71,24 @@ async def test_a_replace_with_a_stale_etag_is_refused(container: ContainerProxy)
     assert (await container.read_item("1", "a"))["_etag"] == current["_etag"]
 
 
+async def test_a_replace_with_another_id_renames_the_item(container: ContainerProxy) -> None:
+    before = await container.create_item({"id": "old", "pk": "a"})
+    await container.create_item({"id": "taken", "pk": "a"})
+    await container.create_item({"id": "new", "pk": "b"})
+    with pytest.raises(CosmosResourceExistsError):
+        await container.replace_item("old", {"id": "taken", "pk": "a"})
+    after = await container.replace_item("old", {"id": "new", "pk": "a", "n": 1})
+    assert (after["id"], after["n"], after["_rid"]) == ("new", 1, before["_rid"])
+    assert (await container.read_item("new", "a"))["n"] == 1
+    with pytest.raises(CosmosResourceNotFoundError):
+        await container.read_item("old", "a")
+    found = container.query_items("SELECT VALUE c.n FROM c WHERE c.id = 'new'", partition_key="a")
+    values: list[object] = [value async for value in found]
+    assert values == [1]
+    await container.create_item({"id": "old", "pk": "a"})
+    await container.delete_item("new", "a")
+
+
 async def test_a_read_of_an_unchanged_item_is_answered_without_it(container: ContainerProxy) -> None:
     created = await container.create_item({"id": "1", "pk": "a"})
     unchanged = await container.read_item("1", "a", etag=created["_etag"], match_condition=MatchConditions.IfModified)

@@ -75,6 +75,28 @@ async def test_a_merged_key_stays_unique_and_can_be_used_again_after_a_delete(tm
 
 
 @pytest.mark.usefixtures("small_steps")
+async def test_a_renamed_document_is_found_after_merges_and_restarts(tmp_path: Path) -> None:
+    numbers = (0, 60, 119)
+    async with open_documents(tmp_path) as (storage, documents):
+        for number in range(120):
+            await create(storage, documents, number)
+        for number in numbers:
+            body = msgspec.json.encode({"id": f"item-{number + 300}", "pk": f"p{number % 3}"})
+            await storage.write(
+                lambda number=number, body=body: documents.replace(f"item-{number}", body, (f"p{number % 3}",))  # type: ignore[misc]
+            )
+    for _ in range(2):
+        async with open_documents(tmp_path) as (storage, documents):
+            expect(documents, {*range(120), *(number + 300 for number in numbers)} - {*numbers}, {*numbers})
+            for number in range(500, 560):
+                await storage.write(
+                    lambda number=number: documents.upsert(  # type: ignore[misc]
+                        msgspec.json.encode({"id": f"item-{number}", "pk": "p0"}), None
+                    )
+                )
+
+
+@pytest.mark.usefixtures("small_steps")
 async def test_keys_that_are_looked_up_together_are_those_that_are_found_one_by_one(tmp_path: Path) -> None:
     async with open_documents(tmp_path) as (storage, documents):
         for number in range(150):

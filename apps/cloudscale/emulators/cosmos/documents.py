@@ -6,12 +6,7 @@ from typing import Final
 
 from cloudscale.emulators.cosmos.clock import Clock
 from cloudscale.emulators.cosmos.document_head import Head, HeadReader
-from cloudscale.emulators.cosmos.errors import (
-    CosmosError,
-    bad_request,
-    conflict,
-    not_found,
-)
+from cloudscale.emulators.cosmos.errors import CosmosError, bad_request, conflict, not_found
 from cloudscale.emulators.cosmos.key_index import KeyIndex, key_digest
 from cloudscale.emulators.cosmos.partition_key import Component, canonical
 from cloudscale.emulators.cosmos.partitions import Partitions
@@ -47,11 +42,10 @@ class Documents:
         self.keys = KeyIndex(self._connection, self.container.number)
         self._unique = UniqueKeys(self._connection, self.container)
         (self.count,) = self._connection.execute(f"SELECT count(*) FROM {self._table}").fetchone()
-        self.lsn: int
-        (self.lsn,) = self._connection.execute(
+        (reserved,) = self._connection.execute(
             "SELECT reserved FROM containers WHERE number = ?", (self.container.number,)
         ).fetchone()
-        self._reserved: int = self.lsn
+        self.lsn = self._reserved = int(reserved)
         row = self._connection.execute(f"SELECT ts FROM {self._table} ORDER BY lsn DESC LIMIT 1").fetchone()
         self._clock.not_before(row[0] if row else 0)
 
@@ -180,14 +174,15 @@ class Documents:
     def replace(
         self, document_id: str, body: bytes, partition_key: Sequence[Component] | None, *, if_match: str | None = None
     ) -> Item:
-        """Store another version of a document that exists."""
+        """Store another version of a document that exists, under another id if it says so."""
         head = self.heads.read(body)
         check_partition_key(head, partition_key)
-        if head.id != document_id:
-            raise bad_request(f"The id '{head.id}' in the document differs from '{document_id}' in the request.")
         self._enlist()
         existing = self.find(head.partition_key, document_id)
         check_match(existing, if_match)
+        if head.id != document_id:
+            key = self._free_key(existing.partition, head.id)
+            self.keys.rename(key_digest(existing.partition, document_id), key, existing.number)
         return self._update(existing, head)
 
     def modify(
@@ -238,12 +233,7 @@ class Documents:
 
     def _insert(self, head: Head) -> Item:
         partition = self.partitions.find_or_add(head.partition_key)
-        digest = key_digest(partition, head.id)
-        existing = self._stored(digest, partition, head.id)
-        if existing is not None:
-            if self.is_visible(existing, self._now):
-                raise conflict(head.id)
-            self._remove(existing)
+        digest = self._free_key(partition, head.id)
         number = self._next_number()
         lsn = number if self._shared_lsn is None else self._shared_lsn
         item = Item(number, lsn, partition, self._now, head.ttl, head.id, head.body)
@@ -254,15 +244,25 @@ class Documents:
         self.count += 1
         return item
 
+    def _free_key(self, partition: int, document_id: str) -> bytes:
+        """The key for a document that gets this id; raises CosmosError 409 when it is taken."""
+        digest = key_digest(partition, document_id)
+        existing = self._stored(digest, partition, document_id)
+        if existing is not None:
+            if self.is_visible(existing, self._now):
+                raise conflict(document_id)
+            self._remove(existing)
+        return digest
+
     def _update(self, existing: Item, head: Head) -> Item:
         self.flush()
-        item = existing._replace(lsn=self._next_lsn(), timestamp=self._now, ttl=head.ttl, body=head.body)
+        item = existing._replace(lsn=self._next_lsn(), timestamp=self._now, ttl=head.ttl, id=head.id, body=head.body)
         if self._unique.any:
             self._unique.remove(existing)
             self._unique.add(item)
         self._connection.execute(
-            f"UPDATE {self._table} SET lsn = ?, ts = ?, ttl = ?, body = ? WHERE number = ?",
-            (item.lsn, item.timestamp, item.ttl, item.body.decode(), item.number),
+            f"UPDATE {self._table} SET lsn = ?, ts = ?, ttl = ?, id = ?, body = ? WHERE number = ?",
+            (item.lsn, item.timestamp, item.ttl, item.id, item.body.decode(), item.number),
         )
         return item
 

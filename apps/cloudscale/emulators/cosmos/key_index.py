@@ -94,6 +94,12 @@ class KeyIndex:
         self._pending[digest] = None
         self._connection.execute(f"DELETE FROM {self._table} WHERE digest = ?", (digest,))
 
+    def rename(self, old: bytes, new: bytes, number: int) -> None:
+        """Give a document another key, at once in the table: its number may be among those that are merged."""
+        self.remove(old)
+        self.add(new, number)
+        self._connection.execute(f"INSERT OR REPLACE INTO {self._table} VALUES (?, ?)", (new, number))
+
     def keep(self) -> None:
         """The write succeeded."""
         for digest, number in self._pending.items():
