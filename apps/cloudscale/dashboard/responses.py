@@ -58,7 +58,9 @@ async def on_refused(_request: Request, error: Exception) -> Response:
 
 async def on_backend_error(_request: Request, error: Exception) -> Response:
     """Answer while a backend is away: the page shows it and asks again."""
-    return problem(503, "A backend cannot be reached", str(error))
+    # The errors of Redis' client do not say what they are about.
+    detail = f"Redis does not answer: {error}" if isinstance(error, RedisError) else str(error)
+    return problem(503, "A backend cannot be reached", detail)
 
 
 async def on_configuration_error(_request: Request, error: Exception) -> Response:
