@@ -14,8 +14,7 @@ import time
 from pathlib import Path
 
 from tests.integration.facts import Facts, facts_of_lines, facts_of_store
-
-from cloudscale.local.background import BackgroundRun
+from tests.servers.background import BackgroundRun
 
 ROOT = Path(__file__).resolve().parent.parent
 TENANT = "cdnow"

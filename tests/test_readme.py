@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
+from tests.servers.background import BackgroundRun
 
 from cloudscale.examples import Kind, find
-from cloudscale.local.background import BackgroundRun
-from cloudscale.pipeline import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,9 +102,3 @@ def test_what_can_be_made_is_in_the_makefile(target: str) -> None:
 @pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)#]+)\)", TEXT))))
 def test_what_is_linked_is_there(link: str) -> None:
     assert link.startswith("https://") or (ROOT / link).exists()
-
-
-@pytest.mark.parametrize("block", [block for language, block in BLOCKS if language == "yaml"])
-def test_parts_of_resources_are_valid(block: str) -> None:
-    head = {"apiVersion": "cloudscale.io/v1alpha1", "kind": "EventPipeline", "metadata": {"name": "readme"}}
-    assert load({**head, **yaml.safe_load(block)}).metadata.name == "readme"

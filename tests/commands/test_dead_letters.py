@@ -38,14 +38,14 @@ def backends(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Backends]:
 
 
 @pytest.fixture
-async def place(backends: Backends, tmp_path: Path) -> AsyncIterator[Harness]:
+async def harness(backends: Backends, tmp_path: Path) -> AsyncIterator[Harness]:
     async with Harness(backends, tmp_path) as opened:
         yield opened
 
 
-async def dlq(place: Harness, *arguments: str) -> subprocess.CompletedProcess[str]:
+async def dlq(harness: Harness, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command for this pipeline, as a user does for one that runs elsewhere."""
-    place.write_resource()
+    harness.write_resource()
     return await asyncio.to_thread(
         subprocess.run,
         (sys.executable, "-m", "cloudscale.commands.cli", "dlq", *arguments),
@@ -53,52 +53,52 @@ async def dlq(place: Harness, *arguments: str) -> subprocess.CompletedProcess[st
         text=True,
         check=False,
         timeout=90,
-        env={**os.environ, **as_environment(place.settings)},
+        env={**os.environ, **as_environment(harness.settings)},
     )
 
 
-async def bury(place: Harness, count: int) -> list[int]:
+async def bury(harness: Harness, count: int) -> list[int]:
     """Have a worker dead-letter events of a type that the pipeline does not have yet; their sequence numbers."""
-    events = await place.accept([page_view(orderId=f"o-{number}") for number in range(count)])
+    events = await harness.accept([page_view(orderId=f"o-{number}") for number in range(count)])
     for event in events:
         event["eventType"] = UNKNOWN_TYPE
-    async with place.worker():
-        await place.send(events)
-        letters = await place.dead(count)
-        await place.settled()
+    async with harness.worker():
+        await harness.send(events)
+        letters = await harness.dead(count)
+        await harness.settled()
     return [letter.sequence_number for letter in letters]
 
 
-async def test_dead_letters_are_listed_shown_replayed_and_discarded(place: Harness) -> None:
-    numbers = await bury(place, 3)
+async def test_dead_letters_are_listed_shown_replayed_and_discarded(harness: Harness) -> None:
+    numbers = await bury(harness, 3)
 
-    listed = (await dlq(place, "list")).stdout.splitlines()
+    listed = (await dlq(harness, "list")).stdout.splitlines()
     assert [line.split("\t")[:3] for line in listed] == [[str(number), "UnknownEventType", "1"] for number in numbers]
     (second,) = msgspec.json.decode(
-        (await dlq(place, "list", "--json", "--after", str(numbers[0]), "--limit", "1")).stdout
+        (await dlq(harness, "list", "--json", "--after", str(numbers[0]), "--limit", "1")).stdout
     )
-    shown = msgspec.json.decode((await dlq(place, "show", str(numbers[1]))).stdout)
+    shown = msgspec.json.decode((await dlq(harness, "show", str(numbers[1]))).stdout)
     assert shown == second
     (event,) = shown["body"]
     assert event["orderId"] in {"o-0", "o-1", "o-2"}
     assert event["eventId"] in listed[1]
 
     # What was wrong is mended: the pipeline learns the type, and its worker is rolled.
-    place.event_types = [{"name": UNKNOWN_TYPE, "schema": SCHEMA}]
-    async with place.worker():
-        assert (await dlq(place, "replay", str(numbers[1]))).stdout == "1 replayed\n"
-        (stored,) = await place.stored(1)
-        await place.settled()
+    harness.event_types = [{"name": UNKNOWN_TYPE, "schema": SCHEMA}]
+    async with harness.worker():
+        assert (await dlq(harness, "replay", str(numbers[1]))).stdout == "1 replayed\n"
+        (stored,) = await harness.stored(1)
+        await harness.settled()
     assert (stored["id"], stored["orderId"]) == (event["id"], event["orderId"])
-    assert await place.counter("dead") == 2
+    assert await harness.counter("dead") == 2
 
-    assert (await dlq(place, "replay", str(numbers[1]))).stdout == "0 replayed\n"
-    assert (await dlq(place, "discard", str(numbers[0]))).stdout == "1 discarded\n"
-    assert [line.split("\t")[0] for line in (await dlq(place, "list")).stdout.splitlines()] == [str(numbers[2])]
-    assert (await dlq(place, "discard", "--all")).stdout == "1 discarded\n"
-    assert (await dlq(place, "list")).stdout == "no dead letters\n"
+    assert (await dlq(harness, "replay", str(numbers[1]))).stdout == "0 replayed\n"
+    assert (await dlq(harness, "discard", str(numbers[0]))).stdout == "1 discarded\n"
+    assert [line.split("\t")[0] for line in (await dlq(harness, "list")).stdout.splitlines()] == [str(numbers[2])]
+    assert (await dlq(harness, "discard", "--all")).stdout == "1 discarded\n"
+    assert (await dlq(harness, "list")).stdout == "no dead letters\n"
 
-    recorded = await Audit(place.cache, keys_of(place.resource)).newest()
+    recorded = await Audit(harness.cache, keys_of(harness.resource)).newest()
     assert [(entry.act, entry.what, entry.outcome) for entry in recorded[:4]] == [
         ("discard", "all dead letters", "1 done"),
         ("discard", "all dead letters", "asked for"),
@@ -108,8 +108,8 @@ async def test_dead_letters_are_listed_shown_replayed_and_discarded(place: Harne
     assert all(entry.who.endswith("(command line)") for entry in recorded)
 
 
-async def test_a_number_that_is_not_there_is_an_error_with_what_to_do(place: Harness) -> None:
-    result = await dlq(place, "show", "17")
+async def test_a_number_that_is_not_there_is_an_error_with_what_to_do(harness: Harness) -> None:
+    result = await dlq(harness, "show", "17")
 
     assert result.returncode == 1
     assert result.stderr == "error: there is no dead letter 17: `cloudscale dlq list` names those that are there\n"

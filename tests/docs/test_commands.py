@@ -29,9 +29,9 @@ from tests.docs.blocks import (
     heredocs_of,
     pages,
 )
+from tests.servers.background import BackgroundRun
 
 from cloudscale.examples import Kind, find
-from cloudscale.local.background import BackgroundRun
 from cloudscale.pipeline import load
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from cloudscale.local.background import BackgroundRun
+from tests.servers.background import BackgroundRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

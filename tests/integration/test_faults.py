@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 from tests.integration.facts import documents
+from tests.servers.background import BackgroundRun
 from tests.waiting import wait_until, wait_until_sync
-
-from cloudscale.local.background import BackgroundRun
 
 if TYPE_CHECKING:
     import subprocess

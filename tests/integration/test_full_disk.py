@@ -12,10 +12,9 @@ from urllib.request import Request, urlopen
 import msgspec
 import pytest
 from tests.integration.facts import documents
+from tests.servers.background import BackgroundRun
 from tests.servers.disk import can_mount, small_disk
 from tests.waiting import wait_until_sync
-
-from cloudscale.local.background import BackgroundRun
 
 if TYPE_CHECKING:
     import subprocess

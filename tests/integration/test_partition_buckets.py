@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from tests.integration.facts import documents
+from tests.servers.background import BackgroundRun
 from tests.servers.ingestion import UNLIMITED
 from tests.waiting import wait_until_sync
-
-from cloudscale.local.background import BackgroundRun
 
 if TYPE_CHECKING:
     import subprocess

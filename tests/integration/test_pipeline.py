@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
-    from cloudscale.local.background import BackgroundRun
+    from tests.servers.background import BackgroundRun
 
     Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -12,9 +12,8 @@ import pytest
 from tests.integration.conftest import ROOT
 from tests.integration.facts import documents
 from tests.processes import has_ended
+from tests.servers.background import BackgroundRun
 from tests.waiting import wait_until_sync
-
-from cloudscale.local.background import BackgroundRun
 
 if TYPE_CHECKING:
     import subprocess

@@ -1,4 +1,4 @@
-"""Runs ``cloudscale run`` as a child process, for tests, benchmarks and whatever else needs a pipeline for a while."""
+"""``cloudscale run`` as a child process, for tests and benchmarks of the command line: it stops as Ctrl-C does."""
 
 from __future__ import annotations
 
