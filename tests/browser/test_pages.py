@@ -92,6 +92,27 @@ def test_every_page_is_accessible_and_fits_its_screen(
             assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth"), name
 
 
+def test_a_phone_reaches_every_page_and_shows_rows_as_cards(browser: Browser, running: RunningPipeline) -> None:
+    with open_context(browser, size=PHONE) as context:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MILLISECONDS)
+        sign_in(page, running.dashboard_url, running.token)
+        for name in PAGES:
+            page.locator(f"nav a[data-page={name}]").click()
+            expect(page.locator(f"nav a[data-page={name}]")).to_have_attribute("aria-current", "page")
+            expect(page.locator("main .card").first).to_be_visible()
+            for link in page.locator("nav.pages a").all():
+                box = link.bounding_box()
+                assert box is not None
+                assert 0 <= box["x"] <= box["x"] + box["width"] <= PHONE[0], name
+            for table in page.locator(".table").all():
+                assert table.evaluate("table => table.scrollWidth <= table.clientWidth"), name
+
+        page.locator("nav a[data-page=events]").click()
+        cell = page.get_by_role("region", name="Events").get_by_role("cell").nth(1)
+        assert cell.evaluate("cell => getComputedStyle(cell, '::before').content") == '"Received"'
+
+
 def violations(page: Page) -> list[str]:
     """What axe finds, one line for each rule."""
     page.evaluate(AXE.read_text(encoding="utf-8"))
@@ -180,6 +201,31 @@ def test_what_is_shown_is_at_most_two_seconds_old(page: Page) -> None:
     )
 
     assert sorted(ages)[len(ages) // 2] < 2
+
+
+def test_a_plot_says_the_time_under_the_pointer(page: Page) -> None:
+    chart = page.locator(".chart", has_text="Throughput")
+    expect(chart.locator(".moment")).to_have_text("")
+
+    page.wait_for_function("document.querySelector('.chart .legend b')?.textContent > '0'")
+    plot = chart.locator(".u-over")
+    box = plot.bounding_box()
+    assert box is not None
+    plot.hover(position={"x": box["width"] - 2, "y": 20})
+
+    expect(chart.locator(".moment")).to_have_text(re.compile(r"\d{1,2} \w{3} \d{4}, \d\d:\d\d:\d\d"))
+
+
+def test_a_time_beyond_the_last_bucket_is_not_made_up(page: Page) -> None:
+    texts = page.evaluate(
+        """async () => {
+            const { measured } = await import("/static/format.js");
+            const { now } = await (await fetch("/api/history")).json();
+            return [60_000, now.longest.lag].map((value) => measured(value, now.longest.lag));
+        }"""
+    )
+
+    assert texts == ["60 s", "> 24 h"]
 
 
 def test_plots_show_the_chosen_time(page: Page) -> None:

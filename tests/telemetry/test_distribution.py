@@ -68,3 +68,13 @@ def test_an_empty_distribution_adds_nothing() -> None:
     assert some + Distribution() == some
     assert Distribution() + some == some
     assert some - Distribution() == some
+
+
+def test_distributions_of_two_versions_add_up_on_the_bounds_that_both_have() -> None:
+    former = Distribution(bounds=(1.0, 60.0, 300.0), counts=(1.0, 2.0, 3.0, 4.0), total=10.0)
+    newer = Distribution(bounds=(1.0, 60.0, 120.0, 300.0, 600.0), counts=(1.0, 1.0, 1.0, 1.0, 1.0, 1.0), total=5.0)
+
+    both = former + newer
+
+    assert both == newer + former
+    assert both == Distribution(bounds=(1.0, 60.0, 300.0), counts=(2.0, 3.0, 5.0, 6.0), total=15.0)

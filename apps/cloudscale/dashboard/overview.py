@@ -16,6 +16,7 @@ from cloudscale.dashboard.points import Point, as_columns, restricted
 from cloudscale.dashboard.responses import JsonResponse, RefusedError
 from cloudscale.dashboard.service_levels import Attainment, attainments
 from cloudscale.dashboard.sessions import viewer_of
+from cloudscale.telemetry import metrics
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -31,6 +32,14 @@ REPEAT_SECONDS = 2.0
 """Without a new point the last one is sent again after this long, with its age, so that nobody takes it for new."""
 
 
+class Longest(msgspec.Struct, frozen=True):
+    """The longest times that are measured, in milliseconds: one of so much may be longer, and nobody knows how much."""
+
+    ingestion: float = metrics.INGESTION_BUCKETS_SECONDS[-1] * 1000
+    lag: float = metrics.LAG_BUCKETS_SECONDS[-1] * 1000
+    store: float = metrics.STORE_BUCKETS_SECONDS[-1] * 1000
+
+
 class Now(msgspec.Struct, frozen=True, rename="camel"):
     """One message of the stream. ``kept`` says that the point belongs to the series."""
 
@@ -39,6 +48,7 @@ class Now(msgspec.Struct, frozen=True, rename="camel"):
     service_levels: list[Attainment]
     health: Health | None
     """None for a viewer of some tenants, unless the figures are too old."""
+    longest: Longest = Longest()
 
 
 def now(collector: Collector, viewer: Viewer, spec: PipelineSpec) -> Now:

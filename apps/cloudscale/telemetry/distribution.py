@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from itertools import accumulate
 
 import msgspec
@@ -30,9 +32,15 @@ class Distribution(msgspec.Struct, frozen=True):
         return self.total / self.count if self.count else None
 
     def __add__(self, other: Distribution) -> Distribution:
-        """Both distributions' observations together; an empty one has no bounds and fits any."""
+        """Both distributions' observations together; an empty one has no bounds and fits any.
+
+        Of different bounds, as processes of two versions have them, those that both have are kept.
+        """
         if not self.bounds or not other.bounds:
             return self if self.bounds else other
+        if self.bounds != other.bounds:
+            common = tuple(bound for bound in self.bounds if bound in other.bounds)
+            return self._within(common) + other._within(common)
         counts = tuple(ours + theirs for ours, theirs in zip(self.counts, other.counts, strict=True))
         return Distribution(bounds=self.bounds, counts=counts, total=self.total + other.total)
 
@@ -42,6 +50,13 @@ class Distribution(msgspec.Struct, frozen=True):
             return self
         counts = tuple(max(0.0, now - then) for now, then in zip(self.counts, earlier.counts, strict=True))
         return Distribution(bounds=self.bounds, counts=counts, total=max(0.0, self.total - earlier.total))
+
+    def _within(self, bounds: tuple[float, ...]) -> Distribution:
+        """The same observations in wider buckets, with some of the bounds."""
+        counts = [0.0] * (len(bounds) + 1)
+        for bound, count in zip((*self.bounds, math.inf), self.counts, strict=True):
+            counts[bisect_left(bounds, bound)] += count
+        return Distribution(bounds=bounds, counts=tuple(counts), total=self.total)
 
     def quantile(self, share: float) -> float | None:
         """The value that ``share`` (0 to 1) of the observations do not exceed, or None without observations.

@@ -32,7 +32,7 @@ function limitLine(limit) {
   };
 }
 
-// Options: title, hint, format, limit, stepped, series: [{name, of: (series) => column}] or
+// Options: title, hint, format, show (a format for values where the axis has another), limit, stepped, series: [{name, of: (series) => column}] or
 // breakdown: (series) => ({name: column}).
 export class Chart {
   constructor(options) {
@@ -40,10 +40,11 @@ export class Chart {
     this.names = null;
     this.place = h("div", { class: "plot" });
     this.legend = h("div", { class: "legend" });
+    this.moment = h("span", { class: "moment" });
     this.element = h(
       "figure",
       { class: "card chart" },
-      h("figcaption", {}, h("h2", {}, options.title), h("span", { class: "muted" }, options.hint || "")),
+      h("figcaption", {}, h("h2", {}, options.title), h("span", { class: "muted" }, options.hint || ""), this.moment),
       this.legend,
       this.place,
     );
@@ -60,7 +61,7 @@ export class Chart {
     if (this.plot && names.join("\n") === this.names?.join("\n")) this.plot.setData(data);
     else this.#build(names, data);
     if (this.plot.cursor.idx == null) this.#showValues(null);
-    const latest = lines.map((line) => `${line.name} ${this.options.format(line.column.at(-1))}`).join(", ");
+    const latest = lines.map((line) => `${line.name} ${this.#text(line.column.at(-1))}`).join(", ");
     this.place.setAttribute("aria-label", `${this.options.title}, now: ${latest || "no data"}`);
   }
 
@@ -149,10 +150,16 @@ export class Chart {
 
   #showValues(index) {
     if (!this.plot) return;
+    const at = index == null ? null : this.plot.data[0][index];
+    this.moment.textContent = at == null ? "" : new Date(at * 1000).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "medium" });
     this.plot.data.slice(1).forEach((column, line) => {
       const value = index == null ? column.at(-1) : column[index];
-      this.values[line].textContent = this.options.format(value);
+      this.values[line].textContent = this.#text(value);
     });
+  }
+
+  #text(value) {
+    return (this.options.show ?? this.options.format)(value);
   }
 
   #resize() {

@@ -22,7 +22,8 @@ export function table(caption, columns, rows, { empty = "Nothing here.", onrow =
   if (!rows.length) return h("p", { class: "empty" }, empty);
   const cell = (column, row) => {
     const value = column.value(row);
-    return h("td", { class: column.class || "" }, value == null || value === "" ? "–" : value);
+    // A small screen shows rows as cards, which have their columns' titles beside the values.
+    return h("td", { class: column.class || "", role: "cell", "data-title": column.title }, value == null || value === "" ? "–" : value);
   };
   const body = rows.map((row) => {
     const cells = columns.map((column) => cell(column, row));
@@ -34,16 +35,23 @@ export function table(caption, columns, rows, { empty = "Nothing here.", onrow =
     if (choice) {
       const box = h("input", { type: "checkbox", checked: choice.has(row), "aria-label": `Choose ${choice.name(row)}` });
       box.addEventListener("change", () => choice.set(row, box.checked));
-      cells.unshift(h("td", { class: "choice" }, box));
+      cells.unshift(h("td", { class: "choice", role: "cell", "data-title": "Chosen" }, box));
     }
-    return h("tr", {}, cells);
+    return h("tr", { role: "row" }, cells);
   });
-  const head = columns.map((column) => h("th", { scope: "col", class: column.class || "" }, column.title));
-  if (choice) head.unshift(h("th", { scope: "col" }, h("span", { class: "hidden" }, "Chosen")));
+  const head = columns.map((column) => h("th", { scope: "col", role: "columnheader", class: column.class || "" }, column.title));
+  if (choice) head.unshift(h("th", { scope: "col", role: "columnheader" }, h("span", { class: "hidden" }, "Chosen")));
   return h(
     "div",
     { class: tall ? "table tall" : "table", role: "region", "aria-label": caption, tabindex: "0" },
-    h("table", {}, h("caption", { class: "hidden" }, caption), h("thead", {}, h("tr", {}, head)), h("tbody", {}, body)),
+    // Said outright, because a table that is laid out as cards is none to every reader.
+    h(
+      "table",
+      { role: "table" },
+      h("caption", { class: "hidden" }, caption),
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, head)),
+      h("tbody", { role: "rowgroup" }, body),
+    ),
   );
 }
 

@@ -14,9 +14,15 @@ export function rate(value) {
 
 export function milliseconds(value) {
   if (value == null) return "–";
+  if (value >= 600_000) return span(value / 1000);
   if (value >= 10_000) return `${precise.format(value / 1000)} s`;
   if (value >= 1000) return `${(value / 1000).toFixed(2)} s`;
   return value >= 10 ? `${whole.format(value)} ms` : `${precise.format(value)} ms`;
+}
+
+// A time that was measured up to `longest` only; beyond it nobody knows how long it was.
+export function measured(value, longest) {
+  return value != null && longest != null && value >= longest ? `> ${milliseconds(longest)}` : milliseconds(value);
 }
 
 // Rounded towards failure: 99.95 % is never shown as 100 %.

@@ -2,7 +2,7 @@
 
 import { Chart } from "../charts.js";
 import { fill, h } from "../dom.js";
-import { count, milliseconds, percent, rate, words } from "../format.js";
+import { count, measured, milliseconds, percent, rate, words } from "../format.js";
 
 const SPANS = [
   { name: "5 min", seconds: 300 },
@@ -25,6 +25,7 @@ const CHARTS = [
     hint: "the dashed line is the target",
     format: milliseconds,
     level: "ingestion_speed",
+    measure: "ingestion",
     series: [
       { name: "p50", of: (series) => series.p50 },
       { name: "p95", of: (series) => series.p95 },
@@ -36,6 +37,7 @@ const CHARTS = [
     hint: "the dashed line is the target",
     format: milliseconds,
     level: "processing_speed",
+    measure: "lag",
     series: [
       { name: "p50", of: (series) => series.lagP50 },
       { name: "p99", of: (series) => series.lagP99 },
@@ -91,6 +93,7 @@ const CHARTS = [
     title: "Store",
     hint: "time of a batch",
     format: milliseconds,
+    measure: "store",
     series: [{ name: "p99", of: (series) => series.storeP99 }],
   },
   { title: "By event type", hint: "accepted events/s", format: rate, label: words, breakdown: (series) => series.byType },
@@ -104,12 +107,12 @@ function queueNote(point) {
 }
 
 function tiles(now, scoped) {
-  const { point, serviceLevels } = now;
+  const { point, serviceLevels, longest } = now;
   const all = [
     ["Accepted", `${rate(point.accepted ?? 0)}`, "events/s"],
     ["Persisted", `${rate(point.persisted ?? 0)}`, "events/s", true],
-    ["Ingestion p99", milliseconds(point.p99), target(serviceLevels, "ingestion_speed")],
-    ["Lag p99", milliseconds(point.lagP99), target(serviceLevels, "processing_speed")],
+    ["Ingestion p99", measured(point.p99, longest.ingestion), target(serviceLevels, "ingestion_speed")],
+    ["Lag p99", measured(point.lagP99, longest.lag), target(serviceLevels, "processing_speed")],
     ["In flight", count(point.inFlight), "events", true],
     ["Queue", count(point.queueDepth), queueNote(point), true],
     ["Dead letters", count(point.deadLetterDepth), "messages", true],
@@ -191,7 +194,12 @@ export default {
       const span = spanOf(series);
       buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(SPANS[index] === span)));
       const to = series.at.at(-1) ?? stream.now.point.at;
-      for (const chart of charts) chart.options = { ...chart.options, limit: limitOf(stream.now.serviceLevels, chart.options.level) };
+      const { serviceLevels, longest } = stream.now;
+      for (const chart of charts) {
+        const { level: name, measure } = chart.options;
+        const show = measure ? (value) => measured(value, longest[measure]) : null;
+        chart.options = { ...chart.options, limit: limitOf(serviceLevels, name), show };
+      }
       for (const chart of charts) chart.update(series, { from: to - span.seconds, to });
     }
 
