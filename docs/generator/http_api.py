@@ -8,7 +8,7 @@ from docs.generator.markdown import code, page, table
 
 from cloudscale.events.checking import MAXIMUM_EVENT_BYTES
 from cloudscale.ingestion.openapi import describe
-from cloudscale.ingestion.problems import TITLES
+from cloudscale.ingestion.problems import Kind
 from cloudscale.ingestion.requests import MAXIMUM_BATCH_BYTES, MAXIMUM_BATCH_EVENTS
 from cloudscale.pipeline import load
 
@@ -45,7 +45,10 @@ def render() -> str:
             rows = [[status, answer["description"]] for status, answer in operation["responses"].items()]
             parts.append(table(["Status", "Meaning"], sorted(rows)))
     parts += ["## Problems", "Refusals are `application/problem+json` with one of these types:"]
-    titles = [[str(status), code(f"urn:cloudscale:problem:{name}"), title] for status, (name, title) in TITLES.items()]
+    titles = [
+        [str(status), code(f"urn:cloudscale:problem:{name}"), title]
+        for status, name, title in (kind.value for kind in Kind)
+    ]
     parts.append(table(["Status", "Type", "Title"], titles))
     parts.append("## Objects")
     for name, schema in document["components"]["schemas"].items():

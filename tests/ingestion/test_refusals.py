@@ -16,7 +16,7 @@ from tests.waiting import wait_until_sync
 
 from cloudscale.cache.keys import Keys
 from cloudscale.ingestion import refusal_log
-from cloudscale.ingestion.problems import Problem
+from cloudscale.ingestion.problems import Kind, Problem
 from cloudscale.ingestion.refusal_log import LINES_AT_ONCE, RefusalLog
 from cloudscale.ingestion.refusals import GROUPS_OF_CLIENT, Refusals
 from cloudscale.telemetry import metrics
@@ -53,11 +53,11 @@ def a_tenant() -> str:
     return "t" + uuid.uuid4().hex[:8]
 
 
-def test_a_wrong_event_is_known_by_tenant_client_field_and_reason(client: Client, cache: RedisServer) -> None:
+def test_a_wrong_event_is_known_by_tenant_client_field_and_reason(client: Client, cache_server: RedisServer) -> None:
     tenant = a_tenant()
     answer = client.post(page_view(tenantId=tenant, url=17))
 
-    [(group, refused)] = refused_of(cache, tenant, count=1).items()
+    [(group, refused)] = refused_of(cache_server, tenant, count=1).items()
 
     assert group == Group(400, "validation", tenant, "127.0.0.1", "/url")
     assert refused.samples[0].correlation_id == answer.headers["x-correlation-id"]
@@ -65,7 +65,7 @@ def test_a_wrong_event_is_known_by_tenant_client_field_and_reason(client: Client
     assert '"url":17' in refused.samples[0].content
 
 
-def test_wrong_events_of_a_batch_are_known_like_single_ones(client: Client, cache: RedisServer) -> None:
+def test_wrong_events_of_a_batch_are_known_like_single_ones(client: Client, cache_server: RedisServer) -> None:
     tenant = a_tenant()
     known = page_view(tenantId=tenant)
     client.post(known)
@@ -73,7 +73,9 @@ def test_wrong_events_of_a_batch_are_known_like_single_ones(client: Client, cach
     changed = {**known, "url": "https://example.com/other"}
     client.post_batch(msgspec.json.encode([*wrong, known, changed, page_view(tenantId=tenant)]))
 
-    found = {(group.status, group.field): each.count for group, each in refused_of(cache, tenant, count=4).items()}
+    found = {
+        (group.status, group.field): each.count for group, each in refused_of(cache_server, tenant, count=4).items()
+    }
 
     # The batch has the known event twice, with different content: each of them contradicts the other.
     assert found[400, "/url"] == 1
@@ -81,13 +83,13 @@ def test_wrong_events_of_a_batch_are_known_like_single_ones(client: Client, cach
     assert found[422, ""] + found.get((409, ""), 0) == 2
 
 
-def test_a_copy_and_a_contradiction_are_known(client: Client, cache: RedisServer) -> None:
+def test_a_copy_and_a_contradiction_are_known(client: Client, cache_server: RedisServer) -> None:
     tenant = a_tenant()
     event = page_view(tenantId=tenant)
     for body in (event, event, {**event, "url": "https://example.com/other"}):
         client.post(body)
 
-    found = refused_of(cache, tenant, count=2)
+    found = refused_of(cache_server, tenant, count=2)
 
     assert {(group.status, group.reason) for group in found} == {(409, "duplicate"), (422, "conflict")}
 
@@ -128,7 +130,7 @@ def test_while_redis_is_away_refusals_wait(tmp_path: Path, broker: ServiceBusSer
 
 def test_the_log_names_tenant_and_field(client: Client, server: IngestionServer) -> None:
     answer = client.post(page_view(tenantId="contoso", url=17))
-    path = server.directory / "ingestion.log"
+    path = server.log_file
 
     def lines() -> list[str]:
         return [line for line in path.read_text().splitlines() if answer.headers["x-correlation-id"] in line]
@@ -142,7 +144,7 @@ def test_copies_are_summed_up_in_the_log_with_their_tenant(client: Client, serve
     event = page_view(tenantId=a_tenant())
     client.post(event)
     client.post(event)
-    path = server.directory / "ingestion.log"
+    path = server.log_file
 
     def lines() -> list[str]:
         return [line for line in path.read_text().splitlines() if f"tenant_id={event['tenantId']}" in line]
@@ -152,7 +154,7 @@ def test_copies_are_summed_up_in_the_log_with_their_tenant(client: Client, serve
 
 
 def note(refusals: Refusals, number: int, *, client: str, content: bytes = b"{}") -> None:
-    problem = Problem(400, "wrong " * 200, "validation", tenant_id=f"t{number}", content=content)
+    problem = Problem(Kind.INVALID, "wrong " * 200, "validation", tenant_id=f"t{number}", content=content)
     refusals.of_request(client, correlation_id="c-1").note(problem)
 
 
@@ -250,3 +252,8 @@ def test_a_flood_writes_so_many_lines_and_says_how_many_it_left_out(
 
     assert len(written) == LINES_AT_ONCE + 1
     assert written[-1] == ("lines about refused events were left out", {"lines": 50})
+
+
+def test_each_kind_of_refusal_has_a_status_and_a_name_of_its_own() -> None:
+    statuses, names, _ = zip(*(kind.value for kind in Kind), strict=True)
+    assert len(set(statuses)) == len(set(names)) == len(Kind)

@@ -43,7 +43,7 @@ MAXIMUM_DELIVERIES = 10
 
 
 @dataclass
-class Place:
+class Harness:
     """A pipeline's backends, and the means to write to them."""
 
     resource: EventPipeline
@@ -113,10 +113,10 @@ class Place:
         )
 
 
-async def discard_all(place: Place) -> None:
+async def discard_all(harness: Harness) -> None:
     """Remove all dead letters, as a person does."""
-    ledger = DeadLetterLedger(place.redis, keys=keys_of(place.resource))
-    async with DeadLetters(place.resource.spec.queue, place.settings, ledger=ledger) as letters:
+    ledger = DeadLetterLedger(harness.redis, keys=keys_of(harness.resource))
+    async with DeadLetters(harness.resource.spec.queue, harness.settings, ledger=ledger) as letters:
         await letters.discard()
 
 
@@ -153,7 +153,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 
 @pytest.fixture
-async def place(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[Place]:
+async def harness(settings: Settings, request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
     """A ledger and a container of the test's own."""
     name = f"case-{abs(hash(request.node.name)) % 10**9}"
     resource = pipeline.load(
@@ -168,59 +168,59 @@ async def place(settings: Settings, request: pytest.FixtureRequest) -> AsyncIter
         redis = await exits.enter_async_context(Redis.from_url(settings.redis_url))
         store = await exits.enter_async_context(EventStore(resource.spec.store, settings))
         await store.ensure()
-        yield Place(resource, settings, redis, store)
+        yield Harness(resource, settings, redis, store)
 
 
-async def test_what_is_all_stored_is_proven(place: Place) -> None:
-    await place.accept("a", "b")
-    await place.persist("a", "b")
+async def test_what_is_all_stored_is_proven(harness: Harness) -> None:
+    await harness.accept("a", "b")
+    await harness.persist("a", "b")
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert balance.is_proven
     assert balance.lost == 0
     assert (balance.total("accepted"), balance.total("persisted"), balance.total("difference")) == (2, 2, 0)
 
 
-async def test_duplicates_and_dead_letters_account_for_events_that_are_not_stored(place: Place) -> None:
-    await place.accept("a", "b", "c")
-    await place.persist("a")
-    await place.count("duplicates")
-    await place.count("dead")
+async def test_duplicates_and_dead_letters_account_for_events_that_are_not_stored(harness: Harness) -> None:
+    await harness.accept("a", "b", "c")
+    await harness.persist("a")
+    await harness.count("duplicates")
+    await harness.count("dead")
 
-    assert (await place.verify()).is_proven
+    assert (await harness.verify()).is_proven
 
 
-async def test_an_event_that_is_nowhere_is_missing_and_named(place: Place) -> None:
-    await place.accept("stored", "gone")
-    await place.persist("stored")
-    await place.hold("gone")
+async def test_an_event_that_is_nowhere_is_missing_and_named(harness: Harness) -> None:
+    await harness.accept("stored", "gone")
+    await harness.persist("stored")
+    await harness.hold("gone")
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert [each.event_id for each in balance.missing] == ["gone"]
     assert balance.lost == 1
     assert not balance.is_proven
 
 
-async def test_an_event_that_the_ledger_has_lost_too_is_still_counted_as_lost(place: Place) -> None:
-    await place.accept("stored", "gone")
-    await place.persist("stored")
+async def test_an_event_that_the_ledger_has_lost_too_is_still_counted_as_lost(harness: Harness) -> None:
+    await harness.accept("stored", "gone")
+    await harness.persist("stored")
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert balance.missing == []
     assert balance.lost == 1
     assert [each.difference for each in balance.hours] == [1]
 
 
-async def test_what_was_accepted_while_redis_was_away_and_is_stored_is_proven_by_number(place: Place) -> None:
-    await place.accept("named")
-    await place.accept_unnamed(2)
-    await place.persist("named")
-    await place.persist_unnamed("unnamed-1", "unnamed-2")
+async def test_what_was_accepted_while_redis_was_away_and_is_stored_is_proven_by_number(harness: Harness) -> None:
+    await harness.accept("named")
+    await harness.accept_unnamed(2)
+    await harness.persist("named")
+    await harness.persist_unnamed("unnamed-1", "unnamed-2")
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert balance.is_proven
     assert (balance.total("accepted"), balance.total("unnamed"), balance.lost, balance.unaccounted) == (3, 2, 0, 0)
@@ -230,24 +230,24 @@ async def test_what_was_accepted_while_redis_was_away_and_is_stored_is_proven_by
 
 
 async def test_what_was_accepted_while_redis_was_away_and_is_not_stored_is_neither_proven_nor_called_lost(
-    place: Place,
+    harness: Harness,
 ) -> None:
-    await place.accept_unnamed(3)
-    await place.persist_unnamed("unnamed-1")
+    await harness.accept_unnamed(3)
+    await harness.persist_unnamed("unnamed-1")
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert (balance.lost, balance.unaccounted, balance.missing) == (0, 2, [])
     assert not balance.is_proven
     assert "2 events that were accepted while Redis was away are not stored and have no names" in render(balance)
 
 
-async def test_an_outage_of_redis_hides_no_event_that_the_ledger_names_or_that_exceeds_it(place: Place) -> None:
-    await place.accept("gone", "gone-without-a-trace")
-    await place.accept_unnamed(1)
-    await place.hold("gone")
+async def test_an_outage_of_redis_hides_no_event_that_the_ledger_names_or_that_exceeds_it(harness: Harness) -> None:
+    await harness.accept("gone", "gone-without-a-trace")
+    await harness.accept_unnamed(1)
+    await harness.hold("gone")
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert [each.event_id for each in balance.missing] == ["gone"]
     assert (balance.lost, balance.unaccounted) == (2, 1)
@@ -255,13 +255,13 @@ async def test_an_outage_of_redis_hides_no_event_that_the_ledger_names_or_that_e
 
 
 async def test_events_stored_without_a_202_do_not_make_up_for_events_destroyed_while_redis_was_away(
-    place: Place,
+    harness: Harness,
 ) -> None:
-    await place.accept_unnamed(30)
-    await place.persist_unnamed(*(f"kept-{number}" for number in range(20)))
-    await place.persist(*(f"no-202-{number}" for number in range(20)))
+    await harness.accept_unnamed(30)
+    await harness.persist_unnamed(*(f"kept-{number}" for number in range(20)))
+    await harness.persist(*(f"no-202-{number}" for number in range(20)))
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert balance.total("difference") == -10
     assert (balance.unaccounted, balance.total("surplus"), balance.lost) == (10, 20, 0)
@@ -269,105 +269,107 @@ async def test_events_stored_without_a_202_do_not_make_up_for_events_destroyed_w
 
 
 async def test_events_destroyed_among_named_ones_are_lost_whatever_the_surplus_of_those_without_a_name(
-    place: Place,
+    harness: Harness,
 ) -> None:
-    await place.accept(*(f"named-{number}" for number in range(10)))
-    await place.persist_unnamed(*(f"no-202-{number}" for number in range(20)))
+    await harness.accept(*(f"named-{number}" for number in range(10)))
+    await harness.persist_unnamed(*(f"no-202-{number}" for number in range(20)))
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert (balance.lost, balance.total("surplus")) == (10, 20)
 
 
-async def test_an_event_accepted_while_redis_was_away_and_entered_afterwards_is_missed_by_name(place: Place) -> None:
-    await place.accept_unnamed(2)
-    await place.hold("gone", state="u")
-    await place.persist_unnamed("kept", "no-202")
+async def test_an_event_accepted_while_redis_was_away_and_entered_afterwards_is_missed_by_name(
+    harness: Harness,
+) -> None:
+    await harness.accept_unnamed(2)
+    await harness.hold("gone", state="u")
+    await harness.persist_unnamed("kept", "no-202")
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert [each.event_id for each in balance.missing] == ["gone"]
     assert balance.lost == 1
 
 
-async def test_an_hour_that_an_earlier_version_counted_is_weighed_as_a_whole(place: Place) -> None:
-    keys = keys_of(place.resource)
+async def test_an_hour_that_an_earlier_version_counted_is_weighed_as_a_whole(harness: Harness) -> None:
+    keys = keys_of(harness.resource)
     counter = f"contoso\n{hour(LONG_AGO)}"
-    await place.redis.hset(keys.former_accepted, mapping={counter: 2, f"{counter}\nunnamed": 3})
-    await place.redis.hset(keys.former_duplicates, counter, 1)
-    await place.redis.hset(keys.former_dead_letters, f"{counter}\nValidationFailed", 1)
-    await place.persist("a")
+    await harness.redis.hset(keys.former_accepted, mapping={counter: 2, f"{counter}\nunnamed": 3})
+    await harness.redis.hset(keys.former_duplicates, counter, 1)
+    await harness.redis.hset(keys.former_dead_letters, f"{counter}\nValidationFailed", 1)
+    await harness.persist("a")
     # Of those without a name one was a duplicate and one a dead letter: the former counters do not say so.
-    await place.persist("b")
-    await place.persist_unnamed("c")
+    await harness.persist("b")
+    await harness.persist_unnamed("c")
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert balance.is_proven
     assert balance.total("surplus") == 0
 
 
 @pytest.mark.parametrize("unnamed", [False, True])
-async def test_a_letter_that_the_broker_itself_made_is_a_dead_letter(place: Place, *, unnamed: bool) -> None:
+async def test_a_letter_that_the_broker_itself_made_is_a_dead_letter(harness: Harness, *, unnamed: bool) -> None:
     if unnamed:
-        await place.accept_unnamed(1)
+        await harness.accept_unnamed(1)
     else:
-        await place.accept("often")
-        await place.hold("often")
-    await place.bury("often", unnamed=unnamed)
+        await harness.accept("often")
+        await harness.hold("often")
+    await harness.bury("often", unnamed=unnamed)
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert (balance.total("dead_letters"), balance.total("in_flight"), balance.total("difference")) == (1, 0, 0)
     assert (balance.lost, balance.unaccounted) == (0, 0)
-    await discard_all(place)
-    balance = await place.verify()
+    await discard_all(harness)
+    balance = await harness.verify()
     assert (balance.total("dead_letters"), balance.lost, balance.unaccounted) == (1, 0, 0)
 
 
-async def test_a_replay_stays_balanced_in_the_hour_of_its_receipt(place: Place) -> None:
+async def test_a_replay_stays_balanced_in_the_hour_of_its_receipt(harness: Harness) -> None:
     yesterday = NOW - timedelta(hours=30).total_seconds()
-    await place.accept("again", at=yesterday)
-    await place.count("dead", at=yesterday)
+    await harness.accept("again", at=yesterday)
+    await harness.count("dead", at=yesterday)
     event = document("again", "contoso", yesterday)
     letter = acceptance_of(event)
     assert letter is not None
-    keys = keys_of(place.resource)
-    await place.redis.hset(keys.dead, letter.field, f"contoso\n{hour(yesterday)}\ndead")
+    keys = keys_of(harness.resource)
+    await harness.redis.hset(keys.dead, letter.field, f"contoso\n{hour(yesterday)}\ndead")
 
-    await DeadLetterLedger(place.redis, keys=keys).reenter([letter])
-    await place.queue_body(msgspec.json.encode([event]))
-    balance = await place.verify()
+    await DeadLetterLedger(harness.redis, keys=keys).reenter([letter])
+    await harness.queue_body(msgspec.json.encode([event]))
+    balance = await harness.verify()
 
     (row,) = balance.hours
     assert (row.hour, row.in_flight, row.dead_letters, row.difference) == (hour(yesterday), 1, 0, 0)
     assert balance.lost == 0
 
 
-async def test_what_is_stored_and_was_never_settled_is_settled(place: Place) -> None:
-    await place.accept("a")
-    await place.hold("a")
-    await place.persist("a")
+async def test_what_is_stored_and_was_never_settled_is_settled(harness: Harness) -> None:
+    await harness.accept("a")
+    await harness.hold("a")
+    await harness.persist("a")
 
-    await place.verify()
+    await harness.verify()
 
-    assert await place.redis.hlen(keys_of(place.resource).inflight) == 0
+    assert await harness.redis.hlen(keys_of(harness.resource).inflight) == 0
 
 
 async def test_tenants_without_bound_take_bounded_queries_and_a_loss_among_them_is_seen(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pairs of tenant and hour by the hundred thousand, as a client within the limits makes them."""
     hours = [NOW - timedelta(hours=ago).total_seconds() for ago in range(10)]
     thousand = "for n = 1, 1000 do count(KEYS[1], ARGV[1], 'made-up-' .. ARGV[2] .. '-' .. n, 'accepted', 1) end"
-    script = place.redis.register_script(COUNT_LUA + thousand)
-    keys = keys_of(place.resource)
+    script = harness.redis.register_script(COUNT_LUA + thousand)
+    keys = keys_of(harness.resource)
     for at in hours:
         # A thousand at once, because Redis answers nobody else meanwhile.
         for part in range(20):
             await script(keys=[keys.ledger], args=[hour(at), part])
-    await place.accept("a", tenant="latecomer", at=hours[0])
-    await place.persist("a", tenant="latecomer", at=hours[0])
+    await harness.accept("a", tenant="latecomer", at=hours[0])
+    await harness.persist("a", tenant="latecomer", at=hours[0])
     queries = 0
     original = EventStore._query
 
@@ -378,7 +380,7 @@ async def test_tenants_without_bound_take_bounded_queries_and_a_loss_among_them_
 
     monkeypatch.setattr(EventStore, "_query", one_more)
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert len(balance.hours) == len(hours) * (TENANTS_AN_HOUR + 1)
     assert (balance.total("accepted"), balance.lost) == (200_001, 200_000)
@@ -386,25 +388,25 @@ async def test_tenants_without_bound_take_bounded_queries_and_a_loss_among_them_
     ranges = 4
     assert queries <= ranges * (len(hours) * TENANTS_AN_HOUR // TENANTS_PER_QUERY + 2)
     assert "(others)" in render(balance)
-    assert (await place.redis.memory_usage(keys.hour(hour(hours[0])), samples=0) or 0) < 100_000
+    assert (await harness.redis.memory_usage(keys.hour(hour(hours[0])), samples=0) or 0) < 100_000
 
 
-async def test_a_row_adds_up_or_says_that_it_moves(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    await place.accept("still", tenant="quiet")
-    await place.persist("still", tenant="quiet")
-    await place.accept("a", "b")
-    await place.persist("a")
+async def test_a_row_adds_up_or_says_that_it_moves(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    await harness.accept("still", tenant="quiet")
+    await harness.persist("still", tenant="quiet")
+    await harness.accept("a", "b")
+    await harness.persist("a")
     original = count_by_tenant_and_hour
 
     async def while_events_come(*arguments: Any, **named: Any) -> Any:
         found = await original(*arguments, **named)
-        await place.accept("c", "d")
-        await place.hold("c", at=NOW)
+        await harness.accept("c", "d")
+        await harness.hold("c", at=NOW)
         return found
 
     monkeypatch.setattr(verification, "count_by_tenant_and_hour", while_events_come)
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     rows = {each.tenant_id: each for each in balance.hours}
     assert rows["contoso"].moving
@@ -416,12 +418,12 @@ async def test_a_row_adds_up_or_says_that_it_moves(place: Place, monkeypatch: py
     assert not balance.is_proven
 
 
-async def test_an_event_that_waits_in_the_queue_is_not_missing(place: Place) -> None:
-    await place.accept("waiting")
-    await place.hold("waiting")
-    await place.queue("waiting")
+async def test_an_event_that_waits_in_the_queue_is_not_missing(harness: Harness) -> None:
+    await harness.accept("waiting")
+    await harness.hold("waiting")
+    await harness.queue("waiting")
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert balance.missing == []
     assert balance.total("in_flight") == 1
@@ -430,36 +432,38 @@ async def test_an_event_that_waits_in_the_queue_is_not_missing(place: Place) -> 
 
 
 @pytest.mark.parametrize("body", [b'[{"id":"\xff"}]', b"[" * 100_000], ids=["no UTF-8", "nested too deep"])
-async def test_a_message_that_nobody_can_read_does_not_keep_others_from_being_found(place: Place, body: bytes) -> None:
-    await place.queue_body(body)
-    await place.accept("waiting", "gone")
-    await place.hold("waiting")
-    await place.hold("gone")
-    await place.queue("waiting")
+async def test_a_message_that_nobody_can_read_does_not_keep_others_from_being_found(
+    harness: Harness, body: bytes
+) -> None:
+    await harness.queue_body(body)
+    await harness.accept("waiting", "gone")
+    await harness.hold("waiting")
+    await harness.hold("gone")
+    await harness.queue("waiting")
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert [each.event_id for each in balance.missing] == ["gone"]
 
 
-async def test_an_event_that_is_stored_and_not_settled_yet_is_counted_once(place: Place) -> None:
-    await place.accept("a")
-    await place.hold("a")
-    await place.persist("a")
+async def test_an_event_that_is_stored_and_not_settled_yet_is_counted_once(harness: Harness) -> None:
+    await harness.accept("a")
+    await harness.hold("a")
+    await harness.persist("a")
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert balance.total("in_flight") == 0
     assert balance.total("difference") == 0
     assert balance.lost == 0
 
 
-async def test_a_copy_that_waits_while_the_first_is_stored_is_no_loss(place: Place) -> None:
-    await place.accept("a", "a")
-    await place.persist("a")
-    await place.hold("a", token="another-token")
+async def test_a_copy_that_waits_while_the_first_is_stored_is_no_loss(harness: Harness) -> None:
+    await harness.accept("a", "a")
+    await harness.persist("a")
+    await harness.hold("a", token="another-token")
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert balance.lost == 0
     assert balance.total("in_flight") == 1
@@ -467,76 +471,76 @@ async def test_a_copy_that_waits_while_the_first_is_stored_is_no_loss(place: Pla
 
 @pytest.mark.parametrize("step", ["count_by_tenant_and_hour", "search_queues"])
 async def test_an_event_that_is_stored_meanwhile_is_no_loss(
-    place: Place, monkeypatch: pytest.MonkeyPatch, step: str
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    await place.accept("late")
-    await place.hold("late")
+    await harness.accept("late")
+    await harness.hold("late")
     owner = EventStore if hasattr(EventStore, step) else verification
     original = getattr(owner, step)
 
     async def while_a_worker_stores_it(*arguments: Any, **named: Any) -> Any:
         found = await original(*arguments, **named)
-        await place.persist("late")
+        await harness.persist("late")
         return found
 
     monkeypatch.setattr(owner, step, while_a_worker_stores_it)
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert balance.missing == []
     assert balance.lost == 0
 
 
-async def test_a_reservation_without_acknowledgement_is_not_a_loss(place: Place) -> None:
-    await place.hold("refused", state="p")
+async def test_a_reservation_without_acknowledgement_is_not_a_loss(harness: Harness) -> None:
+    await harness.hold("refused", state="p")
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert [each.event_id for each in balance.reserved] == ["refused"]
     assert balance.lost == 0
     assert balance.total("accepted") == 0
 
 
-async def test_while_events_are_young_nothing_is_missing_and_nothing_is_proven(place: Place) -> None:
+async def test_while_events_are_young_nothing_is_missing_and_nothing_is_proven(harness: Harness) -> None:
     now = time.time()
-    await place.accept("young", at=now)
-    await place.hold("young", at=now)
+    await harness.accept("young", at=now)
+    await harness.hold("young", at=now)
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert balance.moving
     assert balance.lost == 0
     assert not balance.is_proven
 
 
-async def test_more_in_the_store_than_in_the_ledger_is_a_surplus_and_no_loss(place: Place) -> None:
-    await place.accept("a")
-    await place.persist("a", "b")
+async def test_more_in_the_store_than_in_the_ledger_is_a_surplus_and_no_loss(harness: Harness) -> None:
+    await harness.accept("a")
+    await harness.persist("a", "b")
 
-    balance = await place.verify()
+    balance = await harness.verify()
 
     assert (balance.total("difference"), balance.total("surplus")) == (-1, 1)
     assert balance.lost == 0
     assert "1 more events are stored than the ledger has as accepted" in render(balance)
 
 
-async def test_a_balance_of_one_tenant_leaves_the_others_out(place: Place) -> None:
-    await place.accept("a")
-    await place.persist("a")
-    await place.accept("b", tenant="fabrikam")
-    await place.hold("b", tenant="fabrikam")
+async def test_a_balance_of_one_tenant_leaves_the_others_out(harness: Harness) -> None:
+    await harness.accept("a")
+    await harness.persist("a")
+    await harness.accept("b", tenant="fabrikam")
+    await harness.hold("b", tenant="fabrikam")
 
-    balance = await place.verify(tenants=frozenset({"contoso"}))
+    balance = await harness.verify(tenants=frozenset({"contoso"}))
 
     assert {each.tenant_id for each in balance.hours} == {"contoso"}
     assert balance.is_proven
 
 
-async def test_hours_before_the_span_and_hours_that_the_store_has_expired_are_left_out(place: Place) -> None:
+async def test_hours_before_the_span_and_hours_that_the_store_has_expired_are_left_out(harness: Harness) -> None:
     expired = NOW - timedelta(days=40).total_seconds()
     yesterday = NOW - timedelta(hours=30).total_seconds()
     for at in (expired, yesterday, LONG_AGO):
-        await place.accept("a", at=at)
+        await harness.accept("a", at=at)
 
-    assert {each.hour for each in (await place.verify()).hours} == {hour(yesterday), hour(LONG_AGO)}
-    assert {each.hour for each in (await place.verify(since=timedelta(hours=24))).hours} == {hour(LONG_AGO)}
+    assert {each.hour for each in (await harness.verify()).hours} == {hour(yesterday), hour(LONG_AGO)}
+    assert {each.hour for each in (await harness.verify(since=timedelta(hours=24))).hours} == {hour(LONG_AGO)}

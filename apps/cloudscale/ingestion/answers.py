@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cloudscale.ingestion.problems import Headers, Problem, render
+from cloudscale.ingestion.problems import Headers, Kind, Problem, render
 from cloudscale.limits.admission import State
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def rate_limited(allowance: Allowance, rates: Rates) -> Problem:
     """The problem of a request that the limits refuse."""
     field, limit = _limit_of(allowance, rates)
     return Problem(
-        429,
+        Kind.RATE_LIMITED,
         f"{limit}: wait, or raise spec.ingestion.rateLimits.{field}",
         f"limit-{allowance.refused_by}",
         retry_after_seconds=max(1.0, allowance.retry_after_seconds),
@@ -96,7 +96,7 @@ def _limit_of(allowance: Allowance, rates: Rates) -> tuple[str, str]:
 
 def unavailable(detail: str, reason: str, retry_after_seconds: float = RETRY_SECONDS) -> Problem:
     """The problem of an event that cannot be taken now; nothing of it was kept."""
-    return Problem(503, detail, reason, retry_after_seconds=max(RETRY_SECONDS, retry_after_seconds))
+    return Problem(Kind.UNAVAILABLE, detail, reason, retry_after_seconds=max(RETRY_SECONDS, retry_after_seconds))
 
 
 def refusal(problem: Problem, *, correlation_id: str, instance: str, extra: Headers | None = None) -> Answer:
@@ -108,10 +108,12 @@ def refusal(problem: Problem, *, correlation_id: str, instance: str, extra: Head
 def problem_of(state: State, first_id: str, outcome: Committed) -> Problem | None:
     """The problem of one event after its group, or None if it was accepted."""
     if state is State.DUPLICATE:
-        return Problem(409, "this event was accepted before: nothing has to be done", "duplicate", event_id=first_id)
+        return Problem(
+            Kind.DUPLICATE, "this event was accepted before: nothing has to be done", "duplicate", event_id=first_id
+        )
     if state is State.CONFLICT:
         return Problem(
-            422,
+            Kind.CONFLICT,
             "the same key, event id, or source and id came with another payload: use new ones for a new event",
             "conflict",
         )

@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from cloudscale.ingestion.openapi import describe
-from cloudscale.ingestion.problems import CONTENT_TYPE, Problem, render
+from cloudscale.ingestion.problems import CONTENT_TYPE, KINDS_BY_STATUS, Kind, Problem, render
 from cloudscale.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -81,11 +81,11 @@ async def _problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     detail = f"{request.method} {request.url.path}: {error.detail}; {DOCS_PATH} lists what there is"
-    return _refusal(request, Problem(error.status_code, detail[:500], "route"), error.headers)
+    return _refusal(request, Problem(KINDS_BY_STATUS[error.status_code], detail[:500], "route"), error.headers)
 
 
 async def _mistake(request: Request, _: Exception) -> Response:
-    return _refusal(request, Problem(500, "this is a mistake of the server", "internal"))
+    return _refusal(request, Problem(Kind.INTERNAL, "this is a mistake of the server", "internal"))
 
 
 def _refusal(request: Request, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cloudscale.ingestion import answers
 from cloudscale.ingestion.answers import BatchItem
-from cloudscale.ingestion.problems import Problem
+from cloudscale.ingestion.problems import Kind, Problem
 from cloudscale.limits.admission import State
 from cloudscale.telemetry import metrics
 
@@ -86,7 +86,7 @@ def _item(index: int, event: Enriched, problem: Problem | None, *, is_skipped: b
     if problem is None:
         return BatchItem(index, 202, event.event_id, event.correlation_id)
     document = problem.as_object(event.correlation_id)
-    if problem.status == 409:
-        status, shown = (200, None) if is_skipped else (409, document)
+    if problem.kind is Kind.DUPLICATE:
+        status, shown = (200, None) if is_skipped else (problem.status, document)
         return BatchItem(index, status, problem.event_id, event.correlation_id, duplicate=True, problem=shown)
     return BatchItem(index, problem.status, event.event_id, event.correlation_id, problem=document)

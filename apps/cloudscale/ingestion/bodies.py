@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from cloudscale.ingestion.answers import unavailable
-from cloudscale.ingestion.problems import Problem
+from cloudscale.ingestion.problems import Kind, Problem
 from cloudscale.ingestion.requests import Refused, content_of, too_large
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class Bodies:
             if detail is None:
                 raise
             task.uncancel()
-            raise Refused(Problem(408, detail, "timeout")) from None
+            raise Refused(Problem(Kind.TOO_SLOW, detail, "timeout")) from None
         finally:
             del self._arriving[task]
 
@@ -247,5 +247,7 @@ async def _read_parts(protocol: HTTPProtocol, length: int | None, memory: BodyMe
     if size > limit:
         raise too_large(limit)
     if not memory.has_arrived:
-        raise Refused(Problem(400, f"the body ended after {size} of {length} bytes: send the request again", "body"))
+        raise Refused(
+            Problem(Kind.INVALID, f"the body ended after {size} of {length} bytes: send the request again", "body")
+        )
     return b"".join(parts)

@@ -21,7 +21,7 @@ from cloudscale.errors import CloudScaleError
 from cloudscale.ingestion import answers
 from cloudscale.ingestion.batch_items import items_of, once_by_name
 from cloudscale.ingestion.exhausted_clients import ExhaustedClients
-from cloudscale.ingestion.problems import Problem
+from cloudscale.ingestion.problems import Kind, Problem
 from cloudscale.ingestion.refusals import Refusals
 from cloudscale.ingestion.requests import Refused, correlation_id_of, origin_of, parse_batch, parse_event
 from cloudscale.limits.admission import Limited, State
@@ -103,7 +103,7 @@ class Intake:
 
     def failed(self, path: str, *, correlation_id: str) -> Answer:
         """The answer to a request that this program has tripped over."""
-        problem = Problem(500, "this is a mistake of the server: send the event again", "internal")
+        problem = Problem(Kind.INTERNAL, "this is a mistake of the server: send the event again", "internal")
         return self._unprocessed(problem, path, correlation_id=correlation_id)
 
     def _unprocessed(self, problem: Problem, path: str, *, correlation_id: str) -> Answer:
@@ -172,7 +172,7 @@ class Intake:
     def _refusal(
         self, problem: Problem, request: Request, *, correlation_id: str, extra: Headers | None = None
     ) -> Answer:
-        if problem.status not in (409, 429):
+        if problem.kind not in (Kind.DUPLICATE, Kind.RATE_LIMITED):
             metrics.REJECTIONS.labels(problem.reason).inc()
         return answers.refusal(
             problem, correlation_id=correlation_id or token_hex(16), instance=request.path, extra=extra

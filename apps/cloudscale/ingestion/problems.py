@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from enum import Enum
 
 import msgspec
 
@@ -16,25 +17,35 @@ SAMPLE_BYTES = 2000
 
 Headers = list[tuple[str, str]]
 
-TITLES = {
-    400: ("invalid-event", "The event cannot be accepted"),
-    404: ("not-found", "There is nothing here"),
-    405: ("method-not-allowed", "This method is not for this address"),
-    408: ("too-slow", "The request did not arrive in time"),
-    409: ("duplicate", "The event was accepted before"),
-    413: ("too-large", "The request is too large"),
-    415: ("unsupported-media-type", "The content is in a form that is not understood"),
-    422: ("idempotency-conflict", "The key was used for another event"),
-    429: ("rate-limited", "Too many requests"),
-    500: ("internal-error", "The server made a mistake"),
-    503: ("unavailable", "The event cannot be taken now"),
-}
+
+class Kind(Enum):
+    """What a refusal is about, with how HTTP says it: the status, the last part of the problem's type, its title."""
+
+    INVALID = (400, "invalid-event", "The event cannot be accepted")
+    NOT_FOUND = (404, "not-found", "There is nothing here")
+    METHOD_NOT_ALLOWED = (405, "method-not-allowed", "This method is not for this address")
+    TOO_SLOW = (408, "too-slow", "The request did not arrive in time")
+    DUPLICATE = (409, "duplicate", "The event was accepted before")
+    TOO_LARGE = (413, "too-large", "The request is too large")
+    UNSUPPORTED = (415, "unsupported-media-type", "The content is in a form that is not understood")
+    CONFLICT = (422, "idempotency-conflict", "The key was used for another event")
+    RATE_LIMITED = (429, "rate-limited", "Too many requests")
+    INTERNAL = (500, "internal-error", "The server made a mistake")
+    UNAVAILABLE = (503, "unavailable", "The event cannot be taken now")
+
+    @property
+    def status(self) -> int:
+        """The status code of the answer."""
+        return self.value[0]
+
+
+KINDS_BY_STATUS = {kind.status: kind for kind in Kind}
 
 
 class Problem(msgspec.Struct, frozen=True, gc=False):
     """A refusal. ``reason`` is a short name for metrics, ``retry_after_seconds`` is 0 where waiting does not help."""
 
-    status: int
+    kind: Kind
     detail: str
     reason: str
     errors: Sequence[FieldError] = ()
@@ -45,13 +56,18 @@ class Problem(msgspec.Struct, frozen=True, gc=False):
     content: bytes = b""
     """Likewise: what was sent, or its beginning."""
 
+    @property
+    def status(self) -> int:
+        """The status code of the answer."""
+        return self.kind.status
+
     def as_object(self, correlation_id: str, instance: str = "") -> dict[str, object]:
         """The members of the problem document."""
-        name, title = TITLES[self.status]
+        status, name, title = self.kind.value
         members: dict[str, object] = {
             "type": f"urn:cloudscale:problem:{name}",
             "title": title,
-            "status": self.status,
+            "status": status,
             "detail": self.detail,
             "correlationId": correlation_id,
         }
@@ -80,7 +96,12 @@ def invalid(error: InvalidEventError, event: object, content: bytes) -> Problem:
     """The problem of an event with wrong fields. ``event`` is what could be read of ``content``."""
     detail = f"{len(error.errors)} wrong: {error}"[:1000]
     return Problem(
-        400, detail, "validation", error.errors[:100], tenant_id=tenant_of(event), content=content[:SAMPLE_BYTES]
+        Kind.INVALID,
+        detail,
+        "validation",
+        error.errors[:100],
+        tenant_id=tenant_of(event),
+        content=content[:SAMPLE_BYTES],
     )
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from cloudscale.ingestion.problems import Kind
+
 if TYPE_CHECKING:
     from cloudscale.telemetry.refusals import Group
 
@@ -16,7 +18,7 @@ log = structlog.get_logger(__name__)
 LINES_AT_ONCE = 100
 LINES_PER_SECOND = 20.0
 LINES_OF_SUMMARY = 5
-SUMMED_UP = frozenset({409, 429})
+SUMMED_UP = frozenset({Kind.DUPLICATE.status, Kind.RATE_LIMITED.status})
 """Status codes of refusals that come in floods."""
 
 

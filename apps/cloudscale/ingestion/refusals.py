@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 from redis.exceptions import RedisError
 
+from cloudscale.ingestion.problems import Kind
 from cloudscale.ingestion.refusal_log import SUMMED_UP, RefusalLog
 from cloudscale.telemetry import metrics
 from cloudscale.telemetry.refusals import (
@@ -37,8 +38,8 @@ log = structlog.get_logger(__name__)
 
 GROUPS_OF_CLIENT = 50
 INTERVAL_SECONDS = 1.0
-LARGEST_REFUSAL_STATUS = 499
-"""What the server could not take, 503, is no refusal of an event."""
+NO_REFUSALS = (Kind.INTERNAL, Kind.UNAVAILABLE)
+"""What the server could not take is no refusal of an event."""
 
 
 class Refusals:
@@ -139,7 +140,7 @@ class RequestRefusals:
         """Count a refusal, with the tenant and the beginning of what was sent as far as they are known."""
         tenant_id, content = tenant_id or problem.tenant_id, content or problem.content
         self._noted.append((problem, tenant_id))
-        if problem.status > LARGEST_REFUSAL_STATUS:
+        if problem.kind in NO_REFUSALS:
             return
         group = Group(problem.status, problem.reason, tenant_id, self._client, field_of(problem))
         self._refusals.note(group, (problem.detail, self.correlation_id, content), count=count)

@@ -21,7 +21,7 @@ from cloudscale.events.checking import (
 from cloudscale.events.cloudevents import derive_id
 from cloudscale.events.enrichment import Enriched, Origin, enrich
 from cloudscale.events.json_text import BYTE_ORDER_MARK, decode, split_array
-from cloudscale.ingestion.problems import Problem, invalid
+from cloudscale.ingestion.problems import Kind, Problem, invalid
 
 if TYPE_CHECKING:
     from cloudscale.events.types import EventTypes
@@ -75,9 +75,9 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not an error of the p
         super().__init__(problem.detail)
 
 
-def refuse(status: int, detail: str, reason: str, *errors: FieldError) -> Refused:
+def refuse(kind: Kind, detail: str, reason: str, *errors: FieldError) -> Refused:
     """A refusal to raise."""
-    return Refused(Problem(status, detail, reason, errors))
+    return Refused(Problem(kind, detail, reason, errors))
 
 
 def correlation_id_of(request: Request) -> str:
@@ -91,7 +91,7 @@ def correlation_id_of(request: Request) -> str:
         return token_hex(16)
     if given is None or not _TOKEN.fullmatch(given):
         raise refuse(
-            400,
+            Kind.INVALID,
             "X-Correlation-Id must be 1 to 128 letters, digits or characters of ._:@/+=-",
             "header",
             FieldError("X-Correlation-Id", "is not a plain token"),
@@ -123,7 +123,7 @@ def _idempotency_key_of(request: Request) -> str:
             return key
     wrong = "stands there twice" if len(given) > 1 else "is not usable as a key"
     raise refuse(
-        400,
+        Kind.INVALID,
         f"Idempotency-Key must be one key of 1 to {MAXIMUM_KEY_CHARACTERS} visible ASCII characters, or such a string "
         "in quotes",
         "header",
@@ -142,7 +142,7 @@ def media_type_of(request: Request) -> str:
         return JSON
     media_type, _, parameters = value.partition(";")
     if parameters and "charset" in parameters.lower() and "utf-8" not in parameters.lower().replace("utf8", "utf-8"):
-        raise refuse(415, "JSON is UTF-8: send charset=utf-8 or none", "content-type")
+        raise refuse(Kind.UNSUPPORTED, "JSON is UTF-8: send charset=utf-8 or none", "content-type")
     return media_type.strip().lower()
 
 
@@ -161,7 +161,11 @@ def content_of(request: Request, body: bytes, *, limit: int) -> bytes:
     if not codings:
         return body
     if len(codings) > 1 or codings[0] not in GZIP:
-        raise refuse(415, f"Content-Encoding {given[:32]!r} is not understood: send gzip or none", "content-encoding")
+        raise refuse(
+            Kind.UNSUPPORTED,
+            f"Content-Encoding {given[:32]!r} is not understood: send gzip or none",
+            "content-encoding",
+        )
     return _gunzip(body, limit=limit)
 
 
@@ -173,24 +177,26 @@ def _gunzip(body: bytes, *, limit: int) -> bytes:
         try:
             part = decompressor.decompress(body, limit - size + 1)
         except zlib.error:
-            raise refuse(400, "the body is not gzip, though Content-Encoding says so", "content-encoding") from None
+            raise refuse(
+                Kind.INVALID, "the body is not gzip, though Content-Encoding says so", "content-encoding"
+            ) from None
         size += len(part)
         if size > limit or decompressor.unconsumed_tail:
             raise too_large(limit)
         if not decompressor.eof:
-            raise refuse(400, "the gzip body ends too early", "content-encoding")
+            raise refuse(Kind.INVALID, "the gzip body ends too early", "content-encoding")
         parts.append(part)
         # What fills a last block up is ignored, as gzip itself does.
         body = decompressor.unused_data.lstrip(b"\0")
         if not body:
             return b"".join(parts)
     detail = f"the gzip body has more than {MAXIMUM_GZIP_MEMBERS} members: compress it as one"
-    raise refuse(400, detail, "content-encoding")
+    raise refuse(Kind.INVALID, detail, "content-encoding")
 
 
 def too_large(limit: int) -> Refused:
     """A refusal of a body of more than ``limit`` bytes."""
-    return refuse(413, f"the body has more than {limit} bytes: send less at once", "too-large")
+    return refuse(Kind.TOO_LARGE, f"the body has more than {limit} bytes: send less at once", "too-large")
 
 
 def parse_event(request: Request, content: bytes, *, origin: Origin, types: EventTypes, buckets: int) -> Enriched:
@@ -212,7 +218,7 @@ def parse_event(request: Request, content: bytes, *, origin: Origin, types: Even
             origin = msgspec.structs.replace(origin, source_id=cloudevents.source_id(event))
         else:
             raise refuse(
-                415,
+                Kind.UNSUPPORTED,
                 f"{media_type[:64]!r} is not understood: send {JSON} or {cloudevents.STRUCTURED}",
                 "content-type",
             )
@@ -240,12 +246,16 @@ def parse_batch(
             raise Refused(invalid(error, None, content)) from None
     else:
         supported = ", ".join((JSON, NDJSON[0], cloudevents.BATCH))
-        raise refuse(415, f"{media_type[:64]!r} is not understood: send one of {supported}", "content-type")
+        raise refuse(
+            Kind.UNSUPPORTED, f"{media_type[:64]!r} is not understood: send one of {supported}", "content-type"
+        )
     # A batch of no CloudEvents is one (JSON Event Format 1.0.2, section 4).
     if not parts and media_type != cloudevents.BATCH:
-        raise refuse(400, "the batch is empty", "validation")
+        raise refuse(Kind.INVALID, "the batch is empty", "validation")
     if len(parts) > MAXIMUM_BATCH_EVENTS:
-        raise refuse(413, f"a batch has at most {MAXIMUM_BATCH_EVENTS} events, this one has {len(parts)}", "too-large")
+        raise refuse(
+            Kind.TOO_LARGE, f"a batch has at most {MAXIMUM_BATCH_EVENTS} events, this one has {len(parts)}", "too-large"
+        )
     structured = media_type == cloudevents.BATCH
     origin = msgspec.structs.replace(origin, batch=token_hex(8))
     return [
@@ -285,4 +295,4 @@ def _check(event: object, *, origin: Origin, types: EventTypes, buckets: int) ->
 
 
 def _too_large_event() -> Problem:
-    return Problem(413, f"the event has more than {MAXIMUM_EVENT_BYTES} bytes", "too-large")
+    return Problem(Kind.TOO_LARGE, f"the event has more than {MAXIMUM_EVENT_BYTES} bytes", "too-large")

@@ -23,7 +23,7 @@ from cloudscale.ingestion.bridge import serve_asgi
 from cloudscale.ingestion.client_address import ClientAddresses
 from cloudscale.ingestion.intake import BATCH_PATHS, SINGLE_PATHS
 from cloudscale.ingestion.parent import end_with_parent
-from cloudscale.ingestion.problems import Problem
+from cloudscale.ingestion.problems import Kind, Problem
 from cloudscale.ingestion.requests import MAXIMUM_BATCH_BYTES, Request
 from cloudscale.ingestion.service import IngestionService
 from cloudscale.limits.addresses import client_of
@@ -143,7 +143,7 @@ def _joined(headers: RSGIHeaders, name: str) -> str:
 
 
 def _method_not_allowed(scope: Scope) -> Answer:
-    problem = Problem(405, f"{scope.method} is not for {scope.path}: POST events there", "route")
+    problem = Problem(Kind.METHOD_NOT_ALLOWED, f"{scope.method} is not for {scope.path}: POST events there", "route")
     return refusal(problem, correlation_id=token_hex(16), instance=scope.path, extra=[("allow", "POST")])
 
 
