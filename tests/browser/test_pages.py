@@ -228,6 +228,22 @@ def test_a_time_beyond_the_last_bucket_is_not_made_up(page: Page) -> None:
     assert texts == ["60 s", "> 24 h"]
 
 
+def test_plots_show_a_day_and_a_week(page: Page) -> None:
+    for name, span in (("24 hours", "day"), ("7 days", "week")):
+        with page.expect_response(re.compile(f"span={span}")) as answer:
+            page.get_by_role("button", name=name).click()
+        assert answer.value.ok
+        expect(page.get_by_role("button", name=name)).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".chart canvas")).to_have_count(11)
+
+
+def test_plots_mark_the_start_of_a_process(page: Page, running: RunningPipeline) -> None:
+    process_file = running.directory / "data" / "logs" / "worker.pid"
+    os.kill(int(process_file.read_text()), signal.SIGKILL)
+
+    page.wait_for_function("Number(document.querySelector('.chart .plot').dataset.starts) > 0")
+
+
 def test_plots_show_the_chosen_time(page: Page) -> None:
     page.get_by_role("button", name="1 hour").click()
 

@@ -165,6 +165,15 @@ def test_the_series_survive_a_restart(dashboard: DashboardServer, running: Runni
         assert history_of(restarted)[0] == oldest
 
 
+@pytest.mark.parametrize(("span", "status"), [("day", 200), ("week", 200), ("year", 400)])
+def test_longer_series_are_there_for_a_day_and_a_week(dashboard: DashboardServer, span: str, status: int) -> None:
+    answer = dashboard.call(f"/api/history?span={span}", token=OWNER)
+
+    assert answer.status == status
+    if status == 200:
+        assert {"at", "accepted", "started"} <= set(answer.json["series"])
+
+
 def history_of(dashboard: DashboardServer) -> list[float]:
     times: list[float] = dashboard.call("/api/history", token=OWNER).json["series"]["at"]
     return times

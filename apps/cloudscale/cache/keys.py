@@ -27,6 +27,8 @@ class Keys:
         self.sessions = self.prefix + "dashboard:session:"
         self.figures = self.prefix + "figures"
         self.history = self.prefix + "dashboard:history"
+        self.history_of_day = self.prefix + "dashboard:history:day"
+        self.history_of_week = self.prefix + "dashboard:history:week"
         self.history_writer = self.prefix + "dashboard:writer"
         self.audit = self.prefix + "audit"
         self.refused = self.prefix + "refused:"

@@ -1,4 +1,4 @@
-"""Turns the processes' live figures into one hour of time series, and tells the browsers that listen.
+"""Turns the processes' live figures into time series of an hour, a day and a week, and tells the browsers that listen.
 
 The series are kept in Redis, so they survive a restart of the dashboard; of several dashboards one writes them.
 """
@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from redis.exceptions import RedisError
 
+from cloudscale.dashboard.long_series import LongSeries
 from cloudscale.dashboard.points import Gauges, Point, point_of
 from cloudscale.errors import BackendError, ConfigurationError
 from cloudscale.telemetry import activity
@@ -65,6 +66,11 @@ class Collector:
         self._history_key = keys.history
         self._writer_key = keys.history_writer
         self._name = name
+        self.long_series = {
+            "day": LongSeries(keys.history_of_day, step_seconds=60, steps=24 * 60),
+            "week": LongSeries(keys.history_of_week, step_seconds=600, steps=7 * 24 * 6),
+        }
+        """Series of coarser steps by the span that they are for."""
         self._read_backlog = backlog
         self._gauges = Gauges()
         self._backlog: Backlog | None = None
@@ -132,7 +138,11 @@ class Collector:
             self._kept = self.processes
             self.points.append(self.latest)
             self.tallies.append(tally)
-            await self._save(Record(self.latest, tally))
+            is_writer = await self._save(Record(self.latest, tally))
+            for series in self.long_series.values():
+                point = series.observe(self.processes, self.latest, self._gauges)
+                if point is not None and is_writer:
+                    await series.save(self._redis, point)
         for event in self._listeners:
             event.set()
 
@@ -154,6 +164,8 @@ class Collector:
         while True:
             try:
                 raw = await self._redis.lrange(self._history_key, 0, -1)
+                for series in self.long_series.values():
+                    await series.load(self._redis, at=time.time())
             except (RedisError, OSError, TimeoutError) as error:
                 log.warning("the history cannot be read yet: Redis is away", error=str(error))
                 await asyncio.sleep(TICK_SECONDS)
@@ -170,13 +182,15 @@ class Collector:
                 self.points.append(record.point)
                 self.tallies.append(record.tally)
 
-    async def _save(self, record: Record) -> None:
+    async def _save(self, record: Record) -> bool:
+        """Write a point unless another dashboard writes; whether this one does."""
         writer = await self._redis.set(self._writer_key, self._name, nx=True, ex=WRITER_SECONDS, get=True)
         if writer is not None and writer not in {self._name, self._name.encode()}:
-            return
+            return False
         async with self._redis.pipeline(transaction=False) as together:
             together.set(self._writer_key, self._name, ex=WRITER_SECONDS)
             together.rpush(self._history_key, msgspec.json.encode(record))
             together.ltrim(self._history_key, -POINTS, -1)
             together.expire(self._history_key, 3600)
             await together.execute()
+        return True

@@ -63,11 +63,15 @@ def now(collector: Collector, viewer: Viewer, spec: PipelineSpec) -> Now:
 
 
 async def history(request: Request) -> Response:
-    """The series of the last hour, one list a field."""
+    """The series of the last hour, or of the ``span`` day or week, one list a field."""
     viewer = await viewer_of(request)
     collector: Collector = request.app.state.collector
     spec = request.app.state.backends.resource.spec
-    points = [restricted(point, viewer.tenants) for point in collector.points]
+    span = request.query_params.get("span") or "hour"
+    kept = {"hour": collector.points} | {name: each.points for name, each in collector.long_series.items()}
+    if span not in kept:
+        raise RefusedError(400, f"Ask for the span {', '.join(kept)}.")
+    points = [restricted(point, viewer.tenants) for point in kept[span]]
     return JsonResponse({"series": as_columns(points), "now": now(collector, viewer, spec)})
 
 

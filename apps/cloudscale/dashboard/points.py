@@ -59,6 +59,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defa
     in_flight: int | None = None
     workers: int = 0
     ingestion: int = 0
+    started: int = 0
+    """Processes that started."""
     concurrency: int | None = None
     cache_available: bool = True
     breakers: Counts = {}
@@ -97,6 +99,7 @@ def point_of(activity: Activity, gauges: Gauges, *, at: float) -> Point:
         in_flight=gauges.in_flight,
         workers=activity.worker_processes,
         ingestion=activity.ingestion_processes,
+        started=activity.started,
         concurrency=activity.concurrency_limit,
         cache_available=activity.cache_available,
         breakers=activity.breakers,

@@ -34,6 +34,9 @@ class Activity(msgspec.Struct, kw_only=True):
     store_seconds: Distribution = Distribution()
     group_events: Distribution = Distribution()
 
+    started: int = 0
+    """Processes that started in the span."""
+
     # What holds at the end of the span.
     ingestion_processes: int = 0
     worker_processes: int = 0
@@ -70,6 +73,7 @@ def between(earlier: Iterable[Figures], later: Iterable[Figures]) -> Activity:
         if former is None:
             if seen_at is None or figures.started_at < seen_at:
                 continue
+            activity.started += 1
             former = Figures(role=figures.role, process=figures.process, started_at=figures.started_at, at=seen_at)
         _add_counts(activity, former, figures)
     return activity

@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 
 const HEIGHT = 190;
 const MOST_SERIES = 8;
+const DAYS_SECONDS = 36 * 3600;
 const WHOLE_STEPS = [1, 2, 5].flatMap((digit) => [...Array(9).keys()].map((power) => digit * 10 ** power)).sort((a, b) => a - b);
 
 const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -27,6 +28,26 @@ function limitLine(limit) {
     ctx.beginPath();
     ctx.moveTo(bbox.left, y);
     ctx.lineTo(bbox.left + bbox.width, y);
+    ctx.stroke();
+    ctx.restore();
+  };
+}
+
+// Dotted vertical lines where processes started.
+function startLines(times) {
+  return (plot) => {
+    const { ctx, bbox } = plot;
+    ctx.save();
+    ctx.strokeStyle = style("--muted");
+    ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
+    ctx.lineWidth = devicePixelRatio;
+    ctx.beginPath();
+    for (const at of times()) {
+      if (at < plot.scales.x.min || at > plot.scales.x.max) continue;
+      const x = plot.valToPos(at, "x", true);
+      ctx.moveTo(x, bbox.top);
+      ctx.lineTo(x, bbox.top + bbox.height);
+    }
     ctx.stroke();
     ctx.restore();
   };
@@ -57,6 +78,8 @@ export class Chart {
     const lines = this.#lines(series);
     const names = lines.map((line) => line.name);
     const from = Math.max(0, series.at.findIndex((at) => at >= window.from));
+    this.starts = series.at.filter((_, index) => series.started?.[index] > 0);
+    this.place.dataset.starts = this.starts.length;
     const data = [series.at.slice(from), ...lines.map((line) => line.column.slice(from))];
     if (this.plot && names.join("\n") === this.names?.join("\n")) this.plot.setData(data);
     else this.#build(names, data);
@@ -107,7 +130,7 @@ export class Chart {
           y: { range: (_plot, _least, most) => [0, Math.max(this.options.least ?? 1, (most ?? 0) * 1.15)] },
         },
         axes: [
-          { ...axis, size: 26, gap: 4, values: (_plot, times) => times.map(clock) },
+          { ...axis, size: 26, gap: 4, values: (plot, times) => times.map(plot.scales.x.max - plot.scales.x.min > DAYS_SECONDS ? day : clock) },
           {
             ...axis,
             size: 58,
@@ -129,7 +152,7 @@ export class Chart {
           })),
         ],
         hooks: {
-          drawAxes: [limitLine(this.options.limit)],
+          drawAxes: [limitLine(this.options.limit), startLines(() => this.starts)],
           setCursor: [(plot) => this.#showValues(plot.cursor.idx)],
         },
       },
@@ -165,6 +188,11 @@ export class Chart {
   #resize() {
     if (this.plot && this.place.clientWidth) this.plot.setSize({ width: this.place.clientWidth, height: HEIGHT });
   }
+}
+
+function day(seconds) {
+  const moment = new Date(seconds * 1000);
+  return moment.getHours() ? "" : moment.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
 }
 
 function clock(seconds) {

@@ -104,5 +104,5 @@ export class Stream extends EventTarget {
 
 // The server leaves out what has its default.
 const ABSENT_IS_ZERO = new Set(
-  "accepted persisted duplicates rejections rateLimited deadLettered suspicious retries requestUnits workers ingestion".split(" "),
+  "accepted persisted duplicates rejections rateLimited deadLettered suspicious retries requestUnits workers ingestion started".split(" "),
 );

@@ -1,5 +1,6 @@
 // The live overview: service levels, figures of this second, and the last hour as plots.
 
+import { get } from "../api.js";
 import { Chart } from "../charts.js";
 import { fill, h } from "../dom.js";
 import { count, measured, milliseconds, percent, rate, words } from "../format.js";
@@ -8,7 +9,12 @@ const SPANS = [
   { name: "5 min", seconds: 300 },
   { name: "15 min", seconds: 900 },
   { name: "1 hour", seconds: 3600 },
+  { name: "24 hours", seconds: 86_400, series: "day" },
+  { name: "7 days", seconds: 604_800, series: "week" },
 ];
+
+const AGAIN_MILLISECONDS = 60_000;
+const EMPTY = { at: [], byType: {}, byTenant: {} };
 
 const CHARTS = [
   {
@@ -176,24 +182,41 @@ export default {
     let chosen = null;
     let spoken = "";
 
+    let long = {};
+    let loading;
+
+    // A day or a week is asked for again once a minute, while it is looked at.
+    async function choose(span) {
+      chosen = span;
+      clearTimeout(loading);
+      plot();
+      if (!span.series) return;
+      const series = await get("/api/history", { span: span.series }).then((answer) => answer.series, () => null);
+      if (chosen !== span) return;
+      if (series) long = { ...long, [span.series]: series };
+      plot();
+      loading = setTimeout(() => choose(span), AGAIN_MILLISECONDS);
+    }
+
     const buttons = SPANS.map((span) =>
-      h("button", { type: "button", "aria-pressed": "false", onclick: () => { chosen = span; plot(); } }, span.name),
+      h("button", { type: "button", "aria-pressed": "false", onclick: () => choose(span) }, span.name),
     );
     head.append(h("div", { class: "segments", role: "group", "aria-label": "Time shown" }, buttons));
-    fill(root, banner, levels, figures, h("div", { class: "charts" }, charts.map((chart) => chart.element)));
+    const marks = h("p", { class: "muted small" }, "A dotted vertical line: processes started.");
+    fill(root, banner, levels, figures, h("div", { class: "charts" }, charts.map((chart) => chart.element)), scoped ? null : marks);
 
     function spanOf(series) {
       if (chosen) return chosen;
       const length = (series.at.at(-1) ?? 0) - (series.at[0] ?? 0);
-      return SPANS.find((span) => span.seconds >= length) ?? SPANS.at(-1);
+      return SPANS.filter((span) => !span.series).find((span) => span.seconds >= length) ?? SPANS[2];
     }
 
     function plot() {
       if (!stream.now) return;
-      const { series } = stream;
-      const span = spanOf(series);
+      const span = spanOf(stream.series);
+      const series = span.series ? (long[span.series] ?? EMPTY) : stream.series;
       buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(SPANS[index] === span)));
-      const to = series.at.at(-1) ?? stream.now.point.at;
+      const to = span.series ? stream.now.point.at : (series.at.at(-1) ?? stream.now.point.at);
       const { serviceLevels, longest } = stream.now;
       for (const chart of charts) {
         const { level: name, measure } = chart.options;
@@ -228,6 +251,8 @@ export default {
     tell();
     plot();
     return () => {
+      chosen = null;
+      clearTimeout(loading);
       for (const [name, listener] of Object.entries(listeners)) stream.removeEventListener(name, listener);
       for (const chart of charts) chart.destroy();
     };
