@@ -17,7 +17,7 @@ COMPARISON = RESULTS / "comparison.json"
 
 
 def main() -> int:
-    """Do what the command line says; 1 if a bound was broken."""
+    """Run the benchmarks that the command line names; 1 if a bound was broken."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the pipeline on this machine.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="the scenarios")

@@ -52,7 +52,7 @@ def _build(path: Path) -> None:
     print(f"compiling Benthos {version()} into {path}: this takes some minutes, once", flush=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".new")
-    # Niced, because whoever compiles for minutes has something else to do meanwhile.
+    # Niced, because it compiles for minutes and should not block the machine.
     command = ["nice", "-n", "19", compiler, "build", "-trimpath", "-ldflags=-s -w", "-o", str(unfinished), "."]
     finished = subprocess.run(
         command, cwd=SOURCE, env={**os.environ, "CGO_ENABLED": "0"}, timeout=BUILD_SECONDS, check=False

@@ -112,7 +112,7 @@ CONTENDERS: dict[str, Callable[[Path], AbstractAsyncContextManager[Contender]]] 
 def benthos_plans(
     program: Path, environment: Mapping[str, str], *, administration_ports: Sequence[int]
 ) -> list[ProcessPlan]:
-    """The two processes of Benthos. Their configurations are ``bench/benthos/*.yaml``; what differs is told here."""
+    """The two processes of Benthos. Their configurations are ``bench/benthos/*.yaml``; what differs is passed here."""
     return [
         ProcessPlan(
             name=name,

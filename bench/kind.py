@@ -60,7 +60,7 @@ class PinnedPipeline:
         return found
 
     def verify(self, *, wait_seconds: int) -> dict[str, Any]:
-        """The balance, as ``cloudscale verify --json`` says it in a pod of the pipeline."""
+        """The balance, as ``cloudscale verify --json`` prints it in a pod of the pipeline."""
         command = ["kubectl", *_context(), "exec", "deployment/bench-worker", "--", "cloudscale", "verify"]
         return verified(command, wait_seconds=wait_seconds, environment=self.environment)
 

@@ -49,7 +49,7 @@ class MeasuredPipeline(Protocol):
         """The balance, once nothing is in flight any more."""
 
     def set_faults(self, *, broker: dict[str, float], store: dict[str, float]) -> None:
-        """Make the emulators fail as told."""
+        """Inject faults into the emulators."""
 
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 
 def measure(scenario: Scenario, start: Start = running) -> dict[str, Any]:
-    """Run the scenario as often as it says; the median of each figure, and every run."""
+    """Run the scenario as often as it specifies; the median of each figure, and every run."""
     runs = [measure_once(scenario, start) for _ in range(scenario.runs)]
     return {"scenario": scenario.name, "title": scenario.title, "median": median(runs), "runs": runs}
 

@@ -1,4 +1,4 @@
-"""Starts the pipeline under test as a user would, with `cloudscale run`, and tells its processes apart."""
+"""Starts the pipeline under test as a user would, with `cloudscale run`, and identifies its processes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RunningPipeline:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What its services are told."""
+        """The settings of its services."""
         settings: dict[str, str] = json.loads((self.directory / "run.json").read_text())["settings"]
         return settings
 
@@ -57,12 +57,12 @@ class RunningPipeline:
         return found
 
     def verify(self, *, wait_seconds: int) -> dict[str, Any]:
-        """The balance, as `cloudscale verify --json` says it, once nothing is in flight any more."""
+        """The balance, as `cloudscale verify --json` prints it, once nothing is in flight any more."""
         program = str(Path(sys.executable).with_name("cloudscale"))
         return verified([program, "verify", "--data-dir", str(self.directory)], wait_seconds=wait_seconds)
 
     def set_faults(self, *, broker: dict[str, float], store: dict[str, float]) -> None:
-        """Make the emulators fail as told; without anything they work again."""
+        """Inject faults into the emulators; without any they work again."""
         settings = self.settings
         key = _parts(settings["servicebus_connection_string"])
         signature = _generate_sas_token(

@@ -1,4 +1,4 @@
-"""Trouble on request: the store's emulator is told to be slow."""
+"""Fault injection: the store's emulator answers slowly."""
 
 from __future__ import annotations
 

@@ -39,13 +39,13 @@ def kill(component: str) -> Callable[[Cluster], None]:
 
 
 def kill_broker(cluster: Cluster) -> None:
-    """The broker's only pod: nobody can be answered with 202 until it is back."""
+    """The broker's only pod: no event is accepted until it is back."""
     cluster.kubectl("delete", "pod", "servicebus-0", "--grace-period=0", "--force")
     cluster.kubectl("rollout", "status", "statefulset/servicebus", "--timeout=180s")
 
 
 def kill_operator(cluster: Cluster) -> None:
-    """The operator: the pipeline goes on without it."""
+    """The operator: the pipeline works without it."""
     cluster.delete_operator()
     cluster.kubectl(
         "rollout", "status", "deployment/cloudscale-operator", "--timeout=180s", namespace=OPERATOR_NAMESPACE

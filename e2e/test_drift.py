@@ -1,4 +1,4 @@
-"""Somebody edits or deletes what the operator made: it is back within seconds."""
+"""Objects of the operator that are edited or deleted are restored within seconds."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def test_two_hundred_pipelines_are_reconciled_with_few_calls(cluster: Cluster, n
     if RECORD in os.environ:
         RESULT.parent.mkdir(parents=True, exist_ok=True)
         RESULT.write_text(json.dumps(result, indent=2) + "\n")
-        # A figure for a machine that does nothing else; elsewhere time says more of the machine than of the operator.
+        # A figure for a machine that does nothing else; elsewhere it measures the machine.
         assert seconds < SECONDS, result
     assert result["apiCallsPerReconcile"] < CALLS_PER_RECONCILE, result
     assert reconciles < RECONCILES_PER_PIPELINE * PIPELINES, result

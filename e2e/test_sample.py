@@ -1,4 +1,4 @@
-"""What somebody sees who applies the sample pipeline and sends it real purchases."""
+"""The sample pipeline, applied as a user would, with real purchases."""
 
 from __future__ import annotations
 

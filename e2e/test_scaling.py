@@ -73,7 +73,7 @@ def workers(cluster: Cluster) -> int:
 
 
 def warned_depths(cluster: Cluster) -> set[int]:
-    """The thresholds that Warning events of the pipeline tell of."""
+    """The thresholds that the Warning events of the pipeline name."""
     selector = f"--field-selector=involvedObject.name={NAME},type=Warning,reason=QueueDepth"
     messages = [event["message"] for event in cluster.get("events", selector)["items"]]
     return {int(depth) for message in messages for depth in re.findall(r"(\d+) or more", message)}

@@ -75,7 +75,7 @@ def served_title(cluster: Cluster) -> str:
     try:
         return str(json.loads(cluster.run("kubectl", "get", "--raw", path))["info"]["title"])
     except AssertionError:
-        # While the pod starts again there is nobody to ask.
+        # While the pod restarts, no server answers.
         return ""
 
 

@@ -34,7 +34,7 @@ COMPONENTS = ("ingestion", "worker", "dashboard")
 DEFINITION = "crd/eventpipelines.cloudscale.io"
 
 AWAY_SECONDS = 300.0
-"""How long nobody may take an event: broker, store and Redis are replaced one after the other on a small machine."""
+"""How long no event may be accepted: broker, store and Redis are replaced one after the other on a small machine."""
 
 
 @pytest.fixture(scope="module")

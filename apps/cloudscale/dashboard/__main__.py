@@ -1,4 +1,4 @@
-"""``python -m cloudscale.dashboard``: serve the dashboard as the environment says, until SIGTERM or SIGINT."""
+"""``python -m cloudscale.dashboard``: serve the dashboard as the environment configures it, until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def deployment_summary(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def pod_summary(item: dict[str, Any]) -> dict[str, Any]:
-    """Name and state of a Pod; why a container waits says more than the phase."""
+    """Name and state of a Pod; the reason of a waiting container instead of the phase."""
     status = item.get("status", {})
     containers = status.get("containerStatuses", [])
     waiting = [state["reason"] for each in containers if (state := each.get("state", {}).get("waiting"))]

@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from cloudscale.pipeline import PipelineSpec
 
 REPEAT_SECONDS = 2.0
-"""Without a new point the last one is sent again after this long, with its age, so that nobody takes it for new."""
+"""Without a new point the last one is sent again after this long, with its age, so that it is not taken for new."""
 
 
 class Longest(msgspec.Struct, frozen=True):
-    """The longest times that are measured, in milliseconds: one of so much may be longer, and nobody knows how much."""
+    """The longest times that are measured, in milliseconds: a value of so much may be any longer time."""
 
     ingestion: float = metrics.INGESTION_BUCKETS_SECONDS[-1] * 1000
     lag: float = metrics.LAG_BUCKETS_SECONDS[-1] * 1000

@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 
 COOKIE = "cloudscale-session"
 REFUSAL_SECONDS = 0.5
-"""A wrong token is answered this late, which nobody with the right one notices and guessing does."""
+"""Delay of the answer to a wrong token, which slows guessing down."""
 
 
 class SignIn(msgspec.Struct, frozen=True):

@@ -55,7 +55,7 @@ class SlowAnswers(Generic[Answer]):
         if not task.done():
             return None
         if task.cancelled():
-            # Somebody wanted it to be looked for anew.
+            # A refresh was requested.
             return None
         if task.exception() is not None:
             self._tasks.pop(key, None)

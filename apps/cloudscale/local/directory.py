@@ -1,4 +1,4 @@
-"""The data directory of a local run: who holds it, and what other commands need to find the run."""
+"""The data directory of a local run: its lock, and the record by which other commands find the run."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class DataDirectory:
 
     @property
     def lock(self) -> int:
-        """The descriptor that holds the lock, for whoever is to hold it on if this process is killed."""
+        """The descriptor that holds the lock, for the watchdog, which keeps it if this process is killed."""
         assert self._lock is not None  # noqa: S101 - entered
         return self._lock
 
@@ -103,7 +103,7 @@ class DataDirectory:
         return path
 
     def write_record(self, record: RunRecord) -> None:
-        """Tell the other commands where the run is."""
+        """Write the record by which other commands find the run."""
         write_private(self._record_path, msgspec.json.format(msgspec.json.encode(record), indent=2))
 
     @property

@@ -29,7 +29,7 @@ _STYLES = {State.READY: "green", State.STARTING: "yellow", State.BACKING_OFF: "r
 
 
 class Display(Protocol):
-    """Where a run says what happens, entered while it runs. It is shown a new reading every ``interval_seconds``."""
+    """The output of a run, entered while it runs. It gets a new reading every ``interval_seconds``."""
 
     interval_seconds: float
     is_private: bool
@@ -40,7 +40,7 @@ class Display(Protocol):
     def __exit__(self, *_: object) -> None: ...
 
     def notify(self, text: str) -> None:
-        """Tell an event of the run: a start, a restart, the addresses."""
+        """Print a line about the run: a start, a restart, the addresses."""
         ...
 
     def update(self, processes: Mapping[str, Supervised], reading: Reading | None) -> None:
@@ -65,7 +65,7 @@ class PlainDisplay:
         pass
 
     def notify(self, text: str) -> None:
-        """Print the text. Where nobody reads it any more, as behind ``| head``, the run goes on without a word."""
+        """Print the text. When the reader has closed the pipe, as ``| head`` does, further lines are dropped."""
         try:
             print(text, flush=True)  # noqa: T201 (this is the command's output)
         except BrokenPipeError:

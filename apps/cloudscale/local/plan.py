@@ -1,4 +1,4 @@
-"""Which processes a pipeline on one machine consists of, and what each is told: plain functions of the resource."""
+"""Which processes a pipeline on one machine consists of, and the settings of each: pure functions of the resource."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of its own in there)
 BACKENDS, WORKERS, INGESTION = range(3)
-"""Stages of the start. Ingestion comes last and is stopped first, so what it takes in, somebody works off."""
+"""Stages of the start. Ingestion starts last and stops first, so that workers process all that it accepts."""
 
 NICENESS_BEHIND_THE_QUEUE = 15
 """Niceness of what works behind the queue, a few percent of the others' share when all are busy: an event that comes in
@@ -90,7 +90,7 @@ class Layout:
 
 
 def service_settings(layout: Layout) -> Settings:
-    """What ingestion is told; workers and dashboard differ in their ports only."""
+    """The settings of ingestion; those of workers and dashboard differ in their ports only."""
     options, ports, keys = layout.options, layout.ports, layout.keys
     broker_key = keys.broker_key_file.read_text().strip()
     store_key = keys.store_key_file.read_text().strip()

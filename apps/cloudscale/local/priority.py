@@ -1,9 +1,8 @@
-"""How far the processes behind the queue give way to requests, and until when.
+"""The priority of workers and store beside requests and other programs.
 
-An event that comes in has somebody waiting for its answer; what the workers cannot do now waits safely in the queue. So
-workers and store give way. But where other programs keep every processor busy, giving way to all of them means to stand
-still: when the events in the queue have waited for long, these processes take their full share until they have caught
-up.
+Clients wait for the answer to a request, while events in the queue can wait. So workers and store run at a higher
+niceness than ingestion. Where other programs keep every processor busy, that niceness would stop them altogether: when
+the events in the queue have waited for long, workers and store run at normal priority until they have caught up.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from cloudscale.local.supervisor import Supervised
 
 LATE_SECONDS = 10.0
-"""When half of the events have waited for so long, the processes behind the queue no longer give way."""
+"""When half of the events have waited for so long, workers and store run at normal priority."""
 
 CAUGHT_UP_SECONDS = 2.0
 QUIET_SECONDS = 300.0
@@ -40,14 +39,14 @@ READ_SECONDS = 2.0
 SAMPLE_EVENTS = 51
 
 FIXED_NICENESS = 5
-"""How far a process gives way at the most that could not be told to stop giving way: to raise a priority again takes a
-permission that users mostly do not have."""
+"""The highest niceness of a process whose priority cannot be raised again: that takes a permission that users mostly do
+not have."""
 
 _HIGHEST_NICENESS_LIMIT = 20
 
 
 class PriorityPolicy:
-    """Whether the processes behind the queue give way, by how long events wait.
+    """Whether workers and store run at a lower priority, by how long events wait.
 
     Args:
         redis: the pipeline's.
@@ -96,7 +95,7 @@ class PriorityPolicy:
             self.gives_way = now - self._caught_up_since >= QUIET_SECONDS
 
     async def _waiting_seconds(self) -> float:
-        """For how long the median of some events that have not ended has waited; one left-over entry says nothing."""
+        """For how long the median of some events in flight has waited; a single left-over entry does not count."""
         async with asyncio.timeout(READ_SECONDS):
             found = await self._redis.hrandfield(self._inflight_key, SAMPLE_EVENTS, withvalues=True)
         sample = cast("list[bytes]", found)

@@ -1,4 +1,4 @@
-"""Questions to a process: is it ready, is it still alive.
+"""Readiness and liveness probes of processes.
 
 Written on bare streams on purpose: the supervisor runs for as long as the pipeline does and should cost next to
 nothing, and an HTTP client library would double its memory for these few requests.

@@ -139,7 +139,7 @@ class ChildProcess:
             os.killpg(self.pid, number)
 
     def last_line(self) -> str:
-        """The last line of the log: where a process that gave up says why."""
+        """The last line of the log: the reason, if the process has ended by itself."""
         try:
             with self.log_path.open("rb") as log:
                 log.seek(max(0, log.seek(0, os.SEEK_END) - _LAST_LINE_BYTES))

@@ -62,7 +62,7 @@ def run(options: RunOptions, display: Display) -> None:
     """
     pipeline = load_file(options.pipeline_file)
     with DataDirectory(options.data_directory) as directory:
-        # Whoever starts here next waits for what a run that was killed has left to end.
+        # The next run in this directory waits until the processes of a killed one have ended.
         watchdog().keep(directory.lock)
         _require_same_pipeline(directory, pipeline)
         require_free(options.host, options.port, purpose="ingestion", option="--port")
@@ -159,7 +159,7 @@ async def _show(supervisor: Supervisor, readings: Readings, display: Display) ->
 
 
 async def _yield(supervisor: Supervisor, pipeline: EventPipeline, settings: Settings, display: Display) -> None:
-    """Let what works behind the queue give way to requests for as long as events do not wait for long."""
+    """Run workers and store at a lower priority than requests, except while events wait for long."""
     async with open_redis(settings.redis_url, connections=1) as redis:
         await PriorityPolicy(
             redis, keys_of(pipeline).inflight, apply=Priorities(supervisor.processes).apply, notify=display.notify
@@ -228,7 +228,7 @@ def _show_addresses(record: RunRecord, directory: DataDirectory, display: Displa
 
 
 def dashboard_link(url: str, token_file: Path, *, private: bool) -> str:
-    """Where to look at the run: a link that signs in, or the address and the token's file where others may read it."""
+    """The dashboard's address: a link that signs in, or the address and the token's file where others may read it."""
     token = token_file.read_text().strip()
     if private and _TOKEN.fullmatch(token):
         # What is behind the # stays in the browser: no server and no proxy sees it.

@@ -62,7 +62,7 @@ class Supervised:
 
 
 class Supervisor:
-    """Runs processes until it is left. ``notify`` is told, in a line for people, what happens to them.
+    """Runs processes until it is left. ``notify`` gets a line for people about each thing that happens to them.
 
     The output of ``NAME`` goes to ``NAME.log`` in the log directory, its process id to ``NAME.pid`` beside it.
 
@@ -209,7 +209,7 @@ class Supervisor:
         await child.kill()
 
     def _bound_log(self, child: ChildProcess, *, was_bounded: bool) -> bool:
-        """Keep the log short; whether that worked. Trouble with a log is told once and stops no supervision."""
+        """Keep the log short; whether that worked. A failure is reported once and does not stop the supervision."""
         try:
             child.bound_log()
         except OSError as error:

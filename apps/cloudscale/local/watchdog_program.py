@@ -94,6 +94,6 @@ def _is_there(group: int) -> bool:
 
 if __name__ == "__main__":
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        # Who stops a whole group of processes stops this one last: the run has to have ended its processes before.
+        # A signal to the whole process group must not end this process before the run has ended its own.
         signal.signal(number, signal.SIG_IGN)
     Watchdog().run()

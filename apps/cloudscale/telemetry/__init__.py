@@ -1,1 +1,1 @@
-"""What a running pipeline tells about itself: metrics, logs, traces, figures, alert rules, a Grafana dashboard."""
+"""Telemetry of a running pipeline: metrics, logs, traces, figures, alert rules, a Grafana dashboard."""

@@ -118,7 +118,7 @@ PROCESSING_LAG = GroupedHistogram(
     buckets=LAG_BUCKETS_SECONDS,
 )
 
-# A gauge of a process that has gone says nothing, so all modes are "live"; see _forget_the_dead.
+# The gauge of an ended process is meaningless, so all modes are "live"; see _forget_the_dead.
 QUEUE_DEPTH = Gauge(
     "cloudscale_queue_depth",
     "Events that wait in the queue or are being processed, at the last reading.",

@@ -1,4 +1,4 @@
-"""The Prometheus rules: service levels, their burn rates, and what somebody on call should know.
+"""The Prometheus rules: service levels, their burn rates, and further alerts.
 
 They are generated, as a plain file for Prometheus (``python -m cloudscale.telemetry.prometheus_rules``, kept in
 ``docs/alerts/rules.yaml``) and as the PrometheusRule that the operator makes for each pipeline. Every alert has a page
@@ -96,7 +96,7 @@ def _budgets() -> list[Rule]:
 
 
 def budget_left(level: ServiceLevel) -> str:
-    """The series that says what is left of a budget."""
+    """The series with the rest of a budget."""
     return f"cloudscale:{level.name}_budget_left:ratio_{BUDGET_WINDOW}"
 
 

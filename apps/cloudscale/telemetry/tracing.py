@@ -176,7 +176,7 @@ class Tracing:
 
 
 def start(resource: pipeline.EventPipeline, service: str) -> Tracing | None:
-    """Begin tracing as the resource says, or answer None when it names no endpoint.
+    """Begin tracing as the resource specifies, or return None when it names no endpoint.
 
     ``service`` is ``ingestion`` or ``worker``. With ``APPLICATIONINSIGHTS_CONNECTION_STRING`` set the spans go to
     Azure Monitor instead of the OTLP endpoint.
