@@ -25,6 +25,7 @@ PICTURES = [
     ("users", "users", DESKTOP, False),
     ("dead-letters", "dead-letters", DESKTOP, False),
     ("events", "events", DESKTOP, False),
+    ("refused", "refused", DESKTOP, False),
     ("pipeline", "pipeline", DESKTOP, True),
 ]
 

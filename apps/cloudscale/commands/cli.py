@@ -17,7 +17,7 @@ EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="cloudscale",
-    help="HTTP events in, fraud-scored documents in Cosmos DB out, nothing lost.",
+    help="HTTP events in, fraud-checked documents in Cosmos DB out, nothing lost.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="markdown",
@@ -46,7 +46,7 @@ def options(
         bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
-    """HTTP events in, fraud-scored documents in Cosmos DB out, nothing lost."""
+    """HTTP events in, fraud-checked documents in Cosmos DB out, nothing lost."""
 
 
 @app.command("version")

@@ -274,7 +274,8 @@ class Processing(Model, frozen=True):
     scoring: Annotated[
         dict[str, Annotated[int, Meta(ge=-1_000_000, le=1_000_000)]],
         Meta(
-            description="Points that an event of each type adds to its user's score; types left out add nothing.",
+            description="Points that an event of each type adds to its user's engagement score; types left out add "
+            "nothing.",
             max_length=128,
         ),
     ] = msgspec.field(default_factory=lambda: {"page_view": 1, "user_action": 10, "purchase": 50})

@@ -121,7 +121,7 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class EventPipeline(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """An event pipeline: HTTP in, fraud-scored documents in Cosmos DB out."""
+    """An event pipeline: HTTP in, fraud-checked documents in Cosmos DB out."""
 
     api_version: Literal["cloudscale.io/v1alpha1"]
     kind: Literal["EventPipeline"]
