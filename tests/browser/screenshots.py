@@ -23,6 +23,7 @@ PICTURES = [
     ("verification", "verification", DESKTOP, False),
     ("security", "security", DESKTOP, True),
     ("users", "users", DESKTOP, False),
+    ("refused", "refused", DESKTOP, False),
     ("dead-letters", "dead-letters", DESKTOP, False),
     ("events", "events", DESKTOP, False),
     ("refused", "refused", DESKTOP, False),
