@@ -319,6 +319,7 @@ def test_the_pipeline_page_shows_the_resource_and_its_processes(dashboard: Dashb
 
 def test_a_tenant_s_viewer_sees_that_tenant_only(dashboard: DashboardServer, poisoned: list[int]) -> None:
     assert poisoned
+    wait_until_sync(lambda: dashboard.call("/api/verification", token=CONTOSO).status == 200, within=WITHIN)
     for path, rows in (
         ("events", "events"),
         ("users", "users"),

@@ -36,6 +36,14 @@ async def test_an_answer_that_is_looked_for_is_given_when_it_is_found() -> None:
     assert question.asked == 1
 
 
+async def test_an_answer_that_took_longer_to_find_than_it_is_kept_is_given() -> None:
+    question = Question()
+    async with SlowAnswers[int](0.1) as answers:
+        assert await answers.get("key", question.find) is None
+        question.found.set()
+        assert await answers.get("key", question.find) == 1
+
+
 async def test_an_old_answer_is_looked_for_again() -> None:
     question = Question()
     question.found.set()

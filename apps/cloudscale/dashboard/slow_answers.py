@@ -22,12 +22,13 @@ class SlowAnswers(Generic[Answer]):
     """The answers to some questions, each found by one task at a time, as an async context manager.
 
     Args:
-        keep_seconds: how long an answer is given before it is looked for anew, counted from when it was asked for.
+        keep_seconds: how long an answer is given after it was found, before it is looked for anew.
     """
 
     def __init__(self, keep_seconds: float) -> None:
         self._keep_seconds = keep_seconds
-        self._tasks: dict[object, tuple[float, asyncio.Task[Answer]]] = {}
+        self._tasks: dict[object, asyncio.Task[Answer]] = {}
+        self._found_at: dict[asyncio.Task[Answer] | None, float] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -44,25 +45,31 @@ class SlowAnswers(Generic[Answer]):
         Raises:
             Exception: what ``find`` has raised; the next call looks again.
         """
-        now = asyncio.get_running_loop().time()
-        asked_at, task = self._tasks.get(key, (now, None))
-        if task is not None and task.done() and now - asked_at > self._keep_seconds:
-            task = None
-        if task is None:
-            task = asyncio.create_task(find(), name=f"look for {key}")
-            self._tasks[key] = now, task
+        task = self._tasks.get(key)
+        if task is None or self._is_old(task):
+            self._found_at.pop(task, None)
+            task = self._tasks[key] = asyncio.create_task(find(), name=f"look for {key}")
+            task.add_done_callback(self._note)
         await asyncio.wait([task], timeout=PATIENCE_SECONDS)
         if not task.done():
             return None
         if task.cancelled():
             # A refresh was requested.
             return None
-        if task.exception() is not None:
-            self._tasks.pop(key, None)
+        if task.exception() is not None and self._tasks.get(key) is task:
+            del self._tasks[key], self._found_at[task]
         return task.result()
 
     async def forget(self, key: object) -> None:
         """Look for the answer anew when it is asked for next, whatever is known or looked for."""
-        _, task = self._tasks.pop(key, (0.0, None))
+        task = self._tasks.pop(key, None)
         if task is not None:
             await cancel_and_wait(task)
+            self._found_at.pop(task, None)
+
+    def _note(self, task: asyncio.Task[Answer]) -> None:
+        self._found_at[task] = asyncio.get_running_loop().time()
+
+    def _is_old(self, task: asyncio.Task[Answer]) -> bool:
+        found_at = self._found_at.get(task)
+        return found_at is not None and asyncio.get_running_loop().time() - found_at > self._keep_seconds
