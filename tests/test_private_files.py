@@ -32,3 +32,17 @@ def test_a_key_that_finds_no_room_leaves_no_empty_file(tmp_path: Path) -> None:
         disk.free(megabytes=2)
         write_private(disk.path / "key", b"secret")
         assert (disk.path / "key").read_bytes() == b"secret"
+
+
+@pytest.mark.skipif(not can_mount(), reason="mounting a small disk takes root")
+def test_a_file_that_finds_no_room_is_named_and_stays_as_it_was(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", megabytes=1) as disk:
+        file = disk.path / "file"
+        write_private(file, b"before")
+        disk.fill()
+        with pytest.raises(OSError, match="No space left") as caught:
+            write_private(file, b"x" * 100_000)
+
+        assert caught.value.filename == str(file)
+        assert file.read_bytes() == b"before"
+        assert sorted(each.name for each in disk.path.iterdir()) == ["file", "filler"]

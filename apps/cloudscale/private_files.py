@@ -41,10 +41,18 @@ def open_private(path: Path, mode: Literal["wb", "ab"]) -> BinaryIO:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that only this user may read; readers see the old content or the new one, never a part."""
+    """Write a file that only this user may read; readers see the old content or the new one, never a part.
+
+    Raises:
+        OSError: it cannot be written; the error names the file, which is as it was.
+    """
     temporary = path.with_name(f".{path.name}.new")
-    with open_private(temporary, "wb") as file:
-        file.write(content)
+    try:
+        with open_private(temporary, "wb") as file:
+            file.write(content)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
     temporary.replace(path)
 
 

@@ -92,7 +92,10 @@ async def test_dead_letters_are_listed_shown_replayed_and_discarded(harness: Har
     assert (stored["id"], stored["orderId"]) == (event["id"], event["orderId"])
     assert await harness.counter("dead") == 2
 
-    assert (await dlq(harness, "replay", str(numbers[1]))).stdout == "0 replayed\n"
+    gone = await dlq(harness, "replay", str(numbers[1]))
+    assert gone.stdout == "0 replayed\n"
+    assert "1 of the numbers name no dead letter" in gone.stderr
+    assert gone.returncode == 1
     assert (await dlq(harness, "discard", str(numbers[0]))).stdout == "1 discarded\n"
     assert [line.split("\t")[0] for line in (await dlq(harness, "list")).stdout.splitlines()] == [str(numbers[2])]
     assert (await dlq(harness, "discard", "--all")).stdout == "1 discarded\n"

@@ -16,6 +16,8 @@ from tests.servers.background import BackgroundRun
 from tests.servers.disk import can_mount, small_disk
 from tests.waiting import wait_until_sync
 
+from cloudscale.local.ports import find_free_ports
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
@@ -79,3 +81,17 @@ def test_what_was_accepted_around_a_full_disk_is_stored_without_a_new_start(
             # A broker whose journal cannot be written ends, as nobody may be told what is not on the disk.
             now = run.process_ids()
             assert {name for name in now if now[name] != processes[name]} <= {"broker"}
+
+
+def test_a_start_without_room_says_so_in_a_sentence(
+    tmp_path: Path, command: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
+    with small_disk(tmp_path / "disk", megabytes=1) as disk:
+        disk.fill()
+        port, dashboard_port = map(str, find_free_ports("127.0.0.1", 2))
+        arguments = ("--data-dir", str(disk.path), "--port", port, "--dashboard-port", dashboard_port)
+        run = command("run", "--example", "clickstream", *arguments, seconds=120)
+
+    assert run.returncode != 0
+    assert "make room" in run.stderr
+    assert "Traceback" not in run.stdout + run.stderr

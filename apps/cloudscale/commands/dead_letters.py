@@ -76,13 +76,13 @@ def show(
 @app.command()
 def replay(numbers: Numbers = None, *, every: All = False, data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY) -> None:
     """Send dead letters to the queue again, after what was wrong has been mended. The audit record has an entry."""
-    typer.echo(f"{asyncio.run(_act('replay', _chosen(numbers, every=every), data_dir))} replayed")
+    _do("replay", _chosen(numbers, every=every), data_dir, done="replayed")
 
 
 @app.command()
 def discard(numbers: Numbers = None, *, every: All = False, data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY) -> None:
     """Remove dead letters for good. There is no way back. The audit record has an entry."""
-    typer.echo(f"{asyncio.run(_act('discard', _chosen(numbers, every=every), data_dir))} discarded")
+    _do("discard", _chosen(numbers, every=every), data_dir, done="discarded")
 
 
 def _chosen(numbers: list[int] | None, *, every: bool) -> list[int] | None:
@@ -90,6 +90,20 @@ def _chosen(numbers: list[int] | None, *, every: bool) -> list[int] | None:
     if bool(numbers) == every:
         raise ConfigurationError("say which dead letters: sequence numbers, or --all")
     return numbers or None
+
+
+def _do(act: Act, numbers: list[int] | None, data_directory: Path, *, done: str) -> None:
+    """Replay or discard, and print how many.
+
+    Raises:
+        CloudScaleError: some of the numbers name no dead letter.
+    """
+    count = asyncio.run(_act(act, numbers, data_directory))
+    typer.echo(f"{count} {done}")
+    if numbers and (absent := len(set(numbers)) - count):
+        raise CloudScaleError(
+            f"{absent} of the numbers name no dead letter: `cloudscale dlq list` prints those that are there"
+        )
 
 
 async def _act(act: Act, numbers: list[int] | None, data_directory: Path) -> int:

@@ -113,7 +113,7 @@ def render(balance: Balance) -> str:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("tenant", "hour", box=None)
+    table = Table("tenant", "hour (UTC)", box=None)
     for column in _COLUMNS:
         table.add_column(column.replace("_", " "), justify="right")
     table.add_column("")
@@ -130,7 +130,10 @@ def render(balance: Balance) -> str:
 def _remarks(balance: Balance) -> list[str]:
     remarks = []
     if surplus := balance.total("surplus"):
-        remarks.append(f"{surplus:,} more events are stored than the ledger has as accepted: their clients got no 202")
+        remarks.append(
+            f"{surplus:,} more events are stored than the ledger has as accepted: an ingestion ended before it entered "
+            "them, so their clients may have a 202 or none, or the ledger was lost or is younger than the store"
+        )
     if balance.shared_hours:
         remarks.append(
             f"(others): in {balance.shared_hours:,} hours the tenants after the first {TENANTS_AN_HOUR} "

@@ -41,7 +41,7 @@ class HourBalance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     unaccounted: int = 0
     """Of the unnamed, those that are not stored and have no name: nobody can say whether they are lost."""
     surplus: int = 0
-    """Stored without an acceptance: their clients got no 202, or the ledger has lost it."""
+    """Stored without an acceptance: an ingestion ended before it entered them, or the ledger has lost it."""
     moving: bool = False
     """Its events moved while it was taken, so that it need not add up."""
 

@@ -4,7 +4,9 @@ For each tenant and hour of ``receivedAt``, accepted = persisted + duplicates + 
 comes from queries on the store, the others from the ledger in Redis. An acceptance that stays in flight for long is
 looked up in the store, then in the queue, and once more in the store, where it may have gone meanwhile; one that is in
 neither is missing, and is named. One that is among the dead letters was put there by the broker itself, and counts as
-one. An event that was reserved but never acknowledged got no 202, so it is not lost, whatever became of it.
+one. An event that was reserved and of which the ledger never heard again got no 202, or its ingestion was killed after
+the answer and before the next call to Redis, which follows within 0.1 s: it counts as reserved, not as accepted, and
+where the store has it, as more than was accepted.
 
 What was accepted while Redis was away is weighed apart, against what the store has with ``acceptedUnnamed``. Most of it
 is entered by name once Redis is back. Of the rest the ledger has the number: what is neither stored nor found in the
@@ -70,7 +72,7 @@ class Balance(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     missing: list[Acceptance]
     """Acknowledged, and neither in the store nor in a queue."""
     reserved: list[Acceptance]
-    """Reserved long ago and never acknowledged: their clients got no 202 and are not owed anything."""
+    """Reserved long ago, of which the ledger never heard again, and which are neither stored nor queued."""
     oldest_unpersisted: Acceptance | None
     unsearched: int
     """Acceptances whose place is not known, since the queue is too deep to look through all of it."""

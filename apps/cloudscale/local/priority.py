@@ -109,18 +109,20 @@ class PriorityPolicy:
 class Priorities:
     """The niceness of supervised processes, set when it changes and when a process is another one.
 
-    A process that is not ready yet does not give way: beside busy programs its start would miss its deadline.
+    A process that is not ready yet does not give way: beside busy programs its start would miss its deadline. None has
+    a lower niceness than this process, which somebody may have started by ``nice``.
     """
 
     def __init__(self, processes: Mapping[str, Supervised]) -> None:
         self._processes = processes
+        self._least = os.getpriority(os.PRIO_PROCESS, 0)
         self._applied: dict[str, tuple[int, int]] = {}
 
     def apply(self, gives_way: bool) -> None:
         """Make the ready processes whose plan has a niceness give way that far, or not at all."""
         for name, process in self._processes.items():
             if process.plan.niceness and process.ready.is_set() and process.child is not None:
-                wanted = (process.child.pid, process.plan.niceness if gives_way else 0)
+                wanted = (process.child.pid, max(self._least, process.plan.niceness if gives_way else 0))
                 if self._applied.get(name) != wanted:
                     set_niceness(*wanted)
                     self._applied[name] = wanted

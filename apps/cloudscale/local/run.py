@@ -48,7 +48,9 @@ if TYPE_CHECKING:
     from cloudscale.settings import Settings
 
 _DRAIN_INTERVAL_SECONDS = 0.2
-_STANDSTILL_SECONDS = 3.0
+_STANDSTILL_SECONDS = 10.0
+"""Without an event that ends for so long nobody waits any more: a store that is slow takes seconds for a batch."""
+
 _TOKEN = re.compile(r"[\w-]+")
 """One token and nothing else; a file that its owner has changed may hold a list."""
 
@@ -75,8 +77,16 @@ def run(options: RunOptions, display: Display) -> None:
         options = dataclasses.replace(
             options, data_directory=directory.path, niceness=initial_niceness(options.niceness)
         )
-        layout = prepare(directory, options)
-        asyncio.run(_run(pipeline, layout, directory=directory, display=display))
+        try:
+            layout = prepare(directory, options)
+            asyncio.run(_run(pipeline, layout, directory=directory, display=display))
+        except OSError as error:
+            if error.filename is None or not Path(error.filename).is_relative_to(directory.path):
+                raise
+            raise ConfigurationError(
+                f"cannot write {error.filename} ({error.strerror}): make room or give the right to, or choose another "
+                "--data-dir"
+            ) from error
 
 
 def prepare(directory: DataDirectory, options: RunOptions) -> Layout:
@@ -183,13 +193,16 @@ async def _stop(supervisor: Supervisor, readings: Readings, display: Display, *,
     display.notify("stopping: ingestion first, then what is queued is worked off (Ctrl-C again ends at once)")
     for stage in reversed(supervisor.stages()):
         if stage[0].plan.stage == BACKENDS and (last := await readings.take()) is not None:
+            if last.in_flight:
+                text = f"{last.in_flight:,} events are still queued: they are kept, and worked off after the next start"
+                display.notify(text)
             display.notify("  ".join(f"{name} {value}" for name, value in describe_totals(last).items()))
         await supervisor.stop(stage)
         if stage[0].plan.stage == INGESTION:
-            await _drain(supervisor, readings, display, seconds=drain_seconds)
+            await _drain(supervisor, readings, seconds=drain_seconds)
 
 
-async def _drain(supervisor: Supervisor, readings: Readings, display: Display, *, seconds: float) -> None:
+async def _drain(supervisor: Supervisor, readings: Readings, *, seconds: float) -> None:
     """Wait until the workers have worked off what is queued, make no progress any more, or the time is over."""
     deadline = time.monotonic() + seconds
     least, least_at = None, time.monotonic()
@@ -200,10 +213,8 @@ async def _drain(supervisor: Supervisor, readings: Readings, display: Display, *
         if least is None or reading.in_flight < least:
             least, least_at = reading.in_flight, now
         if now - least_at >= _STANDSTILL_SECONDS:
-            break
+            return
         await asyncio.sleep(_DRAIN_INTERVAL_SECONDS)
-    if least:
-        display.notify(f"{least:,} events are still queued: they are kept, and worked off after the next start")
 
 
 def _record(pipeline: EventPipeline, layout: Layout, settings: Settings) -> RunRecord:

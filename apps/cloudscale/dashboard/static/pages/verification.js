@@ -12,7 +12,7 @@ function verdict(balance) {
   if (balance.unsearched) return ["warn", `${count(balance.unsearched)} events are in a queue too deep to look through. Nothing is known to be missing.`];
   if (balance.unaccounted && !balance.moving) return ["warn", `${count(balance.unaccounted)} events that were accepted while Redis was away are not stored and cannot be named: they are being processed, or they are lost.`];
   if (balance.moving) return ["good", "Nothing is missing. Events are on their way, so the running hour is still moving."];
-  if (balance.surplus) return ["warn", `Nothing is missing, but the store has ${count(balance.surplus)} events more than the ledger knows: their clients got no 202, or the ledger was lost or is younger than the store.`];
+  if (balance.surplus) return ["warn", `Nothing is missing, but the store has ${count(balance.surplus)} events more than the ledger knows: an ingestion ended before it entered them, or the ledger was lost or is younger than the store.`];
   return ["good", "Nothing is missing: every accepted event is accounted for."];
 }
 
@@ -90,7 +90,7 @@ export default {
           h("p", { class: "muted" }, `Persisted was counted by the store itself at ${time(balance.at)}. `, oldest ? `The oldest event that is not stored yet has waited ${span(age)}: ${oldest.eventId}.` : "No accepted event waits to be stored."),
         ),
         acceptances("Missing", balance.missing, balance.missingCount, "Acknowledged, and neither in the store nor in a queue."),
-        acceptances("Reserved, never acknowledged", balance.reserved, balance.reservedCount, "Their clients got no 202: a request that broke off. They are not lost; a retry is accepted as new."),
+        acceptances("Reserved, never acknowledged", balance.reserved, balance.reservedCount, "Requests that broke off, whose clients got no 202; or an ingestion ended within a moment after its answer. They are neither stored nor queued; a retry is accepted as new."),
         card("By tenant and hour", table("Balance by tenant and hour", columns, [...balance.hours].reverse(), { empty: "No events were accepted yet." })),
       );
     }
