@@ -42,9 +42,10 @@ def files() -> Iterator[tuple[Path, str]]:
 def leads_outside(path: str, *, file: Path) -> bool:
     """Whether a path that begins with ``..`` leads out of the clone, from the file that names it or from the root.
 
-    Scripts change to the root first, while links and imports count from their file: what is there counts from it.
+    Scripts change to the root first, while links and imports count from their file: what is there counts from it, and
+    so does what a page links to, which may have to be made first.
     """
-    if (file.parent / path).exists():
+    if file.suffix == ".md" or (file.parent / path).exists():
         return not (file.parent / path).resolve().is_relative_to(ROOT)
     return not (ROOT / path).resolve().is_relative_to(ROOT)
 

@@ -188,7 +188,8 @@ def test_the_balance_is_zero_when_the_pipeline_is_at_rest(dashboard: DashboardSe
     wait_until_sync(proven, within=WITHIN)
     balance = dashboard.call("/api/verification", token=OWNER).json
     assert balance["lost"] == 0
-    assert balance["totals"]["accepted"] > 500
+    # What came in three seconds, which depends on the machine.
+    assert balance["totals"]["accepted"] > 100
     assert balance["totals"]["difference"] == 0
     assert all(hour["difference"] == 0 for hour in balance["hours"])
 
