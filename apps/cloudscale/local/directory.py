@@ -65,11 +65,10 @@ class DataDirectory:
             ) from None
         try:
             _take(lock, self.path, within_seconds=self._ending_seconds)
+            _sign(lock, self.path / LOCK)
         except BaseException:
             os.close(lock)
             raise
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
         self._lock = lock
         self._umask = os.umask(PRIVATE_UMASK)
         return self
@@ -109,6 +108,19 @@ class DataDirectory:
     @property
     def _record_path(self) -> Path:
         return self.path / "run.json"
+
+
+def _sign(lock: int, path: Path) -> None:
+    """Write into the lock whose it is.
+
+    Raises:
+        ConfigurationError: there is no room for it.
+    """
+    try:
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written ({error.strerror}): make room for the data") from error
 
 
 def _take(lock: int, path: Path, *, within_seconds: float) -> None:
