@@ -228,3 +228,40 @@ def test_a_header_that_is_missing_is_named_as_the_client_writes_it() -> None:
         from_binary([("ce-specversion", "1.0")], {})
 
     assert [error.pointer for error in caught.value.errors] == ["ce-type", "ce-id", "ce-source"]
+
+
+def test_every_wrong_attribute_of_an_envelope_is_named_at_once() -> None:
+    envelope = {"specversion": "0.3", "type": "page_view", "source": "my shop", "time": "noon", "my_ext": 1}
+
+    wrong = {"/data_base64", "/id", "/my_ext", "/source", "/specversion", "/time", "/type"}
+    assert set(pointers({**envelope, "data": {}, "data_base64": "e30="})) == wrong
+
+
+def test_every_wrong_header_is_named_at_once() -> None:
+    headers = [("ce-specversion", "0.3"), ("ce-type", "page_view"), ("ce-source", "my shop"), ("ce-subject", "%FF")]
+
+    wrong = {"ce-campaign", "ce-id", "ce-my_ext", "ce-source", "ce-specversion", "ce-subject", "ce-type"}
+    assert set(header_pointers([*headers, ("ce-my_ext", "x")], names=["ce-campaign"])) == wrong
+
+
+def test_a_header_that_is_wrong_is_not_called_missing_as_well() -> None:
+    headers = [("ce-specversion", "1.0"), ("ce-type", "com.cloudscale.page_view"), ("ce-source", "s")]
+
+    assert header_pointers([*headers, ("ce-id", "%FF")]) == ["ce-id"]
+
+
+@pytest.mark.parametrize("name", ["id", "source"])
+def test_what_names_an_event_does_not_turn_the_direction_of_text(name: str) -> None:
+    assert pointers({**ENVELOPE, name: "a\u202eb"}) == [f"/{name}"]
+
+
+def test_data_that_is_no_object_is_the_body_in_binary_mode() -> None:
+    with pytest.raises(InvalidEventError, match="must be an object with the event's fields, not an array") as caught:
+        from_binary(HEADERS.items(), [])
+
+    assert [error.pointer for error in caught.value.errors] == [""]
+
+
+def test_a_type_without_the_prefix_is_told_it() -> None:
+    with pytest.raises(InvalidEventError, match=r"must begin with com\.cloudscale\., like com\.cloudscale\.page_view"):
+        from_structured({**ENVELOPE, "type": "page_view"})

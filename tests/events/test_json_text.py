@@ -68,6 +68,41 @@ def test_what_is_not_json_in_utf_8_is_refused(body: bytes) -> None:
         decode(body)
 
 
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "not valid JSON: the body is empty"),
+        (b" \n", "not valid JSON: the body is empty"),
+        (b'{"a": 1', "not valid JSON: it ends within a value, so a bracket, a brace or a quote is missing"),
+        (b'{"a": 1,}', "not valid JSON: trailing comma in object at byte 8"),
+        (b"{'a': 1}", "not valid JSON: object keys must be strings at byte 1"),
+        (b'{"a": "\xff"}', "not valid JSON: it has bytes that are not UTF-8"),
+    ],
+)
+def test_what_is_no_json_is_explained(body: bytes, message: str) -> None:
+    with pytest.raises(InvalidEventError) as caught:
+        decode(body)
+
+    assert [(error.pointer, error.message) for error in caught.value.errors] == [("", message)]
+
+
+@pytest.mark.parametrize(
+    ("body", "pointers"),
+    [
+        (b'{"amount": 1e999}', ["/amount"]),
+        (b'{"amount": -1e999}', ["/amount"]),
+        (b'{"a": [1, {"b/c": 1e400}], "d": 1e309, "e": 1e308}', ["/a/1/b~1c", "/d"]),
+        (b"1e999", [""]),
+        (b'{"amount": 1e999', [""]),
+    ],
+)
+def test_a_number_beyond_doubles_is_named_by_its_pointer(body: bytes, pointers: list[str]) -> None:
+    with pytest.raises(InvalidEventError, match="beyond the range") as caught:
+        decode(body)
+
+    assert [error.pointer for error in caught.value.errors] == pointers
+
+
 @pytest.mark.parametrize("depth", [MAXIMUM_DEPTH + 2, 1000, 100_000])
 def test_deep_nesting_is_refused(depth: int) -> None:
     with pytest.raises(InvalidEventError, match="nested deeper"):

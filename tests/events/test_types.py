@@ -56,8 +56,8 @@ def test_an_error_inside_a_field_has_a_deep_pointer() -> None:
 @pytest.mark.parametrize(
     ("event_type", "message"),
     [
-        (None, "must be a string"),
-        (5, "must be a string"),
+        (None, "is required: one of page_view, user_action, purchase"),
+        (5, "must be text, not a number: one of page_view, user_action, purchase"),
         ("click", "is unknown: use one of page_view, user_action, purchase"),
         ("check_cart_status", "is internal"),
     ],
@@ -66,8 +66,6 @@ def test_an_event_type_that_is_none_of_the_pipelines_is_explained(event_type: ob
     with pytest.raises(InvalidEventError) as caught:
         EventTypes().check({**PAGE_VIEW, "eventType": event_type})
 
-    if event_type is None:
-        message = "is required"
     assert message in caught.value.errors[0].message
 
 
@@ -135,3 +133,43 @@ def test_an_event_from_the_queue_that_is_wrong_is_described() -> None:
 def test_an_event_from_the_queue_of_an_unknown_type_is_told_apart() -> None:
     with pytest.raises(KeyError, match="click"):
         EventTypes().problem_of({"eventType": "click"})
+
+
+def test_what_is_beyond_a_limit_does_not_hide_the_other_errors() -> None:
+    with pytest.raises(InvalidEventError) as caught:
+        EventTypes().check_sent({**PURCHASE, "_etag": "x", "amount": 2**60, "currency": "usd"})
+
+    assert [error.pointer for error in caught.value.errors] == ["/_etag", "/amount", "/currency"]
+
+
+def test_a_schema_is_not_asked_of_an_event_beyond_the_limits() -> None:
+    with pytest.raises(InvalidEventError) as caught:
+        EventTypes([ORDER_SHIPPED]).check_sent({**SHIPPED, "orderId": "x", "id": 1})
+
+    assert [error.pointer for error in caught.value.errors] == ["/id"]
+
+
+def test_what_a_client_may_not_send_is_named_beside_what_is_wrong() -> None:
+    with pytest.raises(InvalidEventError) as caught:
+        EventTypes().check_sent({**PAGE_VIEW, "url": "https://ada:secret@x.example/", "tenantId": 5})
+
+    assert [error.pointer for error in caught.value.errors] == ["/tenantId", "/url"]
+
+
+@pytest.mark.parametrize("fields", [{"eventId": " "}, {"url": "https://ada:secret@x.example/"}])
+def test_what_was_accepted_before_such_events_were_refused_is_taken_from_the_queue(fields: dict[str, str]) -> None:
+    assert EventTypes().problem_of({**PAGE_VIEW, **fields}) is None
+
+
+def test_the_common_fields_and_those_of_the_schema_are_named_at_once() -> None:
+    assert pointers({**SHIPPED, "tenantId": None, "orderId": "x"}, EventTypes([ORDER_SHIPPED])) == [
+        "/tenantId",
+        "/orderId",
+    ]
+
+
+def test_a_leap_second_is_right_beside_what_is_wrong() -> None:
+    with pytest.raises(InvalidEventError) as caught:
+        EventTypes().check_sent({**PAGE_VIEW, "createdAt": "2016-12-31T23:59:60Z", "id": "x"})
+
+    assert [error.pointer for error in caught.value.errors] == ["/id"]

@@ -92,6 +92,10 @@ BAD_EVENTS: dict[str, tuple[object, int]] = {
     "an eventId with a question mark": (page_view(eventId="a?b"), 400),
     "an eventId of 256 characters": (page_view(eventId="e" * 256), 400),
     "a numeric eventId": (page_view(eventId=17), 400),
+    "an eventId of blanks": (page_view(eventId="  "), 400),
+    "an eventId that turns the direction of text": (page_view(eventId="a\u202eb"), 400),
+    "a userId that turns the direction of text": (page_view(userId="a\u2066b"), 400),
+    "a url with a password": (page_view(url="https://ada:secret@shop.example/"), 400),
     "an empty userId": (page_view(userId=""), 400),
     "a userId with a control character": (page_view(userId="a\x07b"), 400),
     "a createdAt that is no time": (page_view(createdAt="yesterday"), 400),
@@ -297,6 +301,28 @@ def test_every_wrong_field_is_named(client: Client) -> None:
 
     pointers = {error["pointer"] for error in response.json()["errors"]}
     assert pointers == {"/tenantId", "/amount", "/currency", "/userId", "/actionName"}
+
+
+def test_a_number_beyond_doubles_is_named(client: Client) -> None:
+    response = client.post(msgspec.json.encode(purchase()).replace(b"1.5", b"1e999"))
+
+    assert [error["pointer"] for error in response.json()["errors"]] == ["/amount"]
+
+
+def test_an_empty_body_is_called_empty(client: Client) -> None:
+    assert [error["message"] for error in client.post(b"").json()["errors"]] == ["not valid JSON: the body is empty"]
+
+
+def test_an_event_that_is_no_object_is_told_what_it_is(client: Client) -> None:
+    wrong = "must be an object with the event's fields, not an array"
+    assert [error["message"] for error in client.post(b"[]").json()["errors"]] == [wrong]
+
+
+def test_every_wrong_attribute_of_a_cloud_event_is_named(client: Client) -> None:
+    headers = {"ce-specversion": "0.3", "ce-type": "page_view", "ce-source": "my shop"}
+
+    pointers = {error["pointer"] for error in client.post({}, headers).json()["errors"]}
+    assert pointers == {"ce-specversion", "ce-type", "ce-source", "ce-id"}
 
 
 def test_a_header_cannot_be_injected_through_the_correlation_id(server: IngestionServer) -> None:

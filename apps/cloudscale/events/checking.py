@@ -51,10 +51,43 @@ STORE_NAMES = "names that begin with _ belong to the store"
 
 # \Z and not $, which Python also finds before a line feed at the end: ids are written into lines.
 # . and .. are steps in the path of a URL, so the store's API could not address such a document.
-EventId = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^(?!\.\.?\Z)[^/\\?#\x00-\x1f\x7f]+\Z")]
-CorrelationId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9._:@/+=-]+\Z")]
-TenantId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*\Z")]
-UserId = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+# A description says in words what the pattern says: clients are told it when their value does not match.
+EventId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern=r"^(?!\.\.?\Z)[^/\\?#\x00-\x1f\x7f]+\Z",
+        description=r"must not contain / \ ? # or control characters, and must not be . or ..",
+    ),
+]
+CorrelationId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=r"^[A-Za-z0-9._:@/+=-]+\Z",
+        description="must have only the letters A to Z and a to z, digits, and . _ : @ / + = -",
+    ),
+]
+TenantId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=64,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*\Z",
+        description="must have only the letters A to Z and a to z, digits, and . _ @ - (not at the beginning)",
+    ),
+]
+UserId = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern=r"^[^\x00-\x1f\x7f]+\Z",
+        description="must not contain control characters",
+    ),
+]
 
 
 class FieldError(msgspec.Struct, frozen=True):
@@ -89,13 +122,29 @@ class Common(msgspec.Struct, frozen=True, rename="camel", kw_only=True, gc=False
 class PageView(Common, frozen=True, kw_only=True, gc=False):
     """Somebody looked at a page."""
 
-    url: Annotated[str, Meta(min_length=1, max_length=2048, pattern=r"^[^\x00-\x20\x7f]+\Z")]
+    url: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=2048,
+            pattern=r"^[^\x00-\x20\x7f]+\Z",
+            description="must not contain spaces or control characters: percent-encode them",
+        ),
+    ]
 
 
 class UserAction(Common, frozen=True, kw_only=True, gc=False):
     """Somebody did something; ``add_to_cart`` starts the watch over an abandoned cart."""
 
-    action_name: Annotated[str, Meta(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+    action_name: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=128,
+            pattern=r"^[^\x00-\x1f\x7f]+\Z",
+            description="must not contain control characters",
+        ),
+    ]
     properties: Annotated[dict[Annotated[str, Meta(max_length=128)], Any], Meta(max_length=128)] = {}
 
 
@@ -103,7 +152,10 @@ class Purchase(UserAction, frozen=True, kw_only=True, gc=False):
     """Somebody paid."""
 
     amount: Annotated[float, Meta(ge=0, le=1e12)]
-    currency: Currency
+    currency: Annotated[
+        Currency,
+        Meta(description="must be the code of an active currency in capital letters (ISO 4217), like EUR or USD"),
+    ]
 
 
 BUILT_IN: dict[str, type[Common]] = {"page_view": PageView, "user_action": UserAction, "purchase": Purchase}
@@ -132,8 +184,11 @@ def escape(name: str) -> str:
 
 
 def _walk(value: dict[str, Any] | list[Any], pointer: str, depth: int, errors: list[FieldError]) -> None:
-    if depth > MAXIMUM_DEPTH or len(value) > MAXIMUM_KEYS:
-        errors.append(FieldError(pointer, f"exceeds {MAXIMUM_DEPTH} levels or {MAXIMUM_KEYS} entries"))
+    if depth > MAXIMUM_DEPTH:
+        errors.append(FieldError(pointer, f"is nested deeper than {MAXIMUM_DEPTH} levels"))
+        return
+    if len(value) > MAXIMUM_KEYS:
+        errors.append(FieldError(pointer, f"has {len(value)} entries: at most {MAXIMUM_KEYS} are allowed"))
         return
     for name, each in value.items() if type(value) is dict else enumerate(value):
         kind = type(each)
@@ -144,7 +199,7 @@ def _walk(value: dict[str, Any] | list[Any], pointer: str, depth: int, errors: l
                 errors.append(_error_at(pointer, name, f"has more than {MAXIMUM_STRING_CHARACTERS} characters"))
         elif kind is int:
             if abs(each) > LARGEST_INTEGER:
-                wrong = "is beyond 2^53, where numbers lose digits: send it as a string"
+                wrong = "is beyond 2^53, where numbers lose digits: send it as text"
                 errors.append(_error_at(pointer, name, wrong))
         elif kind is dict or kind is list:
             _walk(each, f"{pointer}/{escape(str(name))}", depth + 1, errors)

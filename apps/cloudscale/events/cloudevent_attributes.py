@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
 
 from cloudscale.events.timestamps import is_moment
+from cloudscale.events.unsafe_texts import TURNS_DIRECTION, has_direction
+from cloudscale.events.wrong_values import MOMENT, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -28,9 +30,10 @@ _FORMS: Final[dict[str, tuple[Callable[[str], object], str]]] = {
     "source": (_URI_REFERENCE, "must be a URI reference, which has no spaces"),
     "dataschema": (_URI, "must be an absolute URI"),
     "datacontenttype": (_MEDIA_TYPE, "must be a media type like application/json (RFC 2046)"),
-    "time": (is_moment, "must be a moment with its offset, like 2026-01-31T12:00:00Z (RFC 3339)"),
+    "time": (is_moment, MOMENT),
 }
 _TEXTS: Final = frozenset({*REQUIRED, *_FORMS, "subject"})
+_NAMING: Final = frozenset({"id", "source"})
 
 
 def without_nulls(members: Mapping[str, object]) -> dict[str, object]:
@@ -58,7 +61,9 @@ def check_attributes(attributes: Mapping[str, object]) -> Iterator[tuple[str, st
     """What is wrong with the attributes of one event: the name of each wrong one, and why."""
     for name in REQUIRED:
         if not isinstance(attributes.get(name), str) or not attributes[name]:
-            yield name, "is required by CloudEvents 1.0: a string that is not empty"
+            required = "is required by CloudEvents 1.0: send text that is not empty"
+            given = attributes.get(name)
+            yield name, required if given is None or given == "" else f"{required}, not {kind_of(given)}"
     for name, value in attributes.items():
         wrong = _problem_of(name, value)
         if wrong is not None:
@@ -67,16 +72,18 @@ def check_attributes(attributes: Mapping[str, object]) -> Iterator[tuple[str, st
 
 def _problem_of(name: str, value: object) -> str | None:
     if not _NAME(name):
-        return "is no name of an attribute, which has lower-case letters and digits only (CloudEvents 1.0, section 3.1)"
+        return "is not a name for an attribute: use lower-case letters a to z and digits (CloudEvents 1.0, section 3.1)"
     if isinstance(value, str):
         if _CONTROL(value):
             return "must not contain control characters (CloudEvents 1.0, section 3.3)"
+        if name in _NAMING and not value.isascii() and has_direction(value):
+            return TURNS_DIRECTION
         if not value and name in _TEXTS:
             return None if name in REQUIRED else "must not be empty: leave it out"
         has_form, wrong = _FORMS.get(name, (None, ""))
         return wrong if has_form is not None and not has_form(value) else None
     if name in _TEXTS:
-        return None if name in REQUIRED else "must be a string"
+        return None if name in REQUIRED else f"must be text, not {kind_of(value)}"
     if isinstance(value, bool) or (isinstance(value, int) and value in _INTEGERS):
         return None
-    return "must be a string, a boolean or an integer of 32 bits (CloudEvents 1.0, section 3.3)"
+    return "must be text, true, false or a whole number of 32 bits (CloudEvents 1.0, section 3.3)"

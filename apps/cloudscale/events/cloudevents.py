@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from cloudscale.events.checking import RESERVED, FieldError, InvalidEventError
 from cloudscale.events.cloudevent_attributes import check_attributes, decode_header, without_nulls
 from cloudscale.events.json_text import decode
+from cloudscale.events.wrong_values import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cloudscale.events.checking import Document
 
@@ -53,10 +54,15 @@ def from_structured(envelope: object) -> Document:
         InvalidEventError: the envelope is not a CloudEvent 1.0 whose data is an object.
     """
     if not isinstance(envelope, dict):
-        raise InvalidEventError(FieldError("", "a CloudEvent is a JSON object"))
+        raise InvalidEventError(FieldError("", f"must be an object, which a CloudEvent is, not {kind_of(envelope)}"))
     members = without_nulls(envelope)
     attributes = {name: value for name, value in members.items() if name not in _DATA}
-    return _event_of(attributes, _data_of(members), where="/")
+    errors: list[FieldError] = []
+    try:
+        data = _data_of(members)
+    except InvalidEventError as error:
+        data, errors = {}, [*error.errors]
+    return _event_of(attributes, data, where="/", errors=errors)
 
 
 def from_binary(headers: Iterable[tuple[str, str]], data: object, *, names: Iterable[str] = ()) -> Document:
@@ -86,11 +92,9 @@ def from_binary(headers: Iterable[tuple[str, str]], data: object, *, names: Iter
         for name in names
         if name.startswith(HEADER_PREFIX) and name not in seen
     ]
-    if errors:
-        raise InvalidEventError(*errors)
     # In binary mode the Content-Type says what the data is.
     attributes.pop("datacontenttype", None)
-    return _event_of(attributes, data, where=HEADER_PREFIX)
+    return _event_of(attributes, data, where=HEADER_PREFIX, errors=errors)
 
 
 def _data_of(members: Mapping[str, object]) -> object:
@@ -107,14 +111,26 @@ def _data_of(members: Mapping[str, object]) -> object:
         raise InvalidEventError(FieldError("/data_base64", wrong)) from None
 
 
-def _event_of(attributes: Mapping[str, object], data: object, *, where: str) -> Document:
-    errors = [FieldError(where + name, message) for name, message in check_attributes(attributes)]
-    kind = str(attributes.get("type", ""))
-    if not errors and not kind.startswith(TYPE_PREFIX):
+def _event_of(attributes: Mapping[str, object], data: object, *, where: str, errors: Sequence[FieldError]) -> Document:
+    """The event of attributes and data; ``errors`` are those that reading them has found already."""
+    # In binary mode the data is the body itself.
+    pointer_of_data = "" if where == HEADER_PREFIX else "/data"
+    said = {error.pointer for error in errors}
+    errors = [
+        *errors,
+        *(
+            FieldError(where + name, message)
+            for name, message in check_attributes(attributes)
+            if where + name not in said
+        ),
+    ]
+    kind = attributes.get("type")
+    if isinstance(kind, str) and kind and not kind.startswith(TYPE_PREFIX):
         errors.append(FieldError(where + "type", f"must begin with {TYPE_PREFIX}, like {TYPE_PREFIX}page_view"))
     if not isinstance(data, dict):
-        errors.append(FieldError("/data", "must be an object with the event's fields"))
-    if errors or not isinstance(data, dict):
+        wrong = "must be an object with the event's fields"
+        errors.append(FieldError(pointer_of_data, wrong if data is None else f"{wrong}, not {kind_of(data)}"))
+    if errors or not isinstance(data, dict) or not isinstance(kind, str):
         raise InvalidEventError(*errors)
 
     event: Document = dict(data)

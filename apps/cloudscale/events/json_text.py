@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from cloudscale.events.checking import MAXIMUM_DEPTH, FieldError, InvalidEventError
+from cloudscale.events.checking import MAXIMUM_DEPTH, FieldError, InvalidEventError, escape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 MAXIMUM_BATCH_TOKENS = 100_000
 """Brackets, braces, commas and strings that are looked at to find where the elements of a broken array begin: what a
 batch of a thousand events of usual size has, and some 0.1 s of work at the most."""
+
+MOST_NUMBERS = 100
+"""Of one event that are named because they are too large."""
 
 
 def decode(body: bytes) -> Any:
@@ -29,6 +33,9 @@ def decode(body: bytes) -> Any:
     """
     try:
         value = _decode(body)
+    except msgspec.ValidationError:
+        # Of any JSON value the decoder refuses only numbers, and does not say whose they are.
+        raise InvalidEventError(*_numbers_beyond_doubles(body)) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidEventError(FieldError("", _describe(error, body))) from None
     except RecursionError:
@@ -82,14 +89,43 @@ _HALF_OF_A_PAIR = re.compile(
 ).search
 
 
+def _numbers_beyond_doubles(body: bytes) -> list[FieldError]:
+    wrong = "is a number beyond the range of 64-bit floating point, about 1.8e308"
+    try:
+        value = json.loads(body, parse_int=float)
+    except (ValueError, RecursionError):
+        # It is no JSON for another reason as well, behind that number.
+        return [FieldError("", f"not valid JSON: it {wrong.replace('is', 'has', 1)}")]
+    return [FieldError(pointer, wrong) for pointer in islice(_pointers_of_infinity(value, ""), MOST_NUMBERS)]
+
+
+def _pointers_of_infinity(value: object, pointer: str) -> Iterator[str]:
+    if isinstance(value, float) and math.isinf(value):
+        yield pointer
+    elif isinstance(value, dict | list):
+        for name, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _pointers_of_infinity(each, f"{pointer}/{escape(str(name))}")
+
+
 def _describe(error: Exception, body: bytes) -> str:
+    if not body.strip(_WHITE_SPACE):
+        return "not valid JSON: the body is empty"
     at = _POSITION(str(error))
     position = int(at[1]) if at is not None else len(body)
     half = _HALF_OF_A_PAIR(body[max(0, position - _NEAR_BYTES) : position + _NEAR_BYTES])
     if half is not None:
         escape = half[0][-6:].decode()
         return f"{escape} is half of a surrogate pair: a character beyond U+FFFF is two escapes, the high one first"
-    return f"not valid JSON in UTF-8: {error}"
+    if isinstance(error, UnicodeDecodeError):
+        return "not valid JSON: it has bytes that are not UTF-8"
+    if at is None:
+        return "not valid JSON: it ends within a value, so a bracket, a brace or a quote is missing"
+    return f"not valid JSON: {_what_is_wrong(str(error))} at byte {position}"
+
+
+def _what_is_wrong(message: str) -> str:
+    """The decoder's own words, without those around them."""
+    return message.removeprefix("JSON is malformed: ").partition(" (byte ")[0]
 
 
 def _split_by_brackets(body: bytes) -> list[bytes] | None:

@@ -17,9 +17,12 @@ from cloudscale.events.checking import (
     Common,
     FieldError,
     InvalidEventError,
-    escape,
+    check_limits,
 )
+from cloudscale.events.schema_errors import explain_by_schema
 from cloudscale.events.timestamps import without_leap_second
+from cloudscale.events.unsafe_texts import find_unsafe_texts
+from cloudscale.events.wrong_values import explain, kind_of
 from cloudscale.pipeline.json_schemas import UnusableSchemaError, compile_schema
 
 if TYPE_CHECKING:
@@ -52,15 +55,34 @@ class EventTypes:
                 raise ConfigurationError(f"the schema of event type {event_type.name!r} {error}") from None
         self.names = (*BUILT_IN, *self._schemas)
 
+    def check_sent(self, event: Document) -> Common:
+        """The typed view of the common fields of an event that a client sends.
+
+        Raises:
+            InvalidEventError: as of :meth:`check`, and with all that no client may send.
+        """
+        errors = find_unsafe_texts(event)
+        try:
+            check_limits(event)
+        except InvalidEventError as error:
+            # A schema is not asked: what it costs is bounded for events within the limits.
+            others = [*errors, *self._errors_without_schema(_as_clocks_tell(event))]
+            raise InvalidEventError(*error.errors, *_of_other_fields(others, error.errors)) from None
+        try:
+            common = self.check(event)
+        except InvalidEventError as error:
+            raise InvalidEventError(*error.errors, *_of_other_fields(errors, error.errors)) from None
+        if errors:
+            raise InvalidEventError(*errors)
+        return common
+
     def check(self, event: Document) -> Common:
         """The typed view of an event's common fields.
 
         Raises:
             InvalidEventError: with every field that is wrong, or because the type is not one of the pipeline's.
         """
-        happened = event.get("createdAt")
-        if type(happened) is str and happened[17:19] == "60":
-            event = {**event, "createdAt": without_leap_second(happened)}
+        event = _as_clocks_tell(event)
         name = event.get("eventType")
         model = BUILT_IN.get(name) if isinstance(name, str) else None
         if model is not None:
@@ -93,28 +115,46 @@ class EventTypes:
     def _check_added(self, event: Document, name: object) -> Common:
         validator = self._schemas.get(name) if isinstance(name, str) else None
         if validator is None:
-            raise InvalidEventError(*self._unknown(name), *_errors_of(event, Common, skip="event_type"))
+            raise InvalidEventError(*self._errors_without_schema(event))
         try:
             common = msgspec.convert(event, Common)
         except msgspec.ValidationError:
-            raise InvalidEventError(*_errors_of(event, Common)) from None
+            errors = _errors_of(event, Common)
+            raise InvalidEventError(*errors, *_of_other_fields(_errors_by(validator, event), errors)) from None
         if not validator.is_valid(event):
-            raise InvalidEventError(
-                *(
-                    FieldError("".join(f"/{escape(str(part))}" for part in error.instance_path), error.message[:300])
-                    for error in islice(validator.iter_errors(event), MOST_ERRORS)
-                )
-            )
+            raise InvalidEventError(*_errors_by(validator, event))
         return common
+
+    def _errors_without_schema(self, event: Document) -> list[FieldError]:
+        name = event.get("eventType")
+        if isinstance(name, str) and name in BUILT_IN:
+            return _errors_of(event, BUILT_IN[name])
+        unknown = () if isinstance(name, str) and name in self._schemas else self._unknown(name)
+        return [*unknown, *_errors_of(event, Common, skip="event_type")]
 
     def _unknown(self, name: object) -> tuple[FieldError]:
         if name is None:
-            return (FieldError("/eventType", f"is required: one of {', '.join(self.names)}"),)
+            return (FieldError("/eventType", f"is required: {self._one_of()}"),)
         if not isinstance(name, str):
-            return (FieldError("/eventType", "must be a string"),)
+            return (FieldError("/eventType", f"must be text, not {kind_of(name)}: {self._one_of()}"),)
         if name in INTERNAL:
             return (FieldError("/eventType", f"{name} is internal to the pipeline: clients cannot send it"),)
-        return (FieldError("/eventType", f"{name[:64]!r} is unknown: use one of {', '.join(self.names)}"),)
+        return (FieldError("/eventType", f"{name[:64]!r} is unknown: use {self._one_of()}"),)
+
+    def _one_of(self) -> str:
+        return f"one of {', '.join(self.names)}"
+
+
+def _errors_by(validator: jsonschema_rs.Validator, event: Document) -> list[FieldError]:
+    return [explain_by_schema(error) for error in islice(validator.iter_errors(event), MOST_ERRORS)]
+
+
+def _as_clocks_tell(event: Document) -> Document:
+    """The event, without a leap second in its time."""
+    happened = event.get("createdAt")
+    if type(happened) is str and happened[17:19] == "60":
+        return {**event, "createdAt": without_leap_second(happened)}
+    return event
 
 
 @cache
@@ -135,18 +175,12 @@ def _errors_of(event: Document, model: type[Common], *, skip: str = "") -> list[
             continue
         try:
             msgspec.convert(event[field.encode_name], field.type)
-        except msgspec.ValidationError as error:
-            message, _, path = str(error).partition(" - at `$")
-            errors.append(FieldError(pointer + _as_pointer(path.rstrip("`")), _lowered(message)))
+        except msgspec.ValidationError:
+            errors += explain(event[field.encode_name], field.type, pointer)
     return errors
 
 
-def _as_pointer(path: str) -> str:
-    """A path below a value as msgspec writes it (``.a[0]``, ``[...]``), as the rest of a JSON pointer."""
-    return "".join(
-        f"/{escape(part.rstrip(']'))}" for part in path.replace("[...]", "").replace("[", ".").split(".") if part
-    )
-
-
-def _lowered(message: str) -> str:
-    return message[:1].lower() + message[1:]
+def _of_other_fields(errors: Iterable[FieldError], said: Iterable[FieldError]) -> list[FieldError]:
+    """The errors of fields of which nothing was said: what is beyond a limit breaks its own bounds as well."""
+    pointers = {error.pointer for error in said}
+    return [error for error in errors if error.pointer not in pointers]

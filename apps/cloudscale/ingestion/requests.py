@@ -16,11 +16,11 @@ from cloudscale.events.checking import (
     MAXIMUM_EVENT_BYTES,
     FieldError,
     InvalidEventError,
-    check_limits,
 )
 from cloudscale.events.cloudevents import derive_id
 from cloudscale.events.enrichment import Enriched, Origin, enrich
 from cloudscale.events.json_text import BYTE_ORDER_MARK, decode, split_array
+from cloudscale.events.wrong_values import kind_of
 from cloudscale.ingestion.problems import Kind, Problem, invalid
 
 if TYPE_CHECKING:
@@ -286,9 +286,8 @@ def _parse_part(
 
 def _check(event: object, *, origin: Origin, types: EventTypes, buckets: int) -> Enriched:
     if not isinstance(event, dict):
-        raise InvalidEventError(FieldError("", "an event is a JSON object"))
-    check_limits(event)
-    enriched = enrich(event, types.check(event), origin, buckets=buckets)
+        raise InvalidEventError(FieldError("", f"must be an object with the event's fields, not {kind_of(event)}"))
+    enriched = enrich(event, types.check_sent(event), origin, buckets=buckets)
     if len(enriched.body) > LARGEST_ENRICHED_BYTES:
         raise Refused(_too_large_event())
     return enriched
