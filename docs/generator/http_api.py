@@ -41,7 +41,9 @@ def render() -> str:
                 parts.append("Content types: " + ", ".join(code(kind) for kind in kinds) + ".")
             for parameter in operation.get("parameters", []):
                 pattern = code(parameter["schema"]["pattern"])
-                parts.append(f"Header `{parameter['name']}`, optional, of the form {pattern}.")
+                parts.append(
+                    f"Header `{parameter['name']}`, optional, of the form {pattern}. {parameter['description']}"
+                )
             rows = [[status, answer["description"]] for status, answer in operation["responses"].items()]
             parts.append(table(["Status", "Meaning"], sorted(rows)))
     parts += ["## Problems", "Refusals are `application/problem+json` with one of these types:"]

@@ -33,6 +33,11 @@ if TYPE_CHECKING:
 
 RECOVERY = timedelta(seconds=30)
 
+PLAIN = (
+    "the queue has not confirmed what was sent, which may be kept or not: send it again under the same name",
+    "the queue has failed too often, so no call is made at present: send the request again later",
+)
+
 # The SDK leaves a socket that the broker's end has cut to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -133,6 +138,22 @@ def test_the_breaker_answers_at_once_while_the_broker_is_away(client: Client, br
         broker.start()
 
     assert 'cloudscale_circuit_breaker_state{backend="servicebus"} 2.0' in text
+
+
+def test_a_client_is_told_in_plain_words_that_the_queue_is_away_and_the_log_has_the_rest(
+    client: Client, broker: ServiceBusServer, server: IngestionServer
+) -> None:
+    broker.kill()
+    try:
+        answers = [client.post(page_view()), client.post_batch([page_view()])]
+        wait_until_sync(lambda: b"no call is made" in client.post(page_view()).body, within=RECOVERY)
+    finally:
+        broker.start()
+
+    for answer in answers:
+        assert answer.status == 503
+        assert answer.json()["detail"] in PLAIN
+    assert "cannot send 1 messages to the queue" in server.log_file.read_text()
 
 
 def test_a_send_whose_answer_never_comes_is_503_and_the_retry_has_the_same_id(

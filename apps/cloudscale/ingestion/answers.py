@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from cloudscale.circuit_breaker import CircuitOpenError
 from cloudscale.ingestion.problems import Headers, Kind, Problem, render
 from cloudscale.limits.admission import State
 
 if TYPE_CHECKING:
+    from cloudscale.errors import BackendError
     from cloudscale.events.enrichment import Enriched
     from cloudscale.ingestion.group_commit import Committed
     from cloudscale.limits.rates import Allowance, Rates
@@ -95,7 +97,10 @@ def _limit_of(allowance: Allowance, rates: Rates) -> tuple[str, str]:
 
 
 def unavailable(detail: str, reason: str, retry_after_seconds: float = RETRY_SECONDS) -> Problem:
-    """The problem of an event that cannot be taken now; nothing of it was kept."""
+    """The problem of an event that is not called accepted now; ``detail`` is for the client, who cannot mend a backend.
+
+    Only where the broker was asked and has not answered may the event be in the queue all the same.
+    """
     return Problem(Kind.UNAVAILABLE, detail, reason, retry_after_seconds=max(RETRY_SECONDS, retry_after_seconds))
 
 
@@ -118,8 +123,18 @@ def problem_of(state: State, first_id: str, outcome: Committed) -> Problem | Non
             "conflict",
         )
     if outcome.failure is not None:
-        return unavailable(f"the event was not accepted: send it again with the same key: {outcome.failure}", "broker")
+        return broker_unavailable(outcome.failure)
     return None
+
+
+def broker_unavailable(failure: BackendError) -> Problem:
+    """The problem of events that the broker has not acknowledged. What the broker or its SDK says is for the log."""
+    if isinstance(failure, CircuitOpenError):
+        detail = "the queue has failed too often, so no call is made at present: send the request again later"
+        return unavailable(detail, "broker", failure.retry_after_seconds)
+    # A connection that breaks may have carried the event, just as one whose answer comes too late.
+    detail = "the queue has not confirmed what was sent, which may be kept or not: send it again under the same name"
+    return unavailable(detail, "broker")
 
 
 def accepted(event: Enriched, *, correlation_id: str, extra: Headers) -> Answer:

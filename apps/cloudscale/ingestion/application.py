@@ -55,6 +55,10 @@ def build(service: IngestionService, pipeline: EventPipeline) -> Starlette:
         content = files("cloudscale.ingestion").joinpath("docs.js").read_bytes()
         return Response(content, media_type="text/javascript")
 
+    async def icon(_: Request) -> Response:
+        content = files("cloudscale.ingestion").joinpath("icon.svg").read_bytes()
+        return Response(content, media_type="image/svg+xml")
+
     async def home(_: Request) -> Response:
         return RedirectResponse(DOCS_PATH)
 
@@ -68,6 +72,7 @@ def build(service: IngestionService, pipeline: EventPipeline) -> Starlette:
             Route("/openapi.json", openapi),
             Route(DOCS_PATH, docs),
             Route("/docs.js", script),
+            Route("/favicon.ico", icon),
         ],
         exception_handlers={HTTPException: _problem, Exception: _mistake},
     )

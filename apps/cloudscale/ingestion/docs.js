@@ -14,8 +14,13 @@ const table = (rows, parent) => {
   }
 };
 
+// The page may be reached by any name, and below any path of a proxy.
+const example = document.getElementById("example");
+example.textContent = example.textContent.replace(/http:\S+/, new URL("api/v1/events", location.href).href);
+
 const show = (description) => {
   document.getElementById("title").textContent = description.info.title;
+  document.getElementById("description").textContent = description.info.description;
   const main = document.getElementById("operations");
   for (const [path, methods] of Object.entries(description.paths)) {
     for (const [method, operation] of Object.entries(methods)) {
@@ -24,6 +29,9 @@ const show = (description) => {
       element("p", operation.summary, section);
       if (operation.requestBody) {
         element("p", `Takes ${Object.keys(operation.requestBody.content).join(", ")}`, section);
+      }
+      if (operation.parameters) {
+        table(operation.parameters.map(({ name, description }) => [name, description]), section);
       }
       table(Object.entries(operation.responses).map(([status, answer]) => [status, answer.description]), section);
     }

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from cloudscale.circuit_breaker import CircuitOpenError
-from cloudscale.errors import CloudScaleError
+from cloudscale.errors import BackendError, CloudScaleError
 from cloudscale.ingestion import answers
 from cloudscale.ingestion.batch_items import items_of, once_by_name
 from cloudscale.ingestion.exhausted_clients import ExhaustedClients
@@ -133,9 +132,9 @@ class Intake:
                 answer = await take(request, await read(), origin, trace)
         except Refused as refused:
             answer = await self._refused(request, refused.problem, correlation_id=correlation_id)
-        except CircuitOpenError as error:
-            problem = answers.unavailable(str(error), "broker", error.retry_after_seconds)
-            answer = self._refusal(problem, request, correlation_id=correlation_id)
+        except BackendError as error:
+            # The breaker or the group has logged it.
+            answer = self._refusal(answers.broker_unavailable(error), request, correlation_id=correlation_id)
         except CloudScaleError as error:
             answer = self._refusal(answers.unavailable(str(error), "stopping"), request, correlation_id=correlation_id)
         metrics.count_response(answer.status)
@@ -225,7 +224,7 @@ class Intake:
             trace.published(events=outcome.published)
         extra = answers.rate_headers(outcome.allowance, self._rates)
         if outcome.failure is not None and State.DUPLICATE not in outcome.states:
-            problem = answers.unavailable(f"no event was accepted: {outcome.failure}", "broker")
+            problem = answers.broker_unavailable(outcome.failure)
             return self._refusal(problem, request, correlation_id=origin.correlation_id, extra=extra)
         refusals = self.refusals.of_request(request.client, correlation_id=origin.correlation_id)
         items = items_of(parsed, unique, outcome, refusals=refusals, skips=self._skips)

@@ -10,6 +10,7 @@ from cloudscale.events import cloudevents
 from cloudscale.events.checking import BUILT_IN, Common, FieldError
 from cloudscale.ingestion import problems
 from cloudscale.ingestion.answers import Acknowledgement, BatchResult
+from cloudscale.ingestion.openapi_cloudevents import describe_envelope, describe_header, describe_headers
 from cloudscale.ingestion.requests import MAXIMUM_BATCH_EVENTS, NDJSON
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _REFUSALS = {
     "413": "Too large.",
     "415": "In a form that is not understood.",
     "429": "Over a rate limit; Retry-After says how long to wait.",
-    "503": "Cannot be taken now; nothing was kept, send it again.",
+    "503": "Not confirmed, which says nothing about the event: send it again under the same name, after Retry-After.",
 }
 
 
@@ -52,6 +53,7 @@ def describe(pipeline: EventPipeline) -> dict[str, Any]:
         own = {"$id": f"urn:cloudscale:event-type:{added.name}", **added.schema}
         types[added.name] = {"allOf": [_ref("Common"), _typed(added.name), own]}
     schemas["Event"] = {"oneOf": list(types.values())}
+    schemas["CloudEvent"] = describe_envelope(list(types))
     return {
         "openapi": "3.1.0",
         "info": {
@@ -59,7 +61,8 @@ def describe(pipeline: EventPipeline) -> dict[str, Any]:
             "version": "1",
             "description": (
                 "Send events; a 202 means that the broker keeps them. Refusals are problem documents (RFC 9457), but a "
-                "request that is malformed as HTTP gets an empty 400 from the server's own parser."
+                "request that is malformed as HTTP gets an empty 400 from the server's own parser. CloudEvents 1.0 are "
+                f"taken in every mode; their type is {cloudevents.TYPE_PREFIX} and the name of an event type."
             ),
         },
         "paths": {
@@ -74,9 +77,9 @@ def describe(pipeline: EventPipeline) -> dict[str, Any]:
 
 
 def _single(types: list[str]) -> dict[str, Any]:
-    return _operation(
+    operation = _operation(
         "Send one event",
-        {"application/json": {"schema": _ref("Event")}, cloudevents.STRUCTURED: {"schema": _cloud_event(types)}},
+        {"application/json": {"schema": _ref("Event")}, cloudevents.STRUCTURED: {"schema": _ref("CloudEvent")}},
         {
             "200": _answer("A copy of an accepted event, where copies are skipped.", "Acknowledgement"),
             "202": _answer("Accepted.", "Acknowledgement"),
@@ -84,13 +87,20 @@ def _single(types: list[str]) -> dict[str, Any]:
             "422": _refusal("The key came with another payload before."),
         },
     )
+    operation["parameters"] += describe_headers(types)
+    return operation
 
 
 def _batch() -> dict[str, Any]:
     events = {"type": "array", "items": _ref("Event"), "minItems": 1, "maxItems": MAXIMUM_BATCH_EVENTS}
+    envelopes = {"type": "array", "items": _ref("CloudEvent"), "maxItems": MAXIMUM_BATCH_EVENTS}
     return _operation(
         f"Send up to {MAXIMUM_BATCH_EVENTS} events",
-        {"application/json": {"schema": events}, NDJSON[0]: {"schema": {"type": "string"}}},
+        {
+            "application/json": {"schema": events},
+            NDJSON[0]: {"schema": {"type": "string"}},
+            cloudevents.BATCH: {"schema": envelopes},
+        },
         {
             "202": _answer("All accepted.", "BatchResult"),
             "207": _answer("Each event's own result.", "BatchResult"),
@@ -102,11 +112,14 @@ def _operation(summary: str, content: dict[str, Any], responses: dict[str, Any])
     return {
         "summary": summary,
         "parameters": [
-            _header(
+            describe_header(
                 "Idempotency-Key",
+                "Names the event for its retries; in a batch, with the event's place.",
                 r'^([\x21\x23-\x7e][\x21-\x7e]{0,254}|"([\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255}")$',
             ),
-            _header("X-Correlation-Id", r"^[A-Za-z0-9._:@/+=-]{1,128}$"),
+            describe_header(
+                "X-Correlation-Id", "Goes through log and traces with the event.", r"^[A-Za-z0-9._:@/+=-]{1,128}$"
+            ),
         ],
         "requestBody": {"required": True, "content": content},
         "responses": responses | {status: _refusal(text) for status, text in _REFUSALS.items()},
@@ -133,10 +146,6 @@ def _portable(schema: Any) -> Any:
     }
 
 
-def _header(name: str, pattern: str) -> dict[str, Any]:
-    return {"name": name, "in": "header", "required": False, "schema": {"type": "string", "pattern": pattern}}
-
-
 def _answer(description: str, model: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": _ref(model)}}}
 
@@ -151,19 +160,3 @@ def _ref(name: str) -> dict[str, Any]:
 
 def _typed(name: str) -> dict[str, Any]:
     return {"properties": {"eventType": {"const": name}}}
-
-
-def _cloud_event(names: list[str]) -> dict[str, Any]:
-    text = {"type": "string", "minLength": 1}
-    return {
-        "type": "object",
-        "required": ["specversion", "type", "id", "source", "data"],
-        "properties": {
-            "specversion": {"const": "1.0"},
-            "type": {"enum": [cloudevents.TYPE_PREFIX + name for name in names]},
-            "id": text,
-            "source": text,
-            "time": {"type": "string", "format": "date-time"},
-            "data": {"type": "object"},
-        },
-    }
