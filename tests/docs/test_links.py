@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.docs.blocks import ROOT
+from docs.generator.pages import PAGES
+from tests.docs.blocks import DOCS, ROOT
 from tests.docs.links import Link, anchors_of, content_of, links, symbols_of
 
 LINKS = sorted(set(links()))
@@ -18,6 +19,22 @@ def name_of(link: Link) -> str:
 def test_what_is_linked_is_there(link: Link) -> None:
     assert link.file.is_relative_to(ROOT)
     assert link.file.exists() or content_of(link.file) is not None
+
+
+REFERENCE = DOCS / "reference.md"
+
+
+@pytest.mark.parametrize("link", [link for link in LINKS if link.page != REFERENCE], ids=name_of)
+def test_what_is_linked_is_there_in_a_clone_in_which_no_page_was_made(link: Link) -> None:
+    assert (DOCS / "reference") not in (link.file, *link.file.parents)
+
+
+def test_the_page_that_links_what_is_made_says_how_to_make_it() -> None:
+    assert {link.file.name for link in LINKS if link.page == REFERENCE and link.file.parent.name == "reference"} == {
+        *PAGES
+    }
+    text = REFERENCE.read_text()
+    assert text.index("`make docs`") < text.index("](reference/")
 
 
 @pytest.mark.parametrize("link", [link for link in LINKS if link.anchor and link.file.suffix == ".md"], ids=name_of)
