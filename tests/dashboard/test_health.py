@@ -51,6 +51,15 @@ def test_an_overspent_budget_is_not_called_well() -> None:
     assert found == Health("bad", "Availability: the error budget of the last hour is overspent, 3 of 1,000 were bad.")
 
 
+def test_every_overspent_budget_is_named() -> None:
+    found = health_of(tally=Tally(at=AT, requests=1000, failed_requests=3, processed=90, dead_lettered=10))
+
+    assert found.state == "bad"
+    assert "Availability (3 of 1,000 were bad)" in found.message
+    assert "Errors (10 of 100 were bad)" in found.message
+    assert found.link == "#/dead-letters"
+
+
 def test_old_figures_are_named_as_such_whatever_they_say() -> None:
     found = health_of(at=AT + 180, queue_depth=90_000)
 

@@ -83,11 +83,8 @@ def _problems(
         (len(steps) > 1 and latest.queue_depth >= steps[1].depth) or (latest.oldest_seconds or 0) > OLD_EVENT_SECONDS
     ):
         yield Health("bad", f"{latest.queue_depth:,} events wait in the queue, {_trend(points, latest)}.")
-    for level in levels:
-        if level.budget_left < 0:
-            counts = f"{level.bad:,.0f} of {level.total:,.0f} were bad"
-            text = f"{level.title}: the error budget of the last hour is overspent, {counts}."
-            yield Health("bad", text, "#/dead-letters" if level.name == "errors" else "")
+    if overspent := [level for level in levels if level.budget_left < 0]:
+        yield _overspent(overspent)
     if not latest.cache_available:
         yield Health("warn", "Redis is away: limits hold in each process only, duplicates are found by the store.")
     if latest.queue_depth is None:
@@ -103,6 +100,17 @@ def _problems(
         yield Health("warn", f"{share:.0%} of what is sent is refused: {refused:,.1f} a second.")
     if latest.dead_letter_depth:
         yield Health("warn", f"{latest.dead_letter_depth:,} dead letters wait for a decision.", "#/dead-letters")
+
+
+def _overspent(levels: Sequence[Attainment]) -> Health:
+    """That the error budgets of these levels, at least one, are used up."""
+    counts = [f"{level.bad:,.0f} of {level.total:,.0f}" for level in levels]
+    if len(levels) == 1:
+        text = f"{levels[0].title}: the error budget of the last hour is overspent, {counts[0]} were bad."
+    else:
+        named = ", ".join(f"{level.title} ({count} were bad)" for level, count in zip(levels, counts, strict=True))
+        text = f"The error budgets of the last hour are overspent: {named}."
+    return Health("bad", text, "#/dead-letters" if any(level.name == "errors" for level in levels) else "")
 
 
 def _trend(points: Sequence[Point], latest: Point) -> str:
