@@ -105,6 +105,7 @@ def test_a_phone_reaches_every_page_and_shows_rows_as_cards(browser: Browser, ru
                 box = link.bounding_box()
                 assert box is not None
                 assert 0 <= box["x"] <= box["x"] + box["width"] <= PHONE[0], name
+            expect(page.locator(f"nav a[data-page={name}]")).to_be_in_viewport(ratio=1)
             for table in page.locator(".table").all():
                 assert table.evaluate("table => table.scrollWidth <= table.clientWidth"), name
 

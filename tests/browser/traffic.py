@@ -9,6 +9,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import msgspec
 from azure.servicebus import ServiceBusMessage
 
 from cloudscale.queue.connection import open_client
@@ -84,10 +85,11 @@ async def flowing(url: str, *, events_per_second: float) -> AsyncIterator[None]:
             await task
 
 
-async def poison(running: RunningPipeline, *, tenants: Sequence[str]) -> None:
+async def poison(running: RunningPipeline, *, tenants: Sequence[str], event_id: str = "") -> None:
     """Put a message with an event of an unknown type in the queue for each tenant, as no client of ingestion can."""
     instance = running.instance
     queue = instance.pipeline.spec.queue
-    bodies = [b'[{"eventType":"unheard_of","tenantId":"%s"}]' % tenant.encode() for tenant in tenants]
+    named = {"eventId": event_id} if event_id else {}
+    bodies = [msgspec.json.encode([{"eventType": "unheard_of", "tenantId": tenant} | named]) for tenant in tenants]
     async with open_client(queue, instance.settings) as client, client.get_queue_sender(queue.name) as sender:
         await sender.send_messages([ServiceBusMessage(body) for body in bodies])

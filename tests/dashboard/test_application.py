@@ -291,9 +291,21 @@ def test_users_are_ordered_by_score(dashboard: DashboardServer) -> None:
 def test_a_user_is_found_by_id(dashboard: DashboardServer, tenant: str) -> None:
     [*_, last] = dashboard.call("/api/users", token=OWNER).json["users"]
 
-    found = dashboard.call(f"/api/users?user={last['userId']}" + tenant.format(**last), token=OWNER).json["users"]
+    found = dashboard.call(f"/api/users?user={last['userId']}" + tenant.format(**last), token=OWNER).json
 
-    assert {user["userId"] for user in found} == {last["userId"]}
+    assert {user["userId"] for user in found["users"]} == {last["userId"]}
+    assert found["count"] == len(found["users"])
+
+
+def test_users_are_counted_as_far_as_they_match(dashboard: DashboardServer) -> None:
+    def count(query: str = "", token: str = OWNER) -> int:
+        found = dashboard.call(f"/api/users{query}", token=token).json["count"]
+        assert isinstance(found, int)
+        return found
+
+    assert count("?user=nobody-at-all") == count("?user=nobody-at-all&tenant=contoso") == 0
+    assert 0 < count("?tenant=contoso") < count()
+    assert 0 < count(token=CONTOSO) < count()
 
 
 def test_a_sign_in_that_is_no_json_is_refused(dashboard: DashboardServer) -> None:

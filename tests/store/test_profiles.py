@@ -60,6 +60,8 @@ async def test_profiles_are_counted_and_the_best_come_first(store: EventStore) -
     for number in range(5):
         await profiles.write([profile(f"u{number}", score=number)])
     assert await profiles.count() == 5
+    assert await profiles.count(user_id="u3") == 1
+    assert await profiles.count(tenant_id="t2") == 0
     assert [found.score for found in await profiles.top(limit=2)] == [4, 3]
     assert await profiles.top(tenant_id="t2") == []
 

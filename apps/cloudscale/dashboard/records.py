@@ -107,20 +107,28 @@ async def event(request: Request) -> Response:
 
 
 async def users(request: Request) -> Response:
-    """The profiles with the highest scores, or one user's."""
+    """The profiles with the highest scores, of a tenant or of one user if they are given.
+
+    ``count`` is how many match, of which those with the highest scores are shown.
+    """
     viewer = await viewer_of(request)
     backends: Backends = request.app.state.backends
     profiles = ProfileStore(await backends.store())
     user_id = request.query_params.get("user") or None
     found: list[Profile] = []
+    count = 0
     for tenant in tenants_asked(viewer, request.query_params.get("tenant") or None):
         if user_id and tenant:
             profile = await profiles.get(tenant, user_id)
-            found += [profile] if profile else []
+            own = [profile] if profile else []
+            matching = len(own)
         else:
-            found += await profiles.top(tenant_id=tenant, user_id=user_id, limit=PROFILES_SHOWN)
+            own = await profiles.top(tenant_id=tenant, user_id=user_id, limit=PROFILES_SHOWN)
+            is_all = len(own) < PROFILES_SHOWN
+            matching = len(own) if is_all else await profiles.count(tenant_id=tenant, user_id=user_id)
+        found += own
+        count += matching
     found.sort(key=lambda profile: profile.score, reverse=True)
-    count = await profiles.count() if viewer.tenants is None else None
     hidden = {"id", "partitionKey", "position", "_etag"}
     rows = [
         {name: value for name, value in msgspec.to_builtins(profile).items() if name not in hidden}

@@ -82,17 +82,19 @@ class ProfileStore:
                     profiles.append(msgspec.convert(row, Profile))  # noqa: PERF401 - mypy loses the type in +=
         return profiles
 
-    async def count(self) -> int:
-        """How many profiles there are."""
+    async def count(self, *, tenant_id: str | None = None, user_id: str | None = None) -> int:
+        """How many profiles there are, of one tenant or user if they are named."""
+        where, parameters = _of(tenant_id, user_id)
         with translated("count profiles"):
-            rows = self._container.query_items("SELECT VALUE COUNT(1) FROM c")
+            rows = self._container.query_items(
+                f"SELECT VALUE COUNT(1) FROM c{where}",  # noqa: S608 - names only
+                parameters=as_parameters(parameters),
+            )
             return sum([cast("int", count) async for count in rows])
 
     async def top(self, *, tenant_id: str | None = None, user_id: str | None = None, limit: int = 20) -> list[Profile]:
         """The profiles with the highest scores, of one tenant or user if they are named."""
-        where, parameters = all_of(
-            [Condition("c.tenantId = @tenant", "@tenant", tenant_id), Condition("c.userId = @user", "@user", user_id)]
-        )
+        where, parameters = _of(tenant_id, user_id)
         query = f"SELECT TOP {int(limit)} * FROM c{where} ORDER BY c.score DESC"  # noqa: S608 - names only
         with translated("query profiles"):
             rows = self._container.query_items(query, parameters=as_parameters(parameters))
@@ -118,6 +120,13 @@ class ProfileStore:
         for profile, result in zip(profiles, results, strict=True):
             profile.etag = result["eTag"]
         return True
+
+
+def _of(tenant_id: str | None, user_id: str | None) -> tuple[str, dict[str, object]]:
+    """The condition of profiles of a tenant and a user, as far as they are named, with its parameters."""
+    return all_of(
+        [Condition("c.tenantId = @tenant", "@tenant", tenant_id), Condition("c.userId = @user", "@user", user_id)]
+    )
 
 
 def _operation(

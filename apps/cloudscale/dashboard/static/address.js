@@ -6,9 +6,19 @@ export function addressOf(page, parameters = {}) {
   return query ? `#/${page}?${query}` : `#/${page}`;
 }
 
-// Puts what a page shows into the address, without a step of the browser's history and without showing it anew.
-export function keepAddress(page, parameters) {
-  history.replaceState(null, "", addressOf(page, parameters));
+// What an address asks for: { name, rest, query }; null when a percent sign in it is followed by no character.
+export function readAddress(hash) {
+  const [path, ...parameters] = hash.replace(/^#\/?/, "").split("?");
+  const query = parameters.join("?");
+  try {
+    const [name, ...rest] = path.replace(/\/$/, "").split("/").map(decodeURIComponent);
+    // URLSearchParams would put other characters for what it cannot read.
+    decodeURIComponent(query);
+    return { name, rest, query: new URLSearchParams(query) };
+  } catch (problem) {
+    if (problem instanceof URIError) return null;
+    throw problem;
+  }
 }
 
 export function eventAddress({ tenantId, eventId }) {

@@ -1,7 +1,9 @@
 // The frame around the pages: navigation, theme, account, and the state of the live stream.
 
+import { addressOf, readAddress } from "./address.js";
 import { get, send } from "./api.js";
 import { fill, h, notice } from "./dom.js";
+import { visible } from "./format.js";
 import deadLetters from "./pages/dead-letters.js";
 import events from "./pages/events.js";
 import overview from "./pages/overview.js";
@@ -35,24 +37,38 @@ function showTheme() {
 }
 
 function route() {
-  const [path, parameters] = location.hash.replace(/^#\//, "").split("?");
-  const [name, ...rest] = path.split("/");
-  const page = Object.hasOwn(PAGES, name) && !hidden(PAGES[name]) ? name : "overview";
   leave();
+  leave = () => {};
   // A link in a dialog leads away from it.
   for (const open of document.querySelectorAll("dialog[open]")) open.close();
+  const asked = readAddress(location.hash);
+  if (asked && !asked.name) asked.name = "overview";
+  if (asked && Object.hasOwn(PAGES, asked.name) && hidden(PAGES[asked.name])) {
+    Object.assign(asked, { name: "overview", rest: [], query: new URLSearchParams() });
+    history.replaceState(null, "", addressOf("overview"));
+  }
+  const page = asked && pageOf(asked);
   for (const link of document.querySelectorAll("#pages a")) {
-    if (link.dataset.page === page) link.setAttribute("aria-current", "page");
+    if (page && link.dataset.page === asked.name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  document.title = `${PAGES[page].title} · ${context.pipeline.name} · CloudScale`;
-  const heading = h("h1", {}, PAGES[page].title);
+  const title = page?.title ?? (asked ? "No such page" : "Unreadable address");
+  document.title = `${title} · ${context.pipeline.name} · CloudScale`;
   const body = h("div", { class: "page" });
-  fill(main, h("div", { class: "page-head" }, heading), body);
-  const query = new URLSearchParams(parameters);
-  const stop = PAGES[page].show(body, { ...context, stream, head: main.firstChild, rest: rest.map(decodeURIComponent), query });
-  leave = stop ?? (() => {});
+  fill(main, h("div", { class: "page-head" }, h("h1", {}, title)), body);
+  if (page) leave = page.show(body, { ...context, ...asked, stream, head: main.firstChild }) ?? leave;
+  else fill(body, notice(wrong(asked), "bad"), h("p", {}, h("a", { href: addressOf("overview") }, "Go to the overview")));
   window.scrollTo(0, 0);
+}
+
+function pageOf({ name, rest }) {
+  if (!Object.hasOwn(PAGES, name)) return null;
+  return (PAGES[name].parts ?? [0]).includes(rest.length) ? PAGES[name] : null;
+}
+
+function wrong(asked) {
+  if (!asked) return "This address cannot be read: a percent sign in it is not followed by the code of a character. Check the link.";
+  return `There is no page ${visible([asked.name, ...asked.rest].join("/"))}. Check the link, or choose a page.`;
 }
 
 const hidden = (page) => page.forEverybodyOnly && context.viewer.tenants != null;
@@ -77,7 +93,9 @@ async function start() {
     return;
   }
   const { name, namespace } = context.pipeline;
-  fill(document.getElementById("pipeline"), h("span", { class: "muted" }, `${namespace} / `), name);
+  const pipelineName = document.getElementById("pipeline");
+  pipelineName.title = `${namespace} / ${name}`;
+  fill(pipelineName, h("span", { class: "muted" }, `${namespace} / `), name);
   const links = Object.entries(PAGES).filter(([, page]) => !hidden(page));
   fill(
     document.getElementById("pages"),
@@ -98,6 +116,11 @@ async function start() {
   window.addEventListener("hashchange", () => {
     route();
     main.focus({ preventScroll: true });
+  });
+  // Followed as a link, it would be taken for the address of a page.
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    main.focus();
   });
   showTheme();
   route();

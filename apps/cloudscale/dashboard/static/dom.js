@@ -1,5 +1,7 @@
 // Builds elements. Text is always set as text, so nothing that an event carries can become markup.
 
+import { count, visible, visibleLines } from "./format.js";
+
 export function h(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -15,6 +17,34 @@ export function h(tag, attributes = {}, ...children) {
 
 export function fill(element, ...children) {
   element.replaceChildren(...children.flat().filter((child) => child != null && child !== false));
+}
+
+// What a client or a user has written, in one line: it wraps however long its words are, and all of it can be seen.
+export function given(text, tag = "span") {
+  if (text == null || text === "") return null;
+  const shown = visible(String(text));
+  return h(tag, { class: "given", title: shown }, shown);
+}
+
+// The same in many lines; anything but text as JSON.
+export function block(content) {
+  return h("pre", { tabindex: "0" }, visibleLines(typeof content === "string" ? content : JSON.stringify(content ?? null, null, 2)));
+}
+
+// Says how a table is scrolled, while it has more than is in sight.
+function scrollHint(region, rows) {
+  const hint = h("p", { class: "muted small scroll-hint", hidden: true });
+  const tell = () => {
+    const ways = [];
+    if (region.scrollWidth > region.clientWidth + 1) ways.push("sideways for all columns");
+    if (region.scrollHeight > region.clientHeight + 1) ways.push(`down for all ${count(rows)} rows`);
+    hint.textContent = `Scroll the table ${ways.join(" and ")}.`;
+    hint.hidden = !ways.length;
+  };
+  const observer = new ResizeObserver(tell);
+  observer.observe(region);
+  observer.observe(region.firstChild);
+  return hint;
 }
 
 // `choice` makes rows choosable: { has: (row) => …, set: (row, chosen) => …, name: (row) => … }.
@@ -41,7 +71,7 @@ export function table(caption, columns, rows, { empty = "Nothing here.", onrow =
   });
   const head = columns.map((column) => h("th", { scope: "col", role: "columnheader", class: column.class || "" }, column.title));
   if (choice) head.unshift(h("th", { scope: "col", role: "columnheader" }, h("span", { class: "hidden" }, "Chosen")));
-  return h(
+  const region = h(
     "div",
     { class: tall ? "table tall" : "table", role: "region", "aria-label": caption, tabindex: "0" },
     // Said outright, because a table that is laid out as cards is none to every reader.
@@ -53,6 +83,7 @@ export function table(caption, columns, rows, { empty = "Nothing here.", onrow =
       h("tbody", { role: "rowgroup" }, body),
     ),
   );
+  return h("div", { class: "listing" }, scrollHint(region, rows.length), region);
 }
 
 export function card(title, ...children) {
@@ -60,7 +91,7 @@ export function card(title, ...children) {
 }
 
 export function notice(text, kind = "") {
-  return h("p", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : "status" }, text);
+  return h("p", { class: `notice ${kind}`, role: kind === "bad" ? "alert" : "status" }, visible(text));
 }
 
 export function definitions(pairs) {

@@ -55,6 +55,22 @@ export function span(seconds) {
   return `${whole.format(seconds / 86400)} d`;
 }
 
+const INVISIBLE = /(?! )[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/gu;
+const SPACES = /^ +| +$|(?<= ) +/g;
+
+const escape = (text) => text.split("").map((unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`).join("");
+
+// A text of one line in which every character can be seen: invisible ones, and spaces that a page would swallow, are
+// escaped as JSON escapes them.
+export function visible(text) {
+  return text.replace(/\\(?=u[0-9a-f]{4})/g, "\\\\").replace(INVISIBLE, escape).replace(SPACES, escape);
+}
+
+// The same of a text of many lines.
+export function visibleLines(text) {
+  return text.replace(INVISIBLE, (character) => ("\n\t".includes(character) ? character : escape(character)));
+}
+
 export function words(name) {
   return name.replaceAll("_", " ").replace(/^./, (first) => first.toUpperCase());
 }

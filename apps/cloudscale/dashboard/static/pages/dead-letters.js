@@ -1,8 +1,8 @@
 // Dead letters by reason: look into one, replay or discard some or all, and see how far that is.
 
 import { get, send } from "../api.js";
-import { card, confirm, definitions, dialog, fill, h, notice, table } from "../dom.js";
-import { count, time, words } from "../format.js";
+import { block, card, confirm, definitions, dialog, fill, given, h, notice, table } from "../dom.js";
+import { count, time, visible, words } from "../format.js";
 import { refreshing } from "./refreshing.js";
 
 const DONE = { replay: "sent to the queue again", discard: "discarded" };
@@ -13,10 +13,10 @@ const CONSEQUENCES = { replay: "They go through the pipeline again from the queu
 
 const COLUMNS = [
   { title: "Number", value: (row) => h("code", {}, row.number) },
-  { title: "Explanation", value: (row) => row.description, class: "wide" },
-  { title: "Event", value: (row) => (row.eventId ? h("code", {}, row.eventId) : null) },
-  { title: "Type", value: (row) => (row.eventType ? words(row.eventType) : null) },
-  { title: "Tenant", value: (row) => row.tenantId },
+  { title: "Explanation", value: (row) => given(row.description), class: "wide" },
+  { title: "Event", value: (row) => given(row.eventId, "code") },
+  { title: "Type", value: (row) => (row.eventType ? given(words(row.eventType)) : null) },
+  { title: "Tenant", value: (row) => given(row.tenantId) },
   { title: "Enqueued", value: (row) => time(row.enqueuedAt) },
   { title: "Attempts", value: (row) => count(row.attempts), class: "number" },
 ];
@@ -100,17 +100,17 @@ export default {
         fill(
           body,
           definitions([
-            ["Reason", deadLetter.reason],
-            ["Explanation", deadLetter.description],
+            ["Reason", given(deadLetter.reason)],
+            ["Explanation", given(deadLetter.description)],
             ["Attempts", count(deadLetter.attempts)],
-            ["Tenant", deadLetter.tenantId],
-            ["Event id", deadLetter.eventId ? h("code", {}, deadLetter.eventId) : null],
+            ["Tenant", given(deadLetter.tenantId)],
+            ["Event id", given(deadLetter.eventId, "code")],
             ["Enqueued", time(deadLetter.enqueuedAt)],
             ["Number", h("code", {}, deadLetter.number)],
             ["On the command line", h("code", {}, `cloudscale dlq show ${deadLetter.number}`)],
           ]),
           h("h3", {}, "Message"),
-          h("pre", { tabindex: "0" }, typeof deadLetter.body === "string" ? deadLetter.body : JSON.stringify(deadLetter.body, null, 2)),
+          block(deadLetter.body),
           viewer.mayAct ? h("div", { class: "actions" }, ["discard", "replay"].map((name) => button(name, TITLES[name], one(name)))) : null,
         );
       } catch (problem) {
@@ -137,7 +137,7 @@ export default {
         name: (row) => `dead letter ${row.number}`,
       };
       const section = card(
-        `${reason || "Without a reason"}: ${count(rows.length)}`,
+        `${reason ? visible(reason) : "Without a reason"}: ${count(rows.length)}`,
         viewer.mayAct ? h("label", { class: "check" }, every, `Choose all with this reason`) : null,
         table(`Dead letters: ${reason}`, COLUMNS, rows, { onrow: look, choice: viewer.mayAct ? choice : null }),
       );

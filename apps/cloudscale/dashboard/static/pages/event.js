@@ -2,23 +2,30 @@
 
 import { addressOf, eventAddress } from "../address.js";
 import { get } from "../api.js";
-import { definitions, dialog, fill, h, notice } from "../dom.js";
+import { block, definitions, dialog, fill, given, h, notice } from "../dom.js";
 import { milliseconds, span, time, words } from "../format.js";
+
+function apart(seconds) {
+  if (seconds > 0) return `${span(seconds)} later`;
+  return seconds < 0 ? `${span(-seconds)} earlier than the device's clock said` : null;
+}
 
 function steps(event) {
   const created = Date.parse(event.createdAt);
   const received = Date.parse(event.receivedAt);
   const processed = Date.parse(event.processedAt);
   const before = (received - created) / 1000;
+  // Ingestion writes its own time into an event that has none.
+  const isTimed = event.createdAt !== event.receivedAt;
   const list = [
-    ["Created on the device", event.createdAt, null],
-    ["Accepted by ingestion", event.receivedAt, before > 0 ? `${span(before)} later` : null],
+    ["Created on the device", isTimed ? event.createdAt : null, isTimed ? null : "The event did not say when. The time of acceptance stands for it."],
+    ["Accepted by ingestion", event.receivedAt, apart(before)],
     ["Stored by a worker", event.processedAt, Number.isNaN(processed) ? null : `${milliseconds(Math.max(0, processed - received))} later`],
   ];
   return h(
     "ol",
     { class: "way" },
-    list.map(([name, at, after]) => h("li", {}, h("b", {}, name), h("span", {}, time(at)), h("span", { class: "muted" }, after ?? ""))),
+    list.map(([name, at, after]) => h("li", {}, h("b", {}, name), at || !after ? h("span", {}, time(at)) : null, h("span", { class: "muted" }, after ?? ""))),
   );
 }
 
@@ -30,21 +37,21 @@ export async function showEvent({ eventId, tenantId }) {
     fill(
       body,
       definitions([
-        ["Event id", h("code", {}, event.eventId)],
-        ["Type", words(event.eventType)],
-        ["Tenant", event.tenantId],
-        ["User", event.userId ? h("a", { href: addressOf("users", { user: event.userId, tenant: event.tenantId }) }, event.userId) : null],
-        ["Correlation id", h("a", { href: addressOf("events", { correlationId: event.correlationId }) }, h("code", {}, event.correlationId))],
-        ["Client", event.clientAddress],
+        ["Event id", given(event.eventId, "code")],
+        ["Type", given(words(event.eventType))],
+        ["Tenant", given(event.tenantId)],
+        ["User", event.userId ? h("a", { href: addressOf("users", { user: event.userId, tenant: event.tenantId }) }, given(event.userId)) : null],
+        ["Correlation id", h("a", { href: addressOf("events", { correlationId: event.correlationId }) }, given(event.correlationId, "code"))],
+        ["Client", given(event.clientAddress)],
         ["Fraud check", event.suspicious ? h("span", { class: "tag warn" }, "Suspicious") : "Not suspicious"],
         ["Alerts", event.userId ? h("a", { href: addressOf("security", { user: event.userId, tenant: event.tenantId }) }, "Of this user") : null],
         ["Link", h("a", { href: eventAddress(event) }, "To this event")],
-        ["Trace", event.traceparent ? h("code", {}, event.traceparent.split("-")[1]) : null],
+        ["Trace", event.traceparent ? given(event.traceparent.split("-")[1], "code") : null],
       ]),
       h("h3", {}, "Its way through the pipeline"),
       steps(event),
       h("h3", {}, "Document"),
-      h("pre", { tabindex: "0" }, JSON.stringify(event, null, 2)),
+      block(event),
     );
   } catch (problem) {
     fill(body, notice(problem.message, "bad"));

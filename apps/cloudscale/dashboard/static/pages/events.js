@@ -2,18 +2,19 @@
 
 import { addressOf } from "../address.js";
 import { get } from "../api.js";
-import { fill, h, notice, table } from "../dom.js";
-import { milliseconds, time, words } from "../format.js";
+import { fill, given, h, notice, table } from "../dom.js";
+import { count, milliseconds, time, words } from "../format.js";
 import { showEvent } from "./event.js";
+import { field, finder, textInputs, typed } from "./finding.js";
 
 const FIELDS = { id: "Event id", correlationId: "Correlation id", tenant: "Tenant", user: "User", type: "Type" };
 
 const COLUMNS = [
-  { title: "Event", value: (row) => h("code", {}, row.eventId) },
+  { title: "Event", value: (row) => given(row.eventId, "code") },
   { title: "Received", value: (row) => time(row.receivedAt) },
-  { title: "Type", value: (row) => words(row.eventType) },
-  { title: "Tenant", value: (row) => row.tenantId },
-  { title: "User", value: (row) => (row.userId ? h("a", { href: addressOf("users", { user: row.userId, tenant: row.tenantId }) }, row.userId) : null) },
+  { title: "Type", value: (row) => given(words(row.eventType)) },
+  { title: "Tenant", value: (row) => given(row.tenantId) },
+  { title: "User", value: (row) => (row.userId ? h("a", { href: addressOf("users", { user: row.userId, tenant: row.tenantId }) }, given(row.userId)) : null) },
   { title: "Stored after", class: "number", value: (row) => (row.processedAt ? milliseconds(Math.max(0, Date.parse(row.processedAt) - Date.parse(row.receivedAt))) : null) },
   { title: "Remark", value: (row) => (row.suspicious ? h("span", { class: "tag warn" }, "Suspicious") : " ") },
 ];
@@ -29,35 +30,30 @@ function local(text) {
 
 export default {
   title: "Events",
+  // Its own address, or that of one event by its tenant and id.
+  parts: [0, 2],
 
   show(root, { query, rest }) {
     const asked = Object.fromEntries(query);
-    const inputs = Object.fromEntries(
-      Object.entries(FIELDS).map(([name, label]) => [name, h("input", { id: `find-${name}`, name, "aria-label": label, autocomplete: "off", value: asked[name] ?? "" })]),
-    );
+    const inputs = textInputs(FIELDS, asked);
     const since = h("input", { id: "find-since", type: "datetime-local", step: "1", "aria-label": "Received from", value: local(asked.since) });
     const until = h("input", { id: "find-until", type: "datetime-local", step: "1", "aria-label": "Received before", value: local(asked.until) });
     const suspicious = h("input", { id: "find-suspicious", type: "checkbox", checked: asked.suspicious === "true" });
-    const field = (label, input) => h("div", { class: "field" }, h("label", { for: input.id }, label), input);
     const results = h("div", {}, notice("Loading…"));
-    const form = h(
-      "form",
-      { class: "card find", role: "search", "aria-label": "Find events" },
-      Object.entries(FIELDS).map(([name, label]) => field(label, inputs[name])),
+    const fields = [
+      ...Object.entries(FIELDS).map(([name, label]) => field(label, inputs[name])),
       field("Received from", since),
       field("Received before", until),
       h("label", { class: "check" }, suspicious, "Suspicious only"),
-      h("div", { class: "actions" }, h("a", { class: "button", href: addressOf("events") }, "Clear"), h("button", { class: "primary", type: "submit" }, "Find")),
-    );
-    fill(root, form, results);
-    let over = false;
-
-    const given = () => ({
-      ...Object.fromEntries(Object.entries(inputs).map(([name, input]) => [name, input.value.trim()])),
+    ];
+    const read = () => ({
+      ...typed(inputs, asked),
       since: instant(since.value),
       until: instant(until.value),
       suspicious: suspicious.checked ? "true" : "",
     });
+    fill(root, finder("events", "Find events", fields, { read, again: find }), results);
+    let over = false;
 
     function turning(events, next) {
       const first = asked.after ? h("a", { class: "button", href: addressOf("events", { ...asked, after: "" }) }, "Newest") : null;
@@ -69,7 +65,7 @@ export default {
       try {
         const { events, next } = await get("/api/events", asked);
         if (over) return;
-        const heading = asked.after ? `${events.length} older events` : next ? `The newest ${events.length} events` : `${events.length} events`;
+        const heading = asked.after ? `${count(events.length)} older events` : next ? `The newest ${count(events.length)} events` : `${count(events.length)} events`;
         fill(
           results,
           h(
@@ -85,12 +81,6 @@ export default {
       }
     }
 
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      const address = addressOf("events", given());
-      if (address === (location.hash || "#/events")) find();
-      else location.hash = address;
-    });
     find();
     if (rest.length === 2) showEvent({ tenantId: rest[0], eventId: rest[1] });
     return () => {

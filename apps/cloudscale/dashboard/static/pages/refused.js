@@ -2,8 +2,8 @@
 
 import { addressOf } from "../address.js";
 import { get } from "../api.js";
-import { card, definitions, dialog, fill, h, notice, table } from "../dom.js";
-import { count, time, words } from "../format.js";
+import { block, card, definitions, dialog, fill, given, h, notice, table } from "../dom.js";
+import { count, time, visible, words } from "../format.js";
 import { refreshing } from "./refreshing.js";
 
 const DIMENSIONS = { reason: "Reason", tenant: "Tenant", field: "Field", client: "Client", status: "Status" };
@@ -11,14 +11,14 @@ const SPANS = { 1: "This hour", 24: "24 hours" };
 const UNKNOWN = { tenant: "not known", field: "none in particular", client: "not kept" };
 
 const reasonOf = (name) => words(name.replaceAll("-", " "));
-const textOf = (dimension, value) => (dimension === "reason" ? reasonOf(value) : value);
+const textOf = (dimension, value) => (dimension === "reason" ? reasonOf(value) : visible(value));
 
 const COLUMNS = [
   { title: "Reason", value: (row) => reasonOf(row.reason) },
   { title: "Status", value: (row) => String(row.status) },
-  { title: "Field", value: (row) => (row.field ? h("code", {}, row.field) : null) },
-  { title: "Tenant", value: (row) => row.tenantId },
-  { title: "Client", value: (row) => (row.client ? h("code", {}, row.client) : null) },
+  { title: "Field", value: (row) => given(row.field, "code") },
+  { title: "Tenant", value: (row) => given(row.tenantId) },
+  { title: "Client", value: (row) => given(row.client, "code") },
   { title: "Latest", value: (row) => time(row.latestAt) },
   { title: "Refused", value: (row) => count(row.count), class: "number" },
 ];
@@ -26,17 +26,17 @@ const COLUMNS = [
 function showGroup(row) {
   const samples = row.samples.map((sample) => [
     h("h3", {}, `Sample of ${time(sample.at)}`),
-    h("p", {}, sample.detail),
-    h("p", { class: "muted" }, "Correlation id ", h("code", {}, sample.correlationId)),
-    sample.content ? h("pre", { tabindex: "0" }, sample.content) : h("p", { class: "muted" }, "Nothing of it was read."),
+    h("p", {}, given(sample.detail)),
+    h("p", { class: "muted" }, "Correlation id ", given(sample.correlationId, "code")),
+    sample.content ? block(sample.content) : h("p", { class: "muted" }, "Nothing of it was read."),
   ]);
   dialog(
     reasonOf(row.reason),
     definitions([
       ["Status", String(row.status)],
-      ["Field", row.field ? h("code", {}, row.field) : null],
-      ["Tenant", row.tenantId],
-      ["Client", row.client],
+      ["Field", given(row.field, "code")],
+      ["Tenant", given(row.tenantId)],
+      ["Client", given(row.client)],
       ["Refused", count(row.count)],
     ]),
     ...(samples.length ? samples.flat() : [h("p", { class: "muted" }, "No sample was kept.")]),
@@ -48,7 +48,7 @@ function sums(dimension, values, chosen) {
     {
       title: DIMENSIONS[dimension],
       value: ({ value }) =>
-        value ? h("a", { href: addressOf("refused", { ...chosen, [dimension]: value }) }, textOf(dimension, value)) : UNKNOWN[dimension],
+        value ? h("a", { href: addressOf("refused", { ...chosen, [dimension]: value }) }, given(dimension === "reason" ? reasonOf(value) : value)) : UNKNOWN[dimension],
     },
     { title: "Refused", value: (row) => count(row.count), class: "number" },
   ];

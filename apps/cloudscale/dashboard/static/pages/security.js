@@ -2,8 +2,8 @@
 
 import { addressOf } from "../address.js";
 import { get } from "../api.js";
-import { card, definitions, dialog, fill, h, table } from "../dom.js";
-import { count, time, words } from "../format.js";
+import { block, card, definitions, dialog, fill, given, h, table } from "../dom.js";
+import { count, time, visible, words } from "../format.js";
 import { showEvent } from "./event.js";
 import { refreshing } from "./refreshing.js";
 
@@ -27,14 +27,14 @@ function showAlert(alert) {
     KINDS[alert.kind] ?? words(alert.kind),
     definitions([
       ["Raised", time(alert.createdAt)],
-      ["Tenant", alert.tenantId],
-      ["Client", alert.clientAddress],
-      ["User", alert.userId ? h("a", { href: addressOf("users", { user: alert.userId, tenant: alert.tenantId }) }, alert.userId) : null],
-      ["Correlation id", alert.correlationId ? h("a", { href: addressOf("events", { correlationId: alert.correlationId }) }, alert.correlationId) : null],
+      ["Tenant", given(alert.tenantId)],
+      ["Client", given(alert.clientAddress)],
+      ["User", alert.userId ? h("a", { href: addressOf("users", { user: alert.userId, tenant: alert.tenantId }) }, given(alert.userId)) : null],
+      ["Correlation id", alert.correlationId ? h("a", { href: addressOf("events", { correlationId: alert.correlationId }) }, given(alert.correlationId)) : null],
       ["Events", h("a", { href: addressOf("events", { tenant: alert.tenantId, user: alert.userId, suspicious: "true" }) }, alert.userId ? "Suspicious ones of this user" : "Suspicious ones of this tenant")],
     ]),
     h("h3", {}, "Evidence"),
-    h("pre", { tabindex: "0" }, JSON.stringify(alert.evidence ?? {}, null, 2)),
+    block(alert.evidence ?? {}),
   );
 }
 
@@ -52,27 +52,27 @@ export default {
         const alertColumns = [
           { title: "Alert", value: (row) => KINDS[row.kind] ?? words(row.kind) },
           { title: "Raised", value: (row) => time(row.createdAt) },
-          { title: "Tenant", value: (row) => row.tenantId },
-          { title: "Client or user", value: (row) => row.clientAddress ?? row.userId },
+          { title: "Tenant", value: (row) => given(row.tenantId) },
+          { title: "Client or user", value: (row) => given(row.clientAddress ?? row.userId) },
         ];
         const suspiciousColumns = [
-          { title: "Event", value: (row) => h("code", {}, row.eventId) },
+          { title: "Event", value: (row) => given(row.eventId, "code") },
           { title: "Received", value: (row) => time(row.receivedAt) },
-          { title: "Type", value: (row) => words(row.eventType) },
-          { title: "Tenant", value: (row) => row.tenantId },
-          { title: "Client", value: (row) => row.clientAddress },
-          { title: "Rule", value: ruleOf },
+          { title: "Type", value: (row) => given(words(row.eventType)) },
+          { title: "Tenant", value: (row) => given(row.tenantId) },
+          { title: "Client", value: (row) => given(row.clientAddress) },
+          { title: "Rule", value: ruleOf, class: "wide" },
         ];
         const clientColumns = [
-          { title: "Client", value: (row) => h("code", {}, row.clientAddress) },
+          { title: "Client", value: (row) => given(row.clientAddress, "code") },
           { title: "Events", value: (row) => count(row.events), class: "number" },
           { title: "Suspicious", value: (row) => count(row.suspicious), class: "number" },
-          { title: "Tenants", value: (row) => row.tenants.join(", ") },
+          { title: "Tenants", value: (row) => given(row.tenants.join(", ")) },
         ];
         fill(
           root,
           filters.length
-            ? h("p", { class: "chips" }, filters.map(([name, value]) => h("a", { class: "chip", href: addressOf("security", { ...chosen, [name]: "" }) }, `${words(name)}: ${value} `, h("span", { "aria-hidden": "true" }, "✕"), h("span", { class: "hidden" }, "remove"))))
+            ? h("p", { class: "chips" }, filters.map(([name, value]) => h("a", { class: "chip", href: addressOf("security", { ...chosen, [name]: "" }) }, `${words(name)}: ${visible(value)} `, h("span", { "aria-hidden": "true" }, "✕"), h("span", { class: "hidden" }, "remove"))))
             : null,
           h("p", { class: "muted" }, "What the rules of the fraud check have found. The engagement score of a user is something else."),
           h(

@@ -1,20 +1,24 @@
 // Profiles and scores of users.
 
-import { addressOf, keepAddress } from "../address.js";
+import { addressOf } from "../address.js";
 import { get } from "../api.js";
-import { card, definitions, dialog, fill, h, table } from "../dom.js";
+import { card, definitions, dialog, fill, given, h, table } from "../dom.js";
 import { count, time, words } from "../format.js";
+import { field, finder, textInputs, typed } from "./finding.js";
 import { refreshing } from "./refreshing.js";
 
 const money = (amount, currency) => `${amount.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })} ${currency}`;
 const purchases = (row) => Object.entries(row.purchases ?? {}).map(([currency, sum]) => money(sum, currency)).join(", ");
 
+const FIELDS = { tenant: "Tenant", user: "User" };
+const ABOUT = "A profile sums up all stored events of its user. The engagement score says how much a user does, and nothing of fraud.";
+
 const COLUMNS = [
-  { title: "User", value: (row) => h("code", {}, row.userId) },
-  { title: "Tenant", value: (row) => row.tenantId },
+  { title: "User", value: (row) => given(row.userId, "code") },
+  { title: "Tenant", value: (row) => given(row.tenantId) },
   { title: "Engagement score", value: (row) => count(row.score), class: "number" },
   { title: "Events", value: (row) => count(row.events), class: "number" },
-  { title: "Purchases", value: purchases, class: "number" },
+  { title: "Purchases", value: (row) => given(purchases(row)), class: "number" },
   { title: "Last seen", value: (row) => time(row.lastSeen) },
 ];
 
@@ -22,8 +26,8 @@ function showUser(row) {
   dialog(
     "User",
     definitions([
-      ["User", h("code", {}, row.userId)],
-      ["Tenant", row.tenantId],
+      ["User", given(row.userId, "code")],
+      ["Tenant", given(row.tenantId)],
       ["Engagement score", count(row.score)],
       ["Purchases", purchases(row)],
       ["First seen", time(row.firstSeen)],
@@ -32,41 +36,38 @@ function showUser(row) {
       ["Alerts", h("a", { href: addressOf("security", { user: row.userId, tenant: row.tenantId }) }, "Of this user")],
     ]),
     h("h3", {}, "Events by type"),
-    definitions(Object.entries(row.counts ?? {}).map(([type, events]) => [words(type), count(events)])),
+    definitions(Object.entries(row.counts ?? {}).map(([type, events]) => [given(words(type)), count(events)])),
   );
+}
+
+// How many profiles match, and how many of them are shown.
+function found(shown, total, filtered) {
+  const profiles = `${count(total)} ${filtered ? "matching " : ""}${total === 1 ? "user has" : "users have"} a profile.`;
+  return shown < total ? `${profiles} The ${count(shown)} with the highest scores are shown.` : profiles;
 }
 
 export default {
   title: "Users",
 
-  show(root, { head, query }) {
-    const user = h("input", { type: "search", "aria-label": "User id", placeholder: "User id" });
-    const tenant = h("input", { type: "search", "aria-label": "Tenant", placeholder: "Tenant" });
-    user.value = query.get("user") ?? "";
-    tenant.value = query.get("tenant") ?? "";
-    head.append(h("div", { class: "actions" }, tenant, user));
+  show(root, { query }) {
+    const asked = { tenant: query.get("tenant") ?? "", user: query.get("user") ?? "" };
+    const filtered = Boolean(asked.tenant || asked.user);
+    const inputs = textInputs(FIELDS, asked);
+    const fields = Object.entries(FIELDS).map(([name, label]) => field(label, inputs[name]));
+    const results = h("div", {});
+    fill(root, finder("users", "Find users", fields, { read: () => typed(inputs, asked), again: () => page.refresh() }), results);
     const page = refreshing(
-      root,
+      results,
       5,
-      () => get("/api/users", { user: user.value.trim(), tenant: tenant.value.trim() }),
+      () => get("/api/users", asked),
       ({ users, count: total }) => {
-        const known = total == null ? "" : `${count(total)} users have a profile. `;
+        const empty = filtered ? "No user matches." : "No profiles.";
         fill(
-          root,
-          card("Highest engagement scores", h("p", { class: "muted" }, `${known}A profile sums up all stored events of its user. The engagement score says how much a user does, and nothing of fraud.`), table("Users", COLUMNS, users, { empty: "No profiles.", onrow: showUser })),
+          results,
+          card("Highest engagement scores", h("p", { class: "muted" }, users.length ? `${found(users.length, total, filtered)} ${ABOUT}` : ABOUT), table("Users", COLUMNS, users, { empty, onrow: showUser })),
         );
       },
     );
-    let waiting;
-    for (const input of [user, tenant]) {
-      input.addEventListener("input", () => {
-        clearTimeout(waiting);
-        waiting = setTimeout(() => {
-          keepAddress("users", { user: user.value.trim(), tenant: tenant.value.trim() });
-          page.refresh();
-        }, 300);
-      });
-    }
     return page.stop;
   },
 };

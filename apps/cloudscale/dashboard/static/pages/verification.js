@@ -1,7 +1,7 @@
 // The balance: what was accepted against what the store has.
 
 import { get, send } from "../api.js";
-import { card, fill, h, notice, table } from "../dom.js";
+import { card, fill, given, h, notice, table } from "../dom.js";
 import { count, span, time } from "../format.js";
 import { refreshing } from "./refreshing.js";
 
@@ -37,8 +37,8 @@ function equation({ totals, moving }) {
 function acceptances(title, rows, total, explanation) {
   if (!total) return null;
   const columns = [
-    { title: "Event", value: (row) => h("code", {}, row.eventId) },
-    { title: "Tenant", value: (row) => row.tenantId },
+    { title: "Event", value: (row) => given(row.eventId, "code") },
+    { title: "Tenant", value: (row) => given(row.tenantId) },
     { title: "Received", value: (row) => time(row.receivedAt) },
   ];
   const more = total > rows.length ? h("p", { class: "muted" }, `The oldest ${count(rows.length)} of ${count(total)}.`) : null;
@@ -73,7 +73,7 @@ export default {
       const age = oldest && Date.parse(balance.at) / 1000 - oldest.receivedAt;
       const columns = [
         { title: "Hour (UTC)", value: (row) => row.hour.replace("T", " ") + ":00" },
-        { title: "Tenant", value: (row) => row.tenantId || "(others)" },
+        { title: "Tenant", value: (row) => given(row.tenantId) ?? "(others)" },
         number("Accepted", (row) => count(row.accepted)),
         number("Persisted", (row) => count(row.persisted)),
         number("Duplicates", (row) => count(row.duplicates)),
@@ -87,7 +87,7 @@ export default {
         card(
           everything ? "All hours" : "The last 24 hours",
           equation(balance),
-          h("p", { class: "muted" }, `Persisted was counted by the store itself at ${time(balance.at)}. `, oldest ? `The oldest event that is not stored yet has waited ${span(age)}: ${oldest.eventId}.` : "No accepted event waits to be stored."),
+          h("p", { class: "muted" }, `Persisted was counted by the store itself at ${time(balance.at)}. `, oldest ? ["The oldest event that is not stored yet has waited ", `${span(age)}: `, given(oldest.eventId), "."] : "No accepted event waits to be stored."),
         ),
         acceptances("Missing", balance.missing, balance.missingCount, "Acknowledged, and neither in the store nor in a queue."),
         acceptances("Reserved, never acknowledged", balance.reserved, balance.reservedCount, "Requests that broke off, whose clients got no 202; or an ingestion ended within a moment after its answer. They are neither stored nor queued; a retry is accepted as new."),
