@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 KNOWS = ROOT / ".ci" / "run"
-NOT_OURS = {".git", "__pycache__", "node_modules", "vendor", "htmlcov", "dist", "_build"}
+NOT_OURS = {".git", ".pytest_cache", "__pycache__", "node_modules", "vendor", "htmlcov", "dist", "_build"}
 UPWARD = re.compile(r"(?:\.\./)+[\w@-][\w.@-]*(?:/[\w.@-]+)*")
 """A path that begins with the folder above."""
 ABOVE_THE_ROOT = re.compile(r"\bROOT\.parent\b|\bROOT\.parents\b|\bROOT / \"\.\.")
