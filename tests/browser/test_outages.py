@@ -36,7 +36,7 @@ NEEDS = {
     "redis": ["verification", "refused", "pipeline"],
 }
 SAYS = {"store": "store", "broker": "broker", "redis": "Redis"}
-PATIENCE_MILLISECONDS = 30_000
+PATIENCE_MILLISECONDS = 60_000
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
 
 

@@ -2,6 +2,8 @@
 
 import { fill, notice } from "../dom.js";
 
+const SECONDS_AFTER_AN_ERROR = 2;
+
 // `load` returns the content, `render` shows it. Returns { refresh, stop }.
 export function refreshing(root, seconds, load, render) {
   let over = false;
@@ -11,6 +13,7 @@ export function refreshing(root, seconds, load, render) {
 
   async function refresh() {
     const mine = ++turn;
+    let pause = seconds;
     clearTimeout(timer);
     try {
       const content = await load();
@@ -25,16 +28,18 @@ export function refreshing(root, seconds, load, render) {
       if (over || mine !== turn) return;
       shown = "";
       fill(root, notice(problem.message, "bad"));
+      // What was away is mostly back soon.
+      pause = Math.min(seconds, SECONDS_AFTER_AN_ERROR);
     }
-    wait();
+    wait(pause);
   }
 
   // Counted from the answer: asked again before it, a slow server would be asked for ever and never be shown.
-  function wait() {
+  function wait(pause) {
     timer = setTimeout(() => {
-      if (document.hidden || document.querySelector("dialog[open]")) wait();
+      if (document.hidden || document.querySelector("dialog[open]")) wait(pause);
       else refresh();
-    }, seconds * 1000);
+    }, pause * 1000);
   }
 
   fill(root, notice("Loading…"));
