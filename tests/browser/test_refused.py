@@ -6,18 +6,15 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 from playwright.sync_api import expect
 from redis.asyncio import Redis
 from tests.absent_tools import absent
 from tests.browser.chromium import DESKTOP, PHONE, PROGRAM, chromium, open_context, show, sign_in
 from tests.dashboard.tokens import CONTOSO, READER, TOKENS
-from tests.servers.dashboard import DashboardServer, dashboard_server
-from tests.servers.redis import redis_server
+from tests.servers.dashboard import DashboardServer, dashboard_server, lone_settings
 
 from cloudscale.cache.keys import Keys
-from cloudscale.settings import Settings
 from cloudscale.telemetry.refusals import Group, RefusalStore, Sample
 
 if TYPE_CHECKING:
@@ -34,11 +31,8 @@ MARKUP = '{"url":"<img src=x onerror=document.title=1>"}'
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardServer]:
     """A dashboard whose Redis knows refusals of two tenants."""
     directory = tmp_path_factory.mktemp("alone")
-    document = {"apiVersion": "cloudscale.io/v1alpha1", "kind": "EventPipeline", "metadata": {"name": "alone"}}
-    (directory / "pipeline.json").write_bytes(msgspec.json.encode(document))
-    with redis_server(directory / "redis") as redis:
-        asyncio.run(fill(redis.url))
-        settings = Settings(pipeline_file=str(directory / "pipeline.json"), redis_url=redis.url)
+    with lone_settings(directory) as settings:
+        asyncio.run(fill(settings.redis_url))
         with dashboard_server(directory / "dashboard", settings, tokens=TOKENS) as dashboard:
             yield dashboard
 

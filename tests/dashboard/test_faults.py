@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from redis import Redis
 from tests.dashboard.tokens import OWNER, READER, TOKENS
-from tests.servers.dashboard import OWN_PAGE, DashboardServer, dashboard_server
+from tests.servers.dashboard import OWN_PAGE, DashboardServer, dashboard_server, lone_settings
 from tests.servers.redis import redis_server
 from tests.waiting import wait_until_sync
 
@@ -26,7 +26,6 @@ from cloudscale.dashboard.body_limit import MAXIMUM_BODY_BYTES
 from cloudscale.dashboard.collector import Collector
 from cloudscale.dashboard.dead_letters import Choice
 from cloudscale.pipeline import load_file
-from cloudscale.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,17 +33,16 @@ if TYPE_CHECKING:
 
     from starlette.types import Message
 
+    from cloudscale.settings import Settings
+
 WITHIN = timedelta(seconds=30)
 
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A Redis, and neither a broker nor a store."""
-    directory = tmp_path_factory.mktemp("alone")
-    document = {"apiVersion": "cloudscale.io/v1alpha1", "kind": "EventPipeline", "metadata": {"name": "alone"}}
-    (directory / "pipeline.json").write_bytes(msgspec.json.encode(document))
-    with redis_server(directory / "redis") as redis:
-        yield Settings(pipeline_file=str(directory / "pipeline.json"), redis_url=redis.url)
+    with lone_settings(tmp_path_factory.mktemp("alone")) as settings:
+        yield settings
 
 
 @pytest.fixture(scope="module")

@@ -4,17 +4,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 from redis.asyncio import Redis
 from tests.dashboard.tokens import CONTOSO, READER, TOKENS
-from tests.servers.dashboard import DashboardServer, dashboard_server
-from tests.servers.redis import redis_server
+from tests.servers.dashboard import DashboardServer, dashboard_server, lone_settings
 
 from cloudscale.cache.keys import Keys
 from cloudscale.dashboard.access import Viewer
 from cloudscale.dashboard.refusals import as_page
-from cloudscale.settings import Settings
 from cloudscale.telemetry.refusals import Group, RefusalStore, Refused, Sample
 
 if TYPE_CHECKING:
@@ -33,11 +30,8 @@ REFUSED = {
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardServer]:
     """A dashboard whose Redis knows refusals."""
     directory = tmp_path_factory.mktemp("alone")
-    document = {"apiVersion": "cloudscale.io/v1alpha1", "kind": "EventPipeline", "metadata": {"name": "alone"}}
-    (directory / "pipeline.json").write_bytes(msgspec.json.encode(document))
-    with redis_server(directory / "redis") as redis:
-        asyncio.run(fill(redis.url))
-        settings = Settings(pipeline_file=str(directory / "pipeline.json"), redis_url=redis.url)
+    with lone_settings(directory) as settings:
+        asyncio.run(fill(settings.redis_url))
         with dashboard_server(directory / "dashboard", settings, tokens=TOKENS) as dashboard:
             yield dashboard
 

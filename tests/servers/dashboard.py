@@ -12,15 +12,14 @@ from urllib.request import Request, urlopen
 
 import msgspec
 from tests.servers.process import AnsweringServer, answers_ok, running
+from tests.servers.redis import redis_server
 
 from cloudscale.local.ports import find_free_ports
-from cloudscale.settings import as_environment
+from cloudscale.settings import Settings, as_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-
-    from cloudscale.settings import Settings
 
 OWN_PAGE = {"X-Requested-With": "cloudscale"}
 
@@ -98,6 +97,15 @@ class DashboardServer(AnsweringServer):
 
 def _lower(headers: Any) -> dict[str, str]:
     return {name.lower(): value for name, value in headers}
+
+
+@contextlib.contextmanager
+def lone_settings(directory: Path) -> Iterator[Settings]:
+    """The settings of a pipeline that has a Redis, and neither a broker nor a store."""
+    document = {"apiVersion": "cloudscale.io/v1alpha1", "kind": "EventPipeline", "metadata": {"name": "alone"}}
+    (directory / "pipeline.json").write_bytes(msgspec.json.encode(document))
+    with redis_server(directory / "redis") as redis:
+        yield Settings(pipeline_file=str(directory / "pipeline.json"), redis_url=redis.url)
 
 
 @contextlib.contextmanager

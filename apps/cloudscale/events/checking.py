@@ -79,7 +79,7 @@ TenantId = Annotated[
         description="must have only the letters A to Z and a to z, digits, and . _ @ - (not at the beginning)",
     ),
 ]
-UserId = Annotated[
+ShortText = Annotated[
     str,
     Meta(
         min_length=1,
@@ -113,7 +113,7 @@ class Common(msgspec.Struct, frozen=True, rename="camel", kw_only=True, gc=False
     event_id: EventId | None = None
     correlation_id: CorrelationId | None = None
     causation_id: CorrelationId | None = None
-    user_id: UserId | None = None
+    user_id: ShortText | None = None
     created_at: Annotated[datetime, Meta(tz=True)] | None = None
     schema_version: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
     metadata: Annotated[dict[Annotated[str, Meta(max_length=128)], Any], Meta(max_length=64)] = {}
@@ -136,15 +136,7 @@ class PageView(Common, frozen=True, kw_only=True, gc=False):
 class UserAction(Common, frozen=True, kw_only=True, gc=False):
     """Somebody did something; ``add_to_cart`` starts the watch over an abandoned cart."""
 
-    action_name: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            max_length=128,
-            pattern=r"^[^\x00-\x1f\x7f]+\Z",
-            description="must not contain control characters",
-        ),
-    ]
+    action_name: ShortText
     properties: Annotated[dict[Annotated[str, Meta(max_length=128)], Any], Meta(max_length=128)] = {}
 
 

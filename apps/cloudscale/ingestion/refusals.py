@@ -112,13 +112,15 @@ class Refusals:
                 for group in some:
                     del waiting[group]
         except (RedisError, OSError, TimeoutError) as error:
-            for group, count in waiting.items():
-                self._add(group, count)
             if self._redis_answers:
                 log.warning("refusals are not written for the dashboard: Redis is away", error=str(error))
             self._redis_answers = False
         else:
             self._redis_answers = True
+        finally:
+            # Nothing, unless a call failed or was cancelled.
+            for group, count in waiting.items():
+                self._add(group, count)
 
     async def write_every_second(self, store: RefusalStore) -> None:
         """Write until cancelled; what waits then is left to a last :meth:`write`."""

@@ -49,7 +49,7 @@ class Display(Protocol):
 
 
 class PlainDisplay:
-    """every notice, and the figures every ten seconds in which they change, unless it is ``quiet``."""
+    """Every notice, and the figures every ten seconds in which they change, unless it is ``quiet``."""
 
     interval_seconds = PLAIN_INTERVAL_SECONDS
 

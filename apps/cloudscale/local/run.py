@@ -84,8 +84,8 @@ def run(options: RunOptions, display: Display) -> None:
             if error.filename is None or not Path(error.filename).is_relative_to(directory.path):
                 raise
             raise ConfigurationError(
-                f"cannot write {error.filename} ({error.strerror}): make room or give the right to, or choose another "
-                "--data-dir"
+                f"cannot write {error.filename} ({error.strerror}): make room, give the right to write there, or "
+                "choose another --data-dir"
             ) from error
 
 
