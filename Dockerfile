@@ -1,6 +1,6 @@
 # One image for every role: the operator, the services of a pipeline and the emulators. The command chooses the role:
 #   docker run IMAGE python -m cloudscale.worker
-#   docker run IMAGE cloudscale run --example clickstream --host 0.0.0.0
+#   docker run IMAGE cloudscale run --example clickstream --host 0.0.0.0 --open
 # It builds with BuildKit and with the classic builder alike, so it mounts no caches. A private package index goes in
 # with --build-arg PIP_INDEX_URL=…, which no layer of the final stage remembers.
 

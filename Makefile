@@ -17,8 +17,9 @@ RESOLVE := uv pip compile $(if $(UPGRADE),--upgrade) --quiet --universal --fork-
 # Without a network, from the pages and the code. Nothing of it is kept between runs but what did not change.
 SITE = $(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --builder html docs docs/_build
 
-# More processes than processors, because many tests wait for something. tests/file_durations.py puts long ones first.
-IN_PARALLEL := tests -m 'not alone' --numprocesses 9 --dist loadfile --no-loadscope-reorder
+# More processes than two processors, because many tests wait for something; not more, because each has to collect all
+# tests and to start servers of its own, ten seconds of a processor. tests/file_durations.py puts long files first.
+IN_PARALLEL := tests -m 'not alone' -p no:pytest-kind --numprocesses 6 --dist loadfile --no-loadscope-reorder
 ALONE := tests -m alone
 
 # The tests start hundreds of processes; none should have to compile what another has compiled.
@@ -49,7 +50,7 @@ run: install  ## run the pipeline of examples/clickstream.yaml on this machine (
 	$(RUNTIME)/bin/cloudscale run $(PIPELINE)
 
 test: install-dev  ## every test that needs no cluster
-	@echo 'Running the tests, nine at a time, and the longest files first.'
+	@echo 'Running the tests, six at a time, and the longest files first.'
 	$(BIN)/pytest $(IN_PARALLEL)
 	@echo 'Running the few tests that need the processors for themselves, one after the other.'
 	$(BIN)/pytest $(ALONE)

@@ -1,4 +1,4 @@
-"""``python -m bench run [SCENARIO …]``, ``comparison``, ``profile SERVICE``, ``report`` or ``list``."""
+"""``python -m bench run [SCENARIO …]``, ``comparison``, ``access``, ``profile SERVICE``, ``report`` or ``list``."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ def main() -> int:
     run.add_argument("--runs", type=int, help="how often each is run, instead of its own number")
     compare = commands.add_parser("comparison", help="the same load on a bare handler, on CloudScale and on Benthos")
     compare.add_argument("--seconds", type=int, default=comparison.SECONDS, help="length of each load")
+    known = commands.add_parser("access", help="what it costs to know who sends; many devices; strangers")
+    known.add_argument("--small", action="store_true", help="a small load, printed and not recorded")
     profile = commands.add_parser("profile", help="where a service's CPU time goes under the sustained load")
     profile.add_argument("service", choices=flames.SERVICES)
     profile.add_argument("--seconds", type=int, default=flames.SECONDS, help="how long it is sampled")
@@ -41,6 +43,8 @@ def main() -> int:
         folder = RESULTS / "scratch"
         print(flames.profile(arguments.service, seconds=arguments.seconds, rate=arguments.rate, folder=folder))
         return 0
+    if arguments.command == "access":
+        return _access(small=arguments.small)
     RESULTS.mkdir(exist_ok=True)
     broken = False
     if arguments.command == "run":
@@ -51,6 +55,19 @@ def main() -> int:
     report.write(RESULTS)
     comparison_report.write(COMPARISON, report.README)
     return int(broken)
+
+
+def _access(*, small: bool) -> int:
+    # It needs servers of the tests, which the other commands do without.
+    from bench import access  # noqa: PLC0415
+
+    facts = machine.describe(generator=False)
+    result = {**access.measure(access.SMALL if small else access.Size()), "machine": facts}
+    text = json.dumps(result, indent=2) + "\n"
+    if not small:
+        (RESULTS / "access.json").write_text(text)
+    print(text)
+    return int(bool(result["failures"]))
 
 
 def _run(scenarios: list[Scenario], *, runs: int | None) -> bool:

@@ -34,7 +34,7 @@ from cloudscale.events.json_text import decode
 from cloudscale.events.types import EventTypes
 from cloudscale.ledger.settling import Ledger, Settlement
 from cloudscale.limits.admission import Admission
-from cloudscale.limits.rates import Rates
+from cloudscale.limits.rates import Budget, Rates, Sender
 from cloudscale.limits.velocity import VelocityEvent, VelocityWindows
 from cloudscale.local.plan import LOOPBACK
 from cloudscale.local.ports import find_free_ports
@@ -48,7 +48,7 @@ GROUPS = (1, 10, 42, 100)
 TURN_EVENTS = 336
 """What a worker's lane handles at once: 16 messages of 21 events."""
 
-GENEROUS = Rates(burst=10**6, per_second=10**6, window_limit=10**9, window_milliseconds=60_000)
+GENEROUS = Rates(client=Budget(10**6, 10**6), window_limit=10**9, window_milliseconds=60_000)
 
 
 @contextmanager
@@ -82,7 +82,7 @@ async def run(redis: Redis, bodies: Sequence[bytes], *, events: int, group: int)
         origin = Origin(CLIENT, "bench", datetime.now(UTC))
         documents = [decode(bodies[(start + place) % len(bodies)]) for place in range(group)]
         enriched = [enrich(document, types.check(document), origin) for document in documents]
-        await admission.admit([(CLIENT, [event]) for event in enriched])
+        await admission.admit([(Sender(CLIENT), [event]) for event in enriched])
         admission.commit(enriched)
         turn += enriched
         if len(turn) >= TURN_EVENTS:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from e2e import diagnosis
 from e2e.cluster import IMAGE, NAMESPACE, ROOT, SAMPLE_NODE_PORT, Cluster, configuration, node_image, program
+from e2e.keys import senders
 from e2e.pipelines import sample
 from pytest_kind import KindCluster
 
@@ -38,6 +39,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         kind.create(configuration(tmp_path_factory.mktemp("kind")))
         cluster.run("kubectl", "wait", "node", "--all", "--for=condition=Ready", "--timeout=180s")
         cluster.run("kind/install.sh", timeout=900)
+        cluster.apply(senders())
         yield cluster
     finally:
         if not request.config.getoption("keep_cluster"):

@@ -31,6 +31,8 @@ if [ -n "$certificates" ]; then
 	cp "$certificates" "$root/etc/ssl/certs/of-this-machine.crt"
 fi
 cp /etc/resolv.conf "$root/etc/resolv.conf"
+# The installers of both systems write this file, debootstrap does not.
+[ -e "$root/etc/hosts" ] || printf '127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n' >"$root/etc/hosts"
 mountpoint -q "$root/proc" || mount -t proc proc "$root/proc"
 mountpoint -q "$root/dev" || mount --rbind --make-rslave /dev "$root/dev"
 interrupt() {

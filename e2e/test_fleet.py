@@ -86,11 +86,14 @@ def test_two_hundred_pipelines_are_reconciled_with_few_calls(cluster: Cluster, n
 
 def fleet_member(number: int) -> dict[str, Any]:
     """One of them; its deletion has no queue to wait for."""
-    return pipeline(
+    member = pipeline(
         f"member-{number:03}",
         deletion="Immediate",
         processing={"replicas": {"min": 0, "max": 1, "pollingInterval": "5m"}, "concurrency": {"interval": "5m"}},
     )
+    # Nobody sends to them.
+    member["spec"]["access"] = {"mode": "Open"}
+    return member
 
 
 def reconciled(cluster: Cluster, namespace: str) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PORT = 8080
 EVENT = {"eventType": "page_view", "tenantId": "shop", "userId": "ada", "url": "https://shop.example/shoes"}
-RUN = ("cloudscale", "run", "--example", "clickstream", "--host", "0.0.0.0", "--data-dir", "/data")  # noqa: S104
+RUN = ("cloudscale", "run", "--example", "clickstream", "--host", "0.0.0.0", "--open", "--data-dir", "/data")  # noqa: S104
 
 
 def docker(*arguments: str, timeout: float = 120) -> str:

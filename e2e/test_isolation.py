@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from e2e.cluster import NAMESPACE
 from e2e.documents import stored, wait_stored
+from e2e.keys import senders
 from e2e.pipelines import RUN, pipeline
 from e2e.purchases import page_views
 from e2e.traffic import send_all
@@ -32,6 +33,7 @@ def elsewhere(cluster: Cluster) -> Iterator[str]:
             {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": secret["data"]},
             namespace=ELSEWHERE,
         )
+    cluster.apply(senders(), namespace=ELSEWHERE)
     yield ELSEWHERE
     cluster.run("kubectl", "delete", "namespace", ELSEWHERE, "--timeout=180s")
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 from e2e.cluster import NAMESPACE, OPERATOR_NAMESPACE
 from e2e.documents import stored, wait_stored
+from e2e.keys import secret_value
 from e2e.purchases import purchases
 from e2e.traffic import send_all
 
@@ -32,6 +35,22 @@ def test_real_purchases_sent_through_the_service_are_stored_as_they_are(cluster:
         kept = {name: value for name, value in event.items() if name != "createdAt"}
         assert {name: document[name] for name in kept} == kept
     assert sum(documents[event_id]["amount"] for event_id in accepted) == sum(event["amount"] for event in events)
+
+
+def test_the_dashboard_is_open_to_nobody_without_its_token(cluster: Cluster, sample_address: str) -> None:
+    token = secret_value(cluster, "sample-dashboard", "token")
+    with cluster.forward("service/sample-dashboard", 80) as port:
+
+        def status(**headers: str) -> int:
+            try:
+                with urlopen(Request(f"http://127.0.0.1:{port}/api/session", headers=headers), timeout=30) as answer:
+                    return int(answer.status)
+            except HTTPError as error:
+                return error.code
+
+        assert status() == 401
+        assert status(Authorization="Bearer wrong") == 401
+        assert status(Authorization=f"Bearer {token}") == 200
 
 
 def moment(text: str) -> datetime:

@@ -113,9 +113,10 @@ def test_an_upgrade_from_the_version_before_loses_nothing(previous: Cluster) -> 
     assert operator_labels(previous)["helm.sh/chart"] == "cloudscale-0.1.0"
     assert "eventsBurst" not in client_limits(previous)
 
-    with Traffic(address, prefix=f"before-{RUN}") as before:
+    # The version before knows no keys, and its pipeline stays open.
+    with Traffic(address, prefix=f"before-{RUN}", keys={}) as before:
         before.wait_accepted(300)
-    with Traffic(address, prefix=f"meanwhile-{RUN}", give_up_after_seconds=AWAY_SECONDS) as meanwhile:
+    with Traffic(address, prefix=f"meanwhile-{RUN}", give_up_after_seconds=AWAY_SECONDS, keys={}) as meanwhile:
         meanwhile.wait_accepted(100)
         today.run("kind/install.sh", timeout=1200)
         wait_until("every pod runs today's image", lambda: images(today) == {IMAGE}, seconds=300)
@@ -128,3 +129,4 @@ def test_an_upgrade_from_the_version_before_loses_nothing(previous: Cluster) -> 
     # The ledger of the version before was moved, not forgotten: it balances with what is stored.
     verified = today.kubectl("exec", "deployment/sample-worker", "--", "cloudscale", "verify", "--wait", "60s")
     assert "zero lost" in verified, verified
+    assert today.exists("secret/sample-dashboard"), "its dashboard was open, and is no more"

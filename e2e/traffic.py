@@ -1,4 +1,7 @@
-"""A client that does what the API asks of clients: it sends an event again, with the same id, until it is accepted."""
+"""A client that does what the API asks of clients: it sends an event again, with the same id, until it is accepted.
+
+Each event goes with the key of its tenant.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
 from e2e.cluster import wait_until
+from e2e.keys import KEYS
 from e2e.purchases import page_views
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
 REQUEST_SECONDS = 10
@@ -24,8 +29,14 @@ DUPLICATE = http.client.CONFLICT
 BUSY = (http.client.SERVICE_UNAVAILABLE, http.client.TOO_MANY_REQUESTS)
 
 
-def send(address: str, event: dict[str, Any], *, give_up_after_seconds: float = GIVE_UP_SECONDS) -> str:
-    """Send one event until it is accepted; its id.
+def send(
+    address: str,
+    event: dict[str, Any],
+    *,
+    give_up_after_seconds: float = GIVE_UP_SECONDS,
+    keys: Mapping[str, str] = KEYS,
+) -> str:
+    """Send one event until it is accepted; its id. ``keys`` are by tenant; a tenant without one sends without.
 
     A 409 after a lost answer says that the first try was accepted.
 
@@ -35,7 +46,7 @@ def send(address: str, event: dict[str, Any], *, give_up_after_seconds: float = 
     deadline = time.monotonic() + give_up_after_seconds
     while True:
         try:
-            status, body = _post(address, "/api/events", event)
+            status, body = _post(address, "/api/events", event, keys.get(event["tenantId"]))
         except (OSError, http.client.HTTPException) as error:
             status, body = 0, repr(error)
         if status in (ACCEPTED, DUPLICATE):
@@ -61,7 +72,8 @@ def send_batches(address: str, events: list[dict[str, Any]]) -> list[str]:
     for start in range(0, len(events), BATCH_EVENTS):
         deadline = time.monotonic() + REQUEST_SECONDS * 6
         while True:
-            status, body = _post(address, "/api/events/batch", events[start : start + BATCH_EVENTS])
+            batch = events[start : start + BATCH_EVENTS]
+            status, body = _post(address, "/api/events/batch", batch, KEYS[batch[0]["tenantId"]])
             if status not in BUSY or time.monotonic() > deadline:
                 break
             time.sleep(0.5)
@@ -69,10 +81,11 @@ def send_batches(address: str, events: list[dict[str, Any]]) -> list[str]:
     return [event["eventId"] for event in events]
 
 
-def _post(address: str, path: str, content: Any) -> tuple[int, str]:
+def _post(address: str, path: str, content: Any, key: str | None) -> tuple[int, str]:
+    headers = {"Content-Type": "application/json"} | ({} if key is None else {"Authorization": f"Bearer {key}"})
     connection = http.client.HTTPConnection(address, timeout=REQUEST_SECONDS)
     try:
-        connection.request("POST", path, json.dumps(content), {"Content-Type": "application/json"})
+        connection.request("POST", path, json.dumps(content), headers)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
     finally:
@@ -86,11 +99,18 @@ class Traffic:
     """
 
     def __init__(
-        self, address: str, *, prefix: str, most_events: int = 20_000, give_up_after_seconds: float = GIVE_UP_SECONDS
+        self,
+        address: str,
+        *,
+        prefix: str,
+        most_events: int = 20_000,
+        give_up_after_seconds: float = GIVE_UP_SECONDS,
+        keys: Mapping[str, str] = KEYS,
     ) -> None:
         self.accepted: list[str] = []
         self._address = address
         self._give_up_after_seconds = give_up_after_seconds
+        self._keys = keys
         self._events = iter(page_views(most_events, prefix=prefix))
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -118,7 +138,7 @@ class Traffic:
         while not self._stop.is_set():
             with self._lock:
                 event = next(self._events)
-            accepted = send(self._address, event, give_up_after_seconds=self._give_up_after_seconds)
+            accepted = send(self._address, event, give_up_after_seconds=self._give_up_after_seconds, keys=self._keys)
             with self._lock:
                 self.accepted.append(accepted)
             # About 20 events a second and client: traffic, not a load test.

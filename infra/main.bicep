@@ -1,5 +1,5 @@
 // What a pipeline needs on Azure besides a cluster: Service Bus namespace and queue, Cosmos DB account with autoscale,
-// Redis, and an identity that the pipeline's pods take on. docs/azure.md says how to use it.
+// Redis, and an identity for each role that its pods take on. docs/azure.md says how to use it.
 //
 // Continuous integration has no Azure: this file is reviewed, not run there. `az deployment group what-if` shows what it
 // would do.
@@ -40,50 +40,27 @@ var isPrivate = !empty(privateEndpointSubnetId)
 var publicNetworkAccess = isPrivate ? 'Disabled' : 'Enabled'
 var suffix = uniqueString(resourceGroup().id)
 
-resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2023-01-31' = {
-  name: '${name}-pipelines'
-  location: location
-}
+var roles = ['ingestion', 'worker', 'dashboard', 'operator']
 
-// The operator makes two service accounts for a pipeline: NAME-pipeline for its services, NAME-dashboard.
-@batchSize(1)
-resource pipelineCredential 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials@2023-01-31' = [
-  for pipeline in pipelines: {
-    parent: identity
-    name: '${pipeline.namespace}-${pipeline.name}'
-    properties: {
-      issuer: oidcIssuerUrl
-      subject: 'system:serviceaccount:${pipeline.namespace}:${pipeline.name}-pipeline'
-      audiences: ['api://AzureADTokenExchange']
+// One for each role. The operator makes a ServiceAccount for each, NAME-ROLE; it asks for tokens of NAME-operator itself to
+// read the depth, and KEDA's scaler reads it as the same identity.
+module identities 'identity.bicep' = [
+  for role in roles: {
+    name: 'identity-${role}'
+    params: {
+      name: '${name}-${role}'
+      location: location
+      oidcIssuerUrl: oidcIssuerUrl
+      subjects: concat(
+        map(pipelines, pipeline => {
+          name: '${pipeline.namespace}-${pipeline.name}'
+          subject: 'system:serviceaccount:${pipeline.namespace}:${pipeline.name}-${role}'
+        }),
+        role == 'operator' ? [{ name: 'keda', subject: 'system:serviceaccount:keda:keda-operator' }] : []
+      )
     }
   }
 ]
-
-@batchSize(1)
-resource dashboardCredential 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials@2023-01-31' = [
-  for pipeline in pipelines: {
-    parent: identity
-    name: '${pipeline.namespace}-${pipeline.name}-dashboard'
-    dependsOn: [pipelineCredential]
-    properties: {
-      issuer: oidcIssuerUrl
-      subject: 'system:serviceaccount:${pipeline.namespace}:${pipeline.name}-dashboard'
-      audiences: ['api://AzureADTokenExchange']
-    }
-  }
-]
-
-// KEDA's scaler reads queue depths. The operator does so too, with tokens of the pipelines' own accounts.
-resource kedaCredential 'Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials@2023-01-31' = {
-  parent: identity
-  name: 'keda'
-  dependsOn: [dashboardCredential]
-  properties: {
-    issuer: oidcIssuerUrl
-    subject: 'system:serviceaccount:keda:keda-operator'
-    audiences: ['api://AzureADTokenExchange']
-  }
-}
 
 module servicebus 'servicebus.bicep' = {
   name: 'servicebus'
@@ -91,7 +68,10 @@ module servicebus 'servicebus.bicep' = {
     name: '${name}-${suffix}'
     location: location
     queueName: queueName
-    principalId: identity.properties.principalId
+    ingestionPrincipalId: identities[0].outputs.principalId
+    workerPrincipalId: identities[1].outputs.principalId
+    dashboardPrincipalId: identities[2].outputs.principalId
+    operatorPrincipalId: identities[3].outputs.principalId
     // Private endpoints need the premium tier.
     tier: isPrivate ? 'Premium' : 'Standard'
     publicNetworkAccess: publicNetworkAccess
@@ -106,7 +86,9 @@ module cosmos 'cosmos.bicep' = {
     databaseName: databaseName
     containerName: containerName
     autoscaleMax: cosmosAutoscaleMax
-    principalId: identity.properties.principalId
+    ingestionPrincipalId: identities[0].outputs.principalId
+    workerPrincipalId: identities[1].outputs.principalId
+    dashboardPrincipalId: identities[2].outputs.principalId
     publicNetworkAccess: publicNetworkAccess
   }
 }
@@ -159,7 +141,12 @@ module redisEndpoint 'private-endpoint.bicep' = if (isPrivate) {
   }
 }
 
-output identityClientId string = identity.properties.clientId
+output roleClientIds object = {
+  ingestion: identities[0].outputs.clientId
+  worker: identities[1].outputs.clientId
+  dashboard: identities[2].outputs.clientId
+  operator: identities[3].outputs.clientId
+}
 output servicebusNamespace string = servicebus.outputs.endpoint
 output cosmosAccountEndpoint string = cosmos.outputs.endpoint
 output redisName string = redis.outputs.name

@@ -27,9 +27,15 @@ cat <<TEXT
   Events     http://$events/api/events    (API: http://$events/docs)
   Dashboard  http://$dashboard
 
-  curl -i http://$events/api/events -H 'content-type: application/json' \\
-    -d '{"eventType":"page_view","tenantId":"shop","userId":"ann","url":"https://shop.example/"}'
+  A tenant, a key for it, and an event (the dashboard asks for the token that the last line prints):
 
-  kubectl --context kind-$cluster --namespace $namespace get evp
+  kubectl config use-context $context
+  kubectl --namespace $namespace exec deployment/sample-worker -- cloudscale tenants create shop
+  key=\$(kubectl --namespace $namespace exec deployment/sample-worker -- cloudscale keys create --tenant shop --name web)
+  curl -i http://$events/api/events -H "Authorization: Bearer \$key" -H 'content-type: application/json' \\
+    -d '{"eventType":"page_view","userId":"ann","url":"https://shop.example/"}'
+  kubectl --namespace $namespace get secret sample-dashboard -o jsonpath='{.data.token}' | base64 -d; echo
+
+  kubectl --namespace $namespace get evp
   make cluster-down removes it all.
 TEXT

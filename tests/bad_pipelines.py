@@ -9,6 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 AT_LEAST_1 = "less than the minimum of 1"
+SIGN_IN: dict[str, Any] = {
+    "issuer": "https://login.example.com",
+    "clientId": "dashboard",
+    "origin": "https://dashboard.example.com",
+    "roles": [{"value": "operators", "role": "operator"}],
+}
 SERVER_AT_LEAST_1 = "should be greater than or equal to 1"
 
 
@@ -365,6 +371,106 @@ BAD_PIPELINES = [
         "does not match",
         "should match",
     ),
+    BadPipeline(
+        "issuer without HTTPS",
+        {"access": {"tokens": [{"issuer": "http://login.example.com/", "audiences": ["a"]}]}},
+        "spec.access.tokens[0].issuer",
+        "must be https://",
+    ),
+    BadPipeline(
+        "issuer whose name begins as that of this machine",
+        {"access": {"tokens": [{"issuer": "http://localhost.example.com/", "audiences": ["a"]}]}},
+        "spec.access.tokens[0].issuer",
+        "must be https://",
+    ),
+    BadPipeline(
+        "issuer with a password",
+        {"access": {"tokens": [{"issuer": "https://user:password@login.example.com/", "audiences": ["a"]}]}},
+        "spec.access.tokens[0].issuer",
+        "does not match",
+        "should match",
+    ),
+    BadPipeline(
+        "issuer with a query",
+        {"access": {"tokens": [{"issuer": "https://login.example.com/?realm=shop", "audiences": ["a"]}]}},
+        "spec.access.tokens[0].issuer",
+        "does not match",
+        "should match",
+    ),
+    BadPipeline(
+        "issuer twice",
+        {"access": {"tokens": [{"issuer": "https://login.example.com", "audiences": [a]} for a in "ab"]}},
+        "spec.access.tokens[1]",
+        "Duplicate value",
+    ),
+    BadPipeline(
+        "tokens for nobody",
+        {"access": {"tokens": [{"issuer": "https://login.example.com", "audiences": []}]}},
+        "spec.access.tokens[0].audiences",
+        "has less than 1 item",
+        "should have at least 1 items",
+    ),
+    BadPipeline(
+        "audience twice",
+        {"access": {"tokens": [{"issuer": "https://login.example.com", "audiences": ["a", "a"]}]}},
+        "spec.access.tokens[0].audiences[1]",
+        "Duplicate value",
+    ),
+    BadPipeline(
+        "claim with a space",
+        {"access": {"tokens": [{"issuer": "https://a.example", "audiences": ["a"], "tenantClaim": "tenant id"}]}},
+        "spec.access.tokens[0].tenantClaim",
+        "does not match",
+        "should match",
+    ),
+    BadPipeline(
+        "page origin with a path",
+        {"access": {"browser": {"origins": ["https://shop.example/"]}}},
+        "spec.access.browser.origins[0]",
+        "must be an origin as browsers send it",
+    ),
+    BadPipeline(
+        "page origin with a star",
+        {"access": {"browser": {"origins": ["https://*.shop.example"]}}},
+        "spec.access.browser.origins[0]",
+        "must be an origin as browsers send it",
+    ),
+    BadPipeline(
+        "any page",
+        {"access": {"browser": {"origins": ["*"]}}},
+        "spec.access.browser.origins[0]",
+        "must be an origin as browsers send it",
+    ),
+    BadPipeline(
+        "page without scheme",
+        {"access": {"browser": {"origins": ["shop.example"]}}},
+        "spec.access.browser.origins[0]",
+        "must be an origin as browsers send it",
+    ),
+    BadPipeline(
+        "page origin in capitals",
+        {"access": {"browser": {"origins": ["https://Shop.example"]}}},
+        "spec.access.browser.origins[0]",
+        "must be an origin as browsers send it",
+    ),
+    BadPipeline(
+        "page origin with the scheme's own port",
+        {"access": {"browser": {"origins": ["https://shop.example:443"]}}},
+        "spec.access.browser.origins[0]",
+        "must be an origin as browsers send it",
+    ),
+    BadPipeline(
+        "page of no origin",
+        {"access": {"browser": {"origins": ["null"]}}},
+        "spec.access.browser.origins[0]",
+        "must be an origin as browsers send it",
+    ),
+    BadPipeline(
+        "page origin twice",
+        {"access": {"browser": {"origins": ["https://shop.example", "https://shop.example"]}}},
+        "spec.access.browser.origins[1]",
+        "Duplicate value",
+    ),
     BadPipeline("unknown deletion", {"deletion": "Now"}, "spec.deletion", "is not one of", "Unsupported value"),
     BadPipeline("no time to drain", {"drainDeadline": "0s"}, "spec.drainDeadline", "must be at least 1ms"),
     BadPipeline(
@@ -379,6 +485,23 @@ BAD_PIPELINES = [
         "spec.telemetry.logLevel",
         "is not one of",
         "Unsupported value",
+    ),
+    BadPipeline(
+        "issuer in the clear",
+        {"dashboard": {"signIn": SIGN_IN | {"issuer": "http://login.example.com"}}},
+        "spec.dashboard.signIn.issuer",
+        "must be https://",
+    ),
+    BadPipeline(
+        "tenants of a role twice",
+        {
+            "dashboard": {
+                "signIn": SIGN_IN
+                | {"roles": [{"value": "a", "role": "viewer", "tenants": ["contoso"], "tenantsClaim": "tenant"}]}
+            }
+        },
+        "spec.dashboard.signIn.roles[0].tenantsClaim",
+        "tenants and tenantsClaim exclude each other",
     ),
     BadPipeline("paused as text", {"paused": "yes"}, "spec.paused", 'not of type "boolean"', "must be of type boolean"),
     BadPipeline(

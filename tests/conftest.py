@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,15 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from tests.absent_tools import left_out
-from tests.file_durations import pytest_collection_modifyitems, pytest_configure  # noqa: F401 - hooks
+from tests.file_durations import (  # noqa: F401 - hooks
+    pytest_collection_modifyitems,
+    pytest_configure,
+    pytest_xdist_make_scheduler,
+)
+from tests.servers.cosmos import CosmosServer, cosmos_server
 from tests.servers.redis import RedisServer, redis_server
+
+from cloudscale.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator, Iterator
@@ -23,6 +31,17 @@ settings.load_profile("patient")
 
 # Tests run side by side: a pipeline's workers would wait not only for its requests, but for all other tests.
 os.environ["CLOUDSCALE_NICENESS"] = "0"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for no garbage while tests are collected, nor later among what that has made: it stays to the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -48,3 +67,16 @@ async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
     async with Redis.from_url(cache_server.url, socket_timeout=10, retry=Retry(NoBackoff(), 0)) as client:
         await client.flushall()
         yield client
+
+
+@pytest.fixture(scope="session")
+def cosmos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CosmosServer]:
+    """A store for all tests that break nothing: each makes a database or a container of its own in it."""
+    with cosmos_server(tmp_path_factory.mktemp("cosmos"), partition_ranges=2) as server:
+        yield server
+
+
+@pytest.fixture(name="settings")
+def settings_of_the_store(cosmos: CosmosServer) -> Settings:
+    """Settings of what needs that store and nothing else."""
+    return Settings(pipeline_file="", redis_url="", cosmos_connection_string=cosmos.connection_string)

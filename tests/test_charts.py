@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import os
 import re
 import shlex
@@ -41,12 +42,24 @@ def helm(*arguments: str, fails: bool = False) -> str:
     return done.stderr if fails else done.stdout
 
 
-def render(chart: str, *values: str) -> list[dict[str, Any]]:
+def render_anew(chart: str, *values: str) -> list[dict[str, Any]]:
     """The manifests of a chart in namespace ``demo``, with ``--set`` values."""
     settings = [part for value in values for part in ("--set", value)]
     # Without a cluster helm assumes a version of Kubernetes, which is not the same in every build of it.
-    output = helm("template", chart, f"charts/{chart}", "--namespace=demo", "--kube-version=1.34.0", *settings)
-    return [document for document in yaml.safe_load_all(output) if document]
+    return documents_in(
+        helm("template", chart, f"charts/{chart}", "--namespace=demo", "--kube-version=1.34.0", *settings)
+    )
+
+
+@functools.cache
+def render(chart: str, *values: str) -> list[dict[str, Any]]:
+    """The same, rendered once for all tests that look at it; none of them changes it."""
+    return render_anew(chart, *values)
+
+
+def documents_in(manifests: str) -> list[dict[str, Any]]:
+    """The objects of a stream of YAML."""
+    return [document for document in yaml.load_all(manifests, yaml.CSafeLoader) if document]
 
 
 def find(documents: list[dict[str, Any]], kind: str, name: str) -> dict[str, Any]:
@@ -120,7 +133,7 @@ def test_an_installation_of_the_docs_runs_an_image_that_a_cluster_can_pull(comma
     output = helm("template", *typed, "--kube-version=1.34.0")
     images = {
         container["image"]
-        for specification in pod_specs([document for document in yaml.safe_load_all(output) if document])
+        for specification in pod_specs(documents_in(output))
         for container in specification["containers"]
     }
     assert "REGISTRY/cloudscale:TAG" in images
@@ -132,10 +145,10 @@ def test_only_the_operator_holds_a_service_account_token() -> None:
         assert specification["automountServiceAccountToken"] is False
 
 
-def test_the_operator_may_read_secrets_but_neither_list_nor_change_them() -> None:
+def test_the_operator_may_read_and_make_secrets_but_neither_list_nor_change_them() -> None:
     role = find(render("cloudscale"), "ClusterRole", "cloudscale-operator")
     verbs = {verb for rule in role["rules"] if "secrets" in rule["resources"] for verb in rule["verbs"]}
-    assert verbs == {"get"}
+    assert verbs == {"get", "create"}
     for rule in role["rules"]:
         assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
 
@@ -310,8 +323,42 @@ def test_connection_strings_carry_the_keys_that_the_servers_read() -> None:
     assert decoded("cloudscale-redis", "url") == "redis://:x@redis.demo.svc:6379/0"
 
 
+def test_each_role_has_a_key_that_the_servers_know_with_its_rights() -> None:
+    documents = render("cloudscale-backends")
+    keys = find(documents, "Secret", "cloudscale-backends-keys")["data"]
+    policies = {}
+    for argument in find(documents, "StatefulSet", "servicebus")["spec"]["template"]["spec"]["containers"][0]["args"]:
+        if argument.startswith("--shared-access-policy="):
+            role, rights, file = argument.partition("=")[2].split(":")
+            policies[role] = (rights, file.removeprefix("/keys/"))
+    assert {role: rights for role, (rights, _) in policies.items()} == {
+        "ingestion": "Send",
+        "worker": "Listen,Send",
+        "dashboard": "Listen,Send,EntityRead",
+        "operator": "EntityRead",
+    }
+    for role, (_, file) in policies.items():
+        held = find(documents, "Secret", f"cloudscale-servicebus-{role}")["data"]["connectionString"]
+        key = base64.b64decode(keys[file]).decode()
+        assert f";SharedAccessKeyName={role};SharedAccessKey={key};" in base64.b64decode(held).decode()
+    held = find(documents, "Secret", "cloudscale-cosmos-ingestion")["data"]["connectionString"]
+    assert base64.b64decode(held).endswith(b";AccountKey=" + base64.b64decode(keys["cosmos-read-only"]))
+    assert base64.b64decode(base64.b64decode(keys["cosmos-read-only"]), validate=True)
+    given = [value for name, value in keys.items() if name != "redis"]
+    assert len(set(given)) == len(given)
+
+
+def test_queues_are_created_for_pipelines_whose_roles_may_not() -> None:
+    (specification,) = [
+        each
+        for each in pod_specs(render("cloudscale-backends", "servicebus.queues={clicks,orders}"))
+        if each["containers"][0]["name"] == "servicebus"
+    ]
+    assert {"--queue=clicks", "--queue=orders"} <= set(specification["containers"][0]["args"])
+
+
 def test_generated_keys_differ_from_release_to_release() -> None:
-    first, second = (find(render("cloudscale-backends"), "Secret", "cloudscale-backends-keys") for _ in range(2))
+    first, second = (find(render_anew("cloudscale-backends"), "Secret", "cloudscale-backends-keys") for _ in range(2))
     assert all(first["data"][name] != second["data"][name] for name in BACKENDS)
 
 

@@ -17,6 +17,7 @@ import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from tests.servers.coverage import unmeasured_environment
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -143,6 +144,7 @@ def resolve(folder: Path, lines: dict[str, str]) -> subprocess.CompletedProcess[
     # Nothing that is installed may count, and nothing is installed.
     return subprocess.run(
         [sys.executable, "-m", "pip", "install", *options, "--dry-run", "--ignore-installed", "-r", folder / "lock"],
+        env=unmeasured_environment(),
         capture_output=True,
         text=True,
         timeout=100,

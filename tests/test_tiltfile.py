@@ -49,8 +49,10 @@ class Tilt:
         module.add_callable("config_parse", dict)
         module.add_callable("local", self._local)
         module.add_callable("k8s_context", lambda: "kind-cloudscale-dev")
-        module.add_callable("read_yaml_stream", lambda path: list(yaml.safe_load_all((ROOT / path).read_text())))
-        module.add_callable("encode_yaml_stream", yaml.safe_dump_all)
+        module.add_callable(
+            "read_yaml_stream", lambda path: list(yaml.load_all((ROOT / path).read_text(), yaml.CSafeLoader))
+        )
+        module.add_callable("encode_yaml_stream", lambda documents: yaml.dump_all(documents, Dumper=yaml.CSafeDumper))
         settings = starlark.Globals.extended_by([starlark.LibraryExtension.StructType])
         # Tilt allows what Starlark's standard leaves to the application: loops outside of functions.
         dialect = starlark.Dialect.standard()
@@ -66,7 +68,7 @@ class Tilt:
         return [
             document
             for call in self.named("k8s_yaml")
-            for document in yaml.safe_load_all(call.positional[0])
+            for document in yaml.load_all(call.positional[0], yaml.CSafeLoader)
             if document is not None
         ]
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from tests.servers.coverage import unmeasured_environment
 from tests.waiting import wait_until_sync
 
 from cloudscale import __version__, examples
@@ -41,7 +42,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, made as ``make wheel`` makes it."""
     folder = tmp_path_factory.mktemp("dist")
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=100)
+    subprocess.run(build, cwd=ROOT, env=unmeasured_environment(), check=True, capture_output=True, timeout=100)
     (made,) = folder.glob("*.whl")
     return made
 
@@ -58,7 +59,7 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = [sys.executable, "-m", "pip", "--isolated", "--python", str(folder / "bin" / "python"), "install"]
     done = subprocess.run(
         [*pip, "--no-index", "--no-deps", "--quiet", str(wheel)],
-        capture_output=True, text=True, check=False, timeout=100,
+        env=unmeasured_environment(), capture_output=True, text=True, check=False, timeout=100,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     (packages,) = folder.glob("lib/python3*/site-packages")
@@ -90,11 +91,13 @@ def closure(root: Distribution, extra: str) -> list[Distribution]:
 def link(installed: Distribution, packages: Path) -> None:
     """Put a distribution's files into another environment's packages."""
     for file in installed.files or []:
-        if ".." in file.parts or file.suffix == ".pyc":
+        source = Path(str(file.locate()))
+        # What is compiled may have been removed; what is left fits, and saves each process the compiling.
+        if ".." in file.parts or not source.exists():
             continue
         target = packages / file
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(Path(str(file.locate())).resolve())
+        target.symlink_to(source.resolve())
 
 
 def command(environment: Path, *arguments: str) -> list[str]:

@@ -36,7 +36,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_port: int = 9090
     processes: int = 1
     log_format: Literal["json", "console"] = "json"
+    tls_folder: str = ""
+    """Folder with ``tls.crt`` and ``tls.key``, which the service shows its clients; empty for plain HTTP."""
     dashboard_token_file: str = ""
+    dashboard_client_secret_file: str = ""
+    keys_file: str = ""
+    """Keys that stand in a file: those of ``spec.access.keys``, see :mod:`cloudscale.access.given_keys`."""
+    first_key_file: str = ""
+    """The same, of the first key that the operator makes."""
+    access: Literal["Required", "Open"] = "Required"
+    """Whether senders need a key or token, where the resource's ``access.mode`` does not say."""
 
 
 _PREFIX = "CLOUDSCALE_"

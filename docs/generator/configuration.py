@@ -37,7 +37,12 @@ _MEANINGS = {
     "metrics_port": "Port of metrics and probes of a worker.",
     "processes": "Processes of ingestion.",
     "log_format": "`json`, or `console` for a terminal.",
+    "tls_folder": "Folder with `tls.crt` and `tls.key`, which ingestion or the dashboard shows; HTTP without it.",
     "dashboard_token_file": "File with the dashboard's access tokens.",
+    "keys_file": "File with the keys of `spec.access.keys`.",
+    "first_key_file": "File with the first key that the operator makes.",
+    "access": "`Open` or `Required`: whether events need a key where the resource's `access.mode` does not say.",
+    "dashboard_client_secret_file": "File with the client secret of `spec.dashboard.signIn`.",
 }
 
 

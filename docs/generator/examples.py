@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from cloudscale.pipeline import QueueRoles, StoreRoles
+
 Schema = dict[str, Any]
 
 _SECRET = {"name": "shop-credentials", "key": "connectionString"}
 _IDENTITY = {"identity": {"clientId": "00000000-0000-0000-0000-000000000000"}}
 _SHARED_VALUE = {"processing": {"fraud": {"sharedValue": {"property": "cardFingerprint"}}}}
+_SIGN_IN = {
+    "issuer": "https://login.shop.example/",
+    "clientId": "cloudscale-dashboard",
+    "origin": "https://dashboard.shop.example",
+    "roles": [{"value": "shop-operators", "role": "operator"}],
+}
+_SIGNED_IN = {"dashboard": {"signIn": _SIGN_IN}}
 
 GIVEN: dict[str, Any] = {
     "queue.namespace": "shop-abc123.servicebus.windows.net",
@@ -16,9 +25,14 @@ GIVEN: dict[str, Any] = {
     "queue.lockDuration": "1m",
     "store.endpoint": "https://shop-abc123.documents.azure.com:443/",
     "identity.clientId": _IDENTITY["identity"]["clientId"],
+    "access.tokens": [{"issuer": "https://login.shop.example/", "audiences": ["cloudscale"]}],
+    "access.tokens[].issuer": "https://login.shop.example/",
+    "access.tokens[].audiences": ["cloudscale"],
     "eventTypes": [{"name": "newsletter_signup"}],
     "eventTypes[].name": "newsletter_signup",
     "eventTypes[].schema": {"type": "object", "required": ["email"], "properties": {"email": {"type": "string"}}},
+    "ingestion.tlsSecretName": "shop-tls",
+    "dashboard.tlsSecretName": "shop-dashboard-tls",
     "ingestion.trustedProxies": ["10.0.0.0/8"],
     "processing.scoring": {"page_view": 2, "purchase": 100},
     "processing.concurrency.steps": [{"depth": 0, "limit": 16}, {"depth": 2000, "limit": 4}],
@@ -28,12 +42,25 @@ GIVEN: dict[str, Any] = {
     "processing.fraud.velocity.trustedNetworks": ["10.0.0.0/8"],
     "processing.fraud.sharedValue": {"property": "cardFingerprint"},
     "processing.fraud.sharedValue.property": "cardFingerprint",
+    "access.keys": {"secretRef": {"name": "senders"}},
+    "access.keys.secretRef": {"name": "senders"},
+    "access.keys.secretRef.name": "senders",
+    "access.keys.secretRef.key": "keys.json",
+    "dashboard.signIn": _SIGN_IN,
+    **{f"dashboard.signIn.{field}": value for field, value in _SIGN_IN.items()},
+    "dashboard.signIn.name": "Shop",
+    "dashboard.signIn.roles[].value": "shop-operators",
+    "dashboard.signIn.roles[].role": "operator",
+    "dashboard.signIn.roles[].tenants": ["shop"],
+    "dashboard.signIn.roles[].tenantsClaim": "tenants",
     "expose.ingress.host": "events.shop.example",
     "expose.ingress.className": "nginx",
     "expose.ingress.tlsSecretName": "shop-tls",
     "expose.gateway.name": "public",
     "expose.gateway.namespace": "gateways",
     "expose.gateway.hostnames": ["events.shop.example"],
+    "networkPolicy.ingressNamespaces": ["ingress-nginx"],
+    "networkPolicy.ingressNetworks": ["10.0.0.0/8"],
     "placement.nodeSelector": {"kubernetes.io/arch": "amd64"},
     "placement.affinity": {"nodeAffinity": {}},
     "placement.tolerations": [{"key": "dedicated", "operator": "Exists"}],
@@ -43,6 +70,17 @@ GIVEN: dict[str, Any] = {
 """Where an example cannot be made from the default; paths from ``spec`` on."""
 
 BESIDE: dict[str, dict[str, Any]] = {
+    **{
+        f"dashboard.signIn.{field}": _SIGNED_IN
+        for field in (*_SIGN_IN, "clientSecretRef.name", "clientSecretRef.key", "name", "scopes", "rolesClaim")
+    },
+    **{
+        f"{backend}.roleSecretRefs.{role}.{field}": {backend: {"roleSecretRefs": {role: _SECRET}}}
+        for backend, roles in (("queue", QueueRoles), ("store", StoreRoles))
+        for role in roles.__struct_fields__
+        for field in _SECRET
+    },
+    "access.keys.secretRef.key": {"access": {"keys": {"secretRef": {"name": "senders"}}}},
     "queue.namespace": _IDENTITY,
     "store.endpoint": _IDENTITY,
     "processing.fraud.sharedValue.users": _SHARED_VALUE,
@@ -60,9 +98,11 @@ def example_of(path: str, schema: Schema) -> Any:
     if path in GIVEN:
         return GIVEN[path]
     default = schema.get("default")
-    if path.endswith("SecretRef"):
+    if path.endswith("SecretRef") or (".roleSecretRefs." in path and not path.endswith((".name", ".key"))):
         return _SECRET
-    if path.endswith(("SecretRef.name", "SecretRef.key")):
+    if ".roleClientIds." in path:
+        return _IDENTITY["identity"]["clientId"]
+    if path.endswith(("SecretRef.name", "SecretRef.key")) or ".roleSecretRefs." in path:
         return _SECRET[path.rpartition(".")[2]]
     if path.endswith(("requests", "limits")) and schema["type"] == "object":
         return {"cpu": "500m", "memory": "256Mi"}

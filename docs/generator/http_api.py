@@ -6,6 +6,8 @@ from typing import Any
 
 from docs.generator.markdown import code, page, table
 
+from cloudscale.dashboard.reading import openapi as reading
+from cloudscale.dashboard.reading.problems import Kind as ReadingKind
 from cloudscale.events.checking import MAXIMUM_EVENT_BYTES
 from cloudscale.ingestion.openapi import describe
 from cloudscale.ingestion.problems import Kind
@@ -18,13 +20,14 @@ Schema = dict[str, Any]
 def described() -> dict[str, Any]:
     """The OpenAPI document of a pipeline with the resource's defaults."""
     return describe(
-        load({"apiVersion": "cloudscale.io/v1alpha1", "kind": "EventPipeline", "metadata": {"name": "clickstream"}})
+        load({"apiVersion": "cloudscale.io/v1alpha1", "kind": "EventPipeline", "metadata": {"name": "clickstream"}}),
+        access_required=True,
     )
 
 
 def render() -> str:
     """The page."""
-    document = described()
+    document, read = described(), reading.describe("clickstream")
     parts = [
         document["info"]["description"],
         (
@@ -32,31 +35,42 @@ def render() -> str:
             f"{MAXIMUM_BATCH_BYTES:,} bytes. A pipeline serves its own description, with the event types that its "
             "resource adds, at `/openapi.json`, and shows it at `/docs`."
         ),
+        *_operations(document),
+        read["info"]["description"] + " The dashboard serves them, and their description at its `/openapi.json`.",
+        *_operations(read),
     ]
+    parts += ["## Problems", "Refusals are `application/problem+json` with one of these types:"]
+    kinds = {(status, name): title for status, name, title in (kind.value for kind in (*Kind, *ReadingKind))}
+    titles = [[str(status), code(f"urn:cloudscale:problem:{name}"), title] for (status, name), title in kinds.items()]
+    parts.append(table(["Status", "Type", "Title"], sorted(titles)))
+    parts.append("## Objects")
+    for name, schema in (document["components"]["schemas"] | read["components"]["schemas"]).items():
+        if "properties" in schema:
+            parts += [f"### {name}", schema.get("description", ""), _members(schema)]
+    return page("HTTP API", *(part for part in parts if part))
+
+
+def _operations(document: dict[str, Any]) -> list[str]:
+    """A section for each operation of a description."""
+    parts = []
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             parts += [f"## {method.upper()} {path}", operation["summary"] + "."]
             if "requestBody" in operation:
                 kinds = operation["requestBody"]["content"]
                 parts.append("Content types: " + ", ".join(code(kind) for kind in kinds) + ".")
-            for parameter in operation.get("parameters", []):
-                pattern = code(parameter["schema"]["pattern"])
-                parts.append(
-                    f"Header `{parameter['name']}`, optional, of the form {pattern}. {parameter['description']}"
-                )
+            parts += [_parameter(parameter) for parameter in operation.get("parameters", [])]
             rows = [[status, answer["description"]] for status, answer in operation["responses"].items()]
             parts.append(table(["Status", "Meaning"], sorted(rows)))
-    parts += ["## Problems", "Refusals are `application/problem+json` with one of these types:"]
-    titles = [
-        [str(status), code(f"urn:cloudscale:problem:{name}"), title]
-        for status, name, title in (kind.value for kind in Kind)
-    ]
-    parts.append(table(["Status", "Type", "Title"], titles))
-    parts.append("## Objects")
-    for name, schema in document["components"]["schemas"].items():
-        if "properties" in schema:
-            parts += [f"### {name}", schema.get("description", ""), _members(schema)]
-    return page("HTTP API", *(part for part in parts if part))
+    return parts
+
+
+def _parameter(parameter: dict[str, Any]) -> str:
+    if parameter["in"] == "header":
+        pattern = code(parameter["schema"]["pattern"])
+        return f"Header `{parameter['name']}`, optional, of the form {pattern}. {parameter['description']}"
+    place = "Parameter" if parameter["in"] == "query" else "Part of the path"
+    return f"{place} `{parameter['name']}`: {_kind(parameter['schema'])}. {parameter['description']}"
 
 
 def _members(schema: Schema) -> str:

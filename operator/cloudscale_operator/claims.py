@@ -69,6 +69,17 @@ class QueueClaims:
         ]
         return min(others)[1] if others else None
 
+    def require(self, key: PipelineKey, *, queue: str) -> None:
+        """Make sure that the queue, which is called so, is the pipeline's own.
+
+        Raises:
+            NotAdmittedError: it is another one's.
+        """
+        if owner := self.owner(key):
+            text = f"the queue {queue} belongs to {owner.namespace}/{owner.name}, which is older; "
+            text += "two would take each other's events: name another queue, or delete one of the two"
+            raise NotAdmittedError("QueueShared", text)
+
     def is_waited_for(self, key: PipelineKey, known: Iterable[tuple[PipelineKey, Manifest]]) -> bool:
         """Whether an older pipeline has not said yet where its queue of that name is, as after the operator's start."""
         bodies = dict(known)

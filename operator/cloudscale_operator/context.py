@@ -27,6 +27,8 @@ class Context:
     credentials_hash: str = ""
     broker_hash: str = ""
     """Changes with the credentials of the queue."""
+    certificate_hash: str = ""
+    """Changes with the certificate of the dashboard."""
     backend_ports: frozenset[int] = frozenset()
     """TCP ports that the pipeline's Secrets name."""
     available: frozenset[Kind] = field(default_factory=frozenset)

@@ -7,12 +7,13 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cloudscale_operator.names import AUTHORITY_KEY
+from cloudscale.pipeline import SecretKey
+from cloudscale_operator.names import AUTHORITY_KEY, DASHBOARD, INGESTION, READER, WORKER
 from cloudscale_operator.ports import named_ports
 from cloudscale_operator.timing import DEFAULT_TIMING
 
 if TYPE_CHECKING:
-    from cloudscale.pipeline import EventPipeline, SecretKey
+    from cloudscale.pipeline import EventPipeline, Role
     from cloudscale_operator.api import KubernetesApi
     from cloudscale_operator.timing import Timing
 
@@ -24,6 +25,12 @@ MISSING_AGE_SECONDS = 5.0
 QUEUE = "the queue"
 CACHE = "the cache"
 DASHBOARD_TOKEN = "the dashboard"  # noqa: S105 - what needs the Secret, as a message says it
+SIGN_IN = "the dashboard's sign-in"
+GIVEN_KEYS = "the list of given keys"
+INGESTION_TLS = ("ingestion's certificate", "ingestion's private key")
+DASHBOARD_TLS = ("the dashboard's certificate", "the dashboard's private key")
+AS_FILES = (DASHBOARD_TOKEN, SIGN_IN, GIVEN_KEYS, *INGESTION_TLS, *DASHBOARD_TLS)
+"""What services read from a file, again when it changes; the dashboard's pod is replaced with its certificate."""
 
 Data = dict[str, dict[str, str]]
 """What the Secrets hold, by name and key, encoded as the API server sends it."""
@@ -51,6 +58,8 @@ class Credentials:
     """Changes with anything in the Secrets that a service reads at its start."""
     broker_digest: str
     """Changes with the credentials of the queue alone."""
+    certificate_digest: str
+    """Changes with the certificate of the dashboard."""
     is_complete: bool
     """Whether every value is known, be it from memory."""
 
@@ -123,8 +132,8 @@ def evaluate(
     if complaints and authority_secret not in found and authority_secret in remembered:
         # It went together with the others, so the backends still have the certificate that it vouches for.
         data[authority_secret] = remembered[authority_secret]
-    # A file that the dashboard reads again when it changes, and no address of anything.
-    read_at_start = {what: reference for what, reference in wanted.items() if what != DASHBOARD_TOKEN}
+    # Files that services read again when they change, and no addresses of anything.
+    read_at_start = {what: reference for what, reference in wanted.items() if what not in AS_FILES}
     values = {what: _value(data, reference) for what, reference in read_at_start.items()}
     names = {reference.name for reference in read_at_start.values()} | {authority_secret}
     credentials = Credentials(
@@ -135,7 +144,8 @@ def evaluate(
         queue_missing=complaints.get(QUEUE, "") if QUEUE in values and values[QUEUE] is None else "",
         ports=frozenset(port for value in values.values() if value for port in named_ports(value)),
         digest=_digest(sorted((name, sorted(held.items())) for name, held in data.items() if name in names)),
-        broker_digest=_digest([values.get(QUEUE), pipeline.spec.identity.client_id]),
+        broker_digest=_digest([values.get(QUEUE), pipeline.spec.identity.client_id_of(READER)]),
+        certificate_digest=_digest([_value(data, wanted[what]) for what in DASHBOARD_TLS if what in wanted]),
         is_complete=None not in values.values(),
     )
     return credentials, data
@@ -143,14 +153,47 @@ def evaluate(
 
 def _wanted(pipeline: EventPipeline) -> dict[str, SecretKey]:
     spec = pipeline.spec
+    dashboard = spec.dashboard
     named = {
-        QUEUE: spec.queue.connection,
-        "the store": spec.store.connection,
+        QUEUE: spec.queue.connection_of(READER),
+        **_connections(pipeline),
         CACHE: spec.cache.url_secret_ref,
         "Application Insights": spec.telemetry.tracing.application_insights_secret_ref,
-        DASHBOARD_TOKEN: spec.dashboard.token_secret_ref if spec.dashboard.enabled else None,
+        DASHBOARD_TOKEN: dashboard.token_secret_ref if dashboard.enabled else None,
+        GIVEN_KEYS: spec.access.given_keys,
+        SIGN_IN: dashboard.sign_in.client_secret_ref if dashboard.enabled and dashboard.sign_in else None,
+        **_certificates(pipeline),
     }
     return {what: reference for what, reference in named.items() if reference is not None}
+
+
+def _certificates(pipeline: EventPipeline) -> dict[str, SecretKey | None]:
+    ingestion, dashboard = pipeline.spec.ingestion.tls_secret_name, pipeline.spec.dashboard.tls_secret_name
+    named: dict[str, SecretKey | None] = {}
+    if ingestion:
+        named |= zip(INGESTION_TLS, _certificate_of(ingestion), strict=True)
+    if dashboard and pipeline.spec.dashboard.enabled:
+        named |= zip(DASHBOARD_TLS, _certificate_of(dashboard), strict=True)
+    return named
+
+
+def _certificate_of(secret: str) -> tuple[SecretKey, SecretKey]:
+    return SecretKey(name=secret, key="tls.crt"), SecretKey(name=secret, key="tls.key")
+
+
+def _connections(pipeline: EventPipeline) -> dict[str, SecretKey | None]:
+    """The services' connection strings. One that they share is named once."""
+    queue, store = pipeline.spec.queue, pipeline.spec.store
+    services: list[Role] = [INGESTION, WORKER]
+    if pipeline.spec.dashboard.enabled:
+        services.append(DASHBOARD)
+    named: dict[str, SecretKey | None] = {}
+    for role in services:
+        if (reference := queue.connection_of(role)) != queue.connection_of(READER):
+            named[f"the queue for {role}"] = reference
+        reference = store.connection_of(role)
+        named["the store" if reference == store.connection else f"the store for {role}"] = reference
+    return named
 
 
 def _digest(content: object) -> str:

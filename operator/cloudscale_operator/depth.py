@@ -15,6 +15,7 @@ from cloudscale.cache.connection import NO_RETRIES, open_redis
 from cloudscale.cache.keys import Keys
 from cloudscale.errors import CloudScaleError, ConfigurationError, CredentialError
 from cloudscale.ledger.backlog import BacklogReader
+from cloudscale.ledger.shared_depth import SharedDepth
 from cloudscale.queue.administration import QueueAdministration
 from cloudscale.settings import Settings
 from cloudscale.tasks import cancel_and_wait, start_task
@@ -166,10 +167,13 @@ class DepthReaders:
                 queue=source.queue.name,
             )
         async with _ledger(source) as redis:
+            keys, read = Keys(namespace=key.namespace, name=key.name), administration.depth
+            if redis is not None:
+                read = SharedDepth(read, redis, keys=keys).read_and_share
             reader = BacklogReader(
-                administration.depth,
+                read,
                 redis,
-                keys=Keys(namespace=key.namespace, name=key.name),
+                keys=keys,
                 events_per_message=source.queue.events_per_message,
             )
             while True:

@@ -6,7 +6,6 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from cloudscale.pipeline import GROUP, KIND, VERSION, EventPipeline
 from cloudscale_operator.kinds import KINDS, Manifest, kind_of
 from cloudscale_operator.manifests.configuration import build_configuration
 from cloudscale_operator.manifests.dashboard import build_dashboard
@@ -19,8 +18,10 @@ from cloudscale_operator.manifests.network import build_network_policies
 from cloudscale_operator.manifests.scaling import build_scaling
 from cloudscale_operator.manifests.worker import build_worker
 from cloudscale_operator.names import MANIFEST_HASH, PIPELINE_UID, common_labels
+from cloudscale_operator.owners import owner_reference
 
 if TYPE_CHECKING:
+    from cloudscale.pipeline import EventPipeline
     from cloudscale_operator.context import Context
 
 
@@ -58,14 +59,5 @@ def _owned(manifest: Manifest, pipeline: EventPipeline, context: Context) -> Man
         # so would take the workers away while they empty the queue.
         completed["annotations"][PIPELINE_UID] = uid
     else:
-        completed["ownerReferences"] = [
-            {
-                "apiVersion": f"{GROUP}/{VERSION}",
-                "kind": KIND,
-                "name": pipeline.metadata.name,
-                "uid": uid,
-                "controller": True,
-                "blockOwnerDeletion": True,
-            }
-        ]
+        completed["ownerReferences"] = [owner_reference(pipeline)]
     return {**manifest, "metadata": completed}

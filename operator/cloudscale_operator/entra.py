@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 from azure.identity.aio import ClientAssertionCredential
 
 from cloudscale.errors import ConfigurationError
-from cloudscale_operator.names import PIPELINE_SERVICE_ACCOUNT, object_name
+from cloudscale_operator.manifests.identity import service_account
+from cloudscale_operator.names import READER
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken, AccessTokenInfo, TokenRequestOptions
@@ -46,11 +47,10 @@ class Entra:
 
 def identity_of(pipeline: EventPipeline) -> Identity | None:
     """Who reads the depth of a pipeline's queue, None where its connection string has a key."""
-    client_id = pipeline.spec.identity.client_id
-    if pipeline.spec.queue.connection is not None or client_id is None:
+    client_id = pipeline.spec.identity.client_id_of(READER)
+    if pipeline.spec.queue.connection_of(READER) is not None or client_id is None:
         return None
-    account = object_name(pipeline.metadata.name, PIPELINE_SERVICE_ACCOUNT)
-    return Identity(pipeline.metadata.namespace, account, client_id)
+    return Identity(pipeline.metadata.namespace, service_account(pipeline, READER), client_id)
 
 
 class PipelineCredential:

@@ -40,6 +40,7 @@ class Kind:
 
 EVENT_PIPELINE = Kind(f"{GROUP}/{VERSION}", KIND, PLURAL)
 POD = Kind("v1", "Pod", "pods")
+SECRET = Kind("v1", "Secret", "secrets")
 EVENT = Kind("v1", "Event", "events")
 SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
 CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cloudscale_operator.credentials import CredentialCache
 from cloudscale_operator.event_recorder import Thresholds
+from cloudscale_operator.generated_secrets import GeneratedSecrets
 from cloudscale_operator.pods import PodProblems
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class Memory:
 
     uid: str
     credentials: CredentialCache
+    secrets: GeneratedSecrets
     pods: PodProblems
     stopped: datetime | None = None
     """Since when no ingestion pod has been there during a deletion."""
@@ -35,4 +37,8 @@ class Memory:
     @classmethod
     def of(cls, uid: str, *, timing: Timing) -> Memory:
         """The empty memory of a pipeline that is seen for the first time."""
-        return cls(uid, CredentialCache(timing=timing), PodProblems(timing=timing))
+        return cls(uid, CredentialCache(timing=timing), GeneratedSecrets(timing=timing), PodProblems(timing=timing))
+
+    def note_service(self, *, is_unserved: bool, now: datetime) -> None:
+        """Remember since when the pipeline has needed a worker and had none."""
+        self.unserved_since = (self.unserved_since or now) if is_unserved else None

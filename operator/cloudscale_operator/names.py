@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from cloudscale.pipeline import GROUP
 
 OPERATOR = "cloudscale-operator"
@@ -9,9 +11,11 @@ OPERATOR = "cloudscale-operator"
 
 FINALIZER = f"{GROUP}/drain"
 
-INGESTION = "ingestion"
-WORKER = "worker"
-DASHBOARD = "dashboard"
+INGESTION: Final = "ingestion"
+WORKER: Final = "worker"
+DASHBOARD: Final = "dashboard"
+READER: Final = "operator"
+"""The role of whoever reads how deep the queue is: the operator, and KEDA."""
 
 PIPELINE_LABEL = f"{GROUP}/pipeline"
 COMPONENT_LABEL = "app.kubernetes.io/component"
@@ -24,6 +28,9 @@ MANIFEST_HASH = f"{GROUP}/manifest-hash"
 CREDENTIALS_HASH = f"{GROUP}/credentials-hash"
 """On pod templates: changes when a Secret that a service reads at its start does."""
 
+CERTIFICATE_HASH = f"{GROUP}/certificate-hash"
+"""On the dashboard's pod template: changes with the certificate that it shows, which it reads at its start."""
+
 PIPELINE_UID = f"{GROUP}/pipeline-uid"
 """On every object while its pipeline is being deleted, instead of the owner reference: whose it is."""
 
@@ -34,10 +41,26 @@ CONFIGURATION_DIRECTORY = "/etc/cloudscale/pipeline"
 CONFIGURATION_FILE = "pipeline.json"
 AUTHORITY_DIRECTORY = "/etc/cloudscale/authority"
 AUTHORITY_KEY = "ca.crt"
+TLS_DIRECTORY = "/etc/cloudscale/tls"
 TOKEN_DIRECTORY = "/etc/cloudscale/token"  # noqa: S105 - a path
+KEYS_DIRECTORY = "/etc/cloudscale/keys"
+FIRST_KEY_DIRECTORY = "/etc/cloudscale/first-key"
+CLIENT_SECRET_DIRECTORY = "/etc/cloudscale/client-secret"  # noqa: S105 - a path
 METRICS_DIRECTORY = "/var/run/cloudscale"
 
+PIPELINE_CONFIGURATION = "pipeline"
+"""Part of the name of the ConfigMap with the resource."""
+
+ACCESS = "access"
+"""Part of the name of the Secret with the first key."""
+FIRST_KEY = "key"
+GIVEN_KEYS = "keys.json"
+"""What that Secret holds: the key itself, and the file that gives it to the services, without its secret."""
+TOKEN = "token"  # noqa: S105 - a name
+"""What the Secret with the dashboard's token holds."""
+
 PIPELINE_SERVICE_ACCOUNT = "pipeline"
+"""Of roles that share an identity, and that whose tokens the operator asks for to read the depth."""
 BROKER = "broker"
 
 

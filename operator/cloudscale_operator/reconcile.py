@@ -35,6 +35,7 @@ from cloudscale_operator.desired import desired_objects
 from cloudscale_operator.entra import identity_of
 from cloudscale_operator.errors import ImpossibleError, PostponedError
 from cloudscale_operator.extensions import Extensions
+from cloudscale_operator.generated_secrets import announce
 from cloudscale_operator.inherited import inherit
 from cloudscale_operator.intake import intake_is_off, undrainable_reason
 from cloudscale_operator.kinds import DEPLOYMENT, Manifest
@@ -44,6 +45,7 @@ from cloudscale_operator.pipelines import Pipelines, pipeline_key
 from cloudscale_operator.reporting import Reporter
 from cloudscale_operator.status import Observation
 from cloudscale_operator.timing import DEFAULT_TIMING
+from cloudscale_operator.unsaid import resolve
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline
@@ -113,6 +115,7 @@ class Reconciler:
 
     async def _visit(self, key: PipelineKey, body: Manifest, pipeline: EventPipeline, memory: Memory) -> float:
         """Apply or drain, and write into the status what prevented it."""
+        pipeline = await resolve(pipeline, body, self.children.of(key), self._reporter)
         work = self._drain if "deletionTimestamp" in body["metadata"] else self._converge
         try:
             return await work(key, body, pipeline, memory)
@@ -151,12 +154,8 @@ class Reconciler:
         finally:
             self._claims.state(key, claim_of(body, pipeline, connection_string=known))
         if self._claims.is_waited_for(key, self.pipelines.items()):
-            text = "it is not known yet which queues belong to older pipelines"
-            raise PostponedError(text, retry_after_seconds=STALE_SECONDS)
-        if owner := self._claims.owner(key):
-            text = f"the queue {pipeline.spec.queue.name} belongs to {owner.namespace}/{owner.name}, which is older; "
-            text += "two would take each other's events: name another queue, or delete one of the two"
-            raise NotAdmittedError("QueueShared", text)
+            raise PostponedError("older pipelines' queues are not known yet", retry_after_seconds=STALE_SECONDS)
+        self._claims.require(key, queue=pipeline.spec.queue.name)
         return credentials
 
     async def _turn_away(self, key: PipelineKey, body: Manifest, memory: Memory, error: NotAdmittedError) -> float:
@@ -174,7 +173,9 @@ class Reconciler:
         if FINALIZER not in body["metadata"].get("finalizers", ()):
             body = await self._set_finalizers(body, [*body["metadata"].get("finalizers", ()), FINALIZER])
         context = await self._context_of(key, credentials, draining=False)
-        refusals = await self._apply(key, pipeline, memory, context)
+        made = await memory.secrets.ensure(self._api, pipeline)
+        await announce(made, pipeline, body, self.children.of(key), self._reporter)
+        refusals = [*made.refusals, *await self._apply(key, pipeline, memory, context)]
         # After the ServiceAccount is there, for the reader may need a token of it.
         interval = parse_duration(pipeline.spec.processing.concurrency.interval)
         await self._watch_depth(key, pipeline, credentials, interval)
@@ -260,6 +261,7 @@ class Reconciler:
             authority_secret=self._authority_secret if credentials.authority else "",
             credentials_hash=credentials.digest,
             broker_hash=credentials.broker_digest,
+            certificate_hash=credentials.certificate_digest,
             backend_ports=credentials.ports,
             available=await self._extensions.read(),
             draining=draining,
@@ -278,10 +280,8 @@ class Reconciler:
         key = pipeline_key(body)
         live, reading = self.children.of(key), self._readers.latest(key)
         worker = live.get(ChildKey(DEPLOYMENT.kind, object_name(key.name, WORKER)))
-        if not is_unserved(worker, reading, was_scaled_to_zero=was_scaled_to_zero(body.get("status", {}))):
-            memory.unserved_since = None
-        elif memory.unserved_since is None:
-            memory.unserved_since = self._timing.now()
+        unserved = is_unserved(worker, reading, was_scaled_to_zero=was_scaled_to_zero(body.get("status", {})))
+        memory.note_service(is_unserved=unserved, now=self._timing.now())
         return Observation(
             pipeline=pipeline,
             live=live,

@@ -21,6 +21,7 @@ from cloudscale_operator.availability import (
 from cloudscale_operator.children import ChildKey
 from cloudscale_operator.conditions import Condition, dated, timestamp
 from cloudscale_operator.kinds import DEPLOYMENT, HTTP_ROUTE, INGRESS, SCALED_OBJECT, Kind, Manifest
+from cloudscale_operator.manifests.services import WebPort
 from cloudscale_operator.names import DASHBOARD, INGESTION, WORKER, object_name, selector_labels
 
 if TYPE_CHECKING:
@@ -110,7 +111,8 @@ def endpoint(pipeline: EventPipeline, available: frozenset[Kind]) -> str:
         return f"{'https' if expose.ingress.tls_secret_name else 'http'}://{expose.ingress.host}"
     if expose.gateway and expose.gateway.hostnames and HTTP_ROUTE in available:
         return f"https://{expose.gateway.hostnames[0]}"
-    return f"http://{object_name(pipeline.metadata.name, INGESTION)}.{pipeline.metadata.namespace}.svc"
+    scheme = WebPort.of(pipeline.spec.ingestion.tls_secret_name).name
+    return f"{scheme}://{object_name(pipeline.metadata.name, INGESTION)}.{pipeline.metadata.namespace}.svc"
 
 
 def _backends(observation: Observation) -> Condition:

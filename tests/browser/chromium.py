@@ -22,6 +22,9 @@ ARGUMENTS = [
 
 DESKTOP = (1440, 900)
 PHONE = (390, 844)
+PATIENCE_MILLISECONDS = 30_000
+
+expect.set_options(timeout=PATIENCE_MILLISECONDS)
 
 
 @contextlib.contextmanager
@@ -38,6 +41,19 @@ def chromium() -> Iterator[Browser]:
 def open_context(browser: Browser, *, size: tuple[int, int] = DESKTOP, dark: bool = False) -> BrowserContext:
     """A fresh profile of the browser with a screen of this size."""
     return browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light")
+
+
+@contextlib.contextmanager
+def watched_page(browser: Browser, *, size: tuple[int, int] = DESKTOP, dark: bool = False) -> Iterator[Page]:
+    """A page in a fresh profile. Its end fails the test if a script failed, or was refused by the page's own policy."""
+    with open_context(browser, size=size, dark=dark) as context:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MILLISECONDS)
+        troubles: list[str] = []
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("console", lambda line: troubles.append(line.text) if "Content Security Policy" in line.text else None)
+        yield page
+        assert not troubles
 
 
 def sign_in(page: Page, url: str, token: str) -> None:

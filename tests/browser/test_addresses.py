@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
 from playwright.sync_api import expect
 from tests.absent_tools import absent
-from tests.browser.chromium import PROGRAM, chromium, open_context
-from tests.servers.dashboard import DashboardServer, dashboard_server
-from tests.servers.redis import redis_server
-
-from cloudscale.settings import Settings
+from tests.browser.chromium import PROGRAM, chromium, watched_page
+from tests.servers.dashboard import DashboardServer, dashboard_server, lone_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,12 +22,8 @@ pytestmark = pytest.mark.skipif(PROGRAM is None, reason=absent("chromium"))
 def dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DashboardServer]:
     """A dashboard that anybody may read."""
     directory = tmp_path_factory.mktemp("alone")
-    document = {"apiVersion": "cloudscale.io/v1alpha1", "kind": "EventPipeline", "metadata": {"name": "alone"}}
-    (directory / "pipeline.json").write_bytes(msgspec.json.encode(document))
-    with redis_server(directory / "redis") as redis:
-        settings = Settings(pipeline_file=str(directory / "pipeline.json"), redis_url=redis.url)
-        with dashboard_server(directory / "dashboard", settings) as dashboard:
-            yield dashboard
+    with lone_settings(directory) as settings, dashboard_server(directory / "dashboard", settings) as dashboard:
+        yield dashboard
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +35,10 @@ def browser(dashboard: DashboardServer) -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, dashboard: DashboardServer) -> Iterator[Page]:
     """A page on the overview. It fails the test if a script fails."""
-    with open_context(browser) as context:
-        page = context.new_page()
-        troubles: list[str] = []
-        page.on("pageerror", lambda error: troubles.append(str(error)))
+    with watched_page(browser) as page:
         page.goto(dashboard.url)
         expect(page.get_by_role("heading", name="Overview")).to_be_visible()
         yield page
-        assert not troubles
 
 
 @pytest.mark.parametrize(

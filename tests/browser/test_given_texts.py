@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 from playwright.sync_api import expect
 from tests.absent_tools import absent
-from tests.browser.chromium import DESKTOP, PHONE, PROGRAM, chromium, open_context, show, sign_in
+from tests.browser.chromium import DESKTOP, PATIENCE_MILLISECONDS, PHONE, PROGRAM, chromium, show, sign_in, watched_page
 from tests.browser.traffic import poison
 from tests.servers.ingestion import UNLIMITED
 from tests.servers.pipeline import RunningPipeline, running_pipeline
@@ -25,14 +25,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=absent("chromium"))
 
-PATIENCE_MILLISECONDS = 30_000
 SPEC = {
     "ingestion": {"rateLimits": UNLIMITED, "trustedProxies": ["127.0.0.1/32"]},
     "processing": {"fraud": {"velocity": {"limit": 2}}},
 }
 CLIENT = "2001:db85:1234:5678:9abc:def1:2345:6789"
 TENANT, USER, EVENT, CORRELATION = "t" * 64, "u" * 128, "e" * 255, "c" * 128
-PAGES = ["overview", "verification", "security", "users", "dead-letters", "events", "refused", "pipeline"]
+PAGES = ["overview", "verification", "security", "users", "devices", "dead-letters", "events", "refused", "pipeline"]
 MANY_USERS = 60
 HOURS_APART = timedelta(hours=2)
 
@@ -102,14 +101,9 @@ def size() -> tuple[int, int]:
 @pytest.fixture
 def page(browser: Browser, running: RunningPipeline, size: tuple[int, int]) -> Iterator[Page]:
     """A page of somebody who is signed in. It fails the test if a script fails."""
-    with open_context(browser, size=size) as context:
-        page = context.new_page()
-        page.set_default_timeout(PATIENCE_MILLISECONDS)
-        troubles: list[str] = []
-        page.on("pageerror", lambda error: troubles.append(str(error)))
+    with watched_page(browser, size=size) as page:
         sign_in(page, running.dashboard_url, running.token)
         yield page
-        assert not troubles
 
 
 def seen(locator: Locator) -> None:

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import expect
 from redis.asyncio import Redis
 from tests.absent_tools import absent
-from tests.browser.chromium import DESKTOP, PHONE, PROGRAM, chromium, open_context, show, sign_in
+from tests.browser.chromium import DESKTOP, PHONE, PROGRAM, chromium, open_context, show, sign_in, watched_page
 from tests.dashboard.tokens import CONTOSO, READER, TOKENS
 from tests.servers.dashboard import DashboardServer, dashboard_server, lone_settings
 
@@ -59,14 +59,10 @@ def browser(dashboard: DashboardServer) -> Iterator[Browser]:
 
 @pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
 def page(browser: Browser, dashboard: DashboardServer, request: pytest.FixtureRequest) -> Iterator[Page]:
-    with open_context(browser, size=request.param) as context:
-        page = context.new_page()
-        troubles: list[str] = []
-        page.on("pageerror", lambda error: troubles.append(str(error)))
+    with watched_page(browser, size=request.param) as page:
         sign_in(page, dashboard.url, READER)
         show(page, dashboard.url, "refused")
         yield page
-        assert not troubles
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 

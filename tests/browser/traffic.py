@@ -23,6 +23,8 @@ TENANTS = {"northwind": 6, "contoso": 4, "fabrikam": 2, "tailspin": 1}
 EVENT_TYPES = {"page_view": 12, "user_action": 5, "purchase": 2}
 PAGES = ("/", "/catalogue", "/catalogue/shoes", "/basket", "/help")
 BATCH_EVENTS = 40
+USED_BY_BOTH = "used-by-both"
+"""The id of two events, one of contoso's and one of fabrikam's, for who needs the same id twice."""
 
 
 def event(tenant: str | None = None) -> dict[str, Any]:
@@ -85,11 +87,17 @@ async def flowing(url: str, *, events_per_second: float) -> AsyncIterator[None]:
             await task
 
 
-async def poison(running: RunningPipeline, *, tenants: Sequence[str], event_id: str = "") -> None:
-    """Put a message with an event of an unknown type in the queue for each tenant, as no client of ingestion can."""
+async def poison(
+    running: RunningPipeline, *, tenants: Sequence[str], event_id: str = "", event_type: str | None = "unheard_of"
+) -> None:
+    """Put a message with a bad event in the queue for each tenant, as no client of ingestion can.
+
+    The event's type is unknown, or is missing where it is None.
+    """
     instance = running.instance
     queue = instance.pipeline.spec.queue
     named = {"eventId": event_id} if event_id else {}
-    bodies = [msgspec.json.encode([{"eventType": "unheard_of", "tenantId": tenant} | named]) for tenant in tenants]
+    typed = {} if event_type is None else {"eventType": event_type}
+    bodies = [msgspec.json.encode([{"tenantId": tenant} | typed | named]) for tenant in tenants]
     async with open_client(queue, instance.settings) as client, client.get_queue_sender(queue.name) as sender:
         await sender.send_messages([ServiceBusMessage(body) for body in bodies])

@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import sys
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.replay.api import Answer, results, serving
 from cloudscale.local.ports import find_free_ports
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 INTERRUPTED = 130
@@ -26,13 +28,21 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-async def start(file: Path, url: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
+@asynccontextmanager
+async def replaying(file: Path, url: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A replay of a file; it is gone afterwards, whatever the test found."""
+    process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "cloudscale.commands.cli", "events", "replay", str(file)),
         *("--url", url, "--data-dir", str(file.parent / "data"), "--in-flight", "1"),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
 
 
 async def test_whoever_interrupts_a_replay_is_told_how_to_go_on_and_can(file: Path) -> None:
@@ -46,11 +56,10 @@ async def test_whoever_interrupts_a_replay_is_told_how_to_go_on_and_can(file: Pa
         return 202, {}, results(*[202] * len(events))
 
     async with serving(answer) as api:
-        processes.append(await start(file, api.url))
-        async with asyncio.timeout(100):
-            _, said = await processes[0].communicate()
-        again = await start(file, api.url)
-        async with asyncio.timeout(100):
+        async with replaying(file, api.url) as first, asyncio.timeout(100):
+            processes.append(first)
+            _, said = await first.communicate()
+        async with replaying(file, api.url) as again, asyncio.timeout(100):
             summary, _ = await again.communicate()
 
     assert processes[0].returncode == INTERRUPTED
@@ -62,8 +71,7 @@ async def test_whoever_interrupts_a_replay_is_told_how_to_go_on_and_can(file: Pa
 async def test_a_wrong_address_ends_a_replay_in_a_sentence(file: Path) -> None:
     (port,) = find_free_ports("127.0.0.1", 1)
 
-    process = await start(file, f"http://127.0.0.1:{port}")
-    async with asyncio.timeout(100):
+    async with replaying(file, f"http://127.0.0.1:{port}") as process, asyncio.timeout(100):
         _, said = await process.communicate()
 
     assert process.returncode == 1

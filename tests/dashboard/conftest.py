@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.browser.traffic import flow, poison
 from tests.dashboard.tokens import OWNER, TOKENS
+from tests.dashboard.visitor import Visitor
 from tests.servers.dashboard import DashboardServer, dashboard_server
 from tests.servers.pipeline import RunningPipeline, running_pipeline
+from tests.servers.scripted_provider import ScriptedProvider, scripted_provider
 from tests.waiting import wait_until_sync
 
 if TYPE_CHECKING:
@@ -58,3 +60,22 @@ def poisoned(running: RunningPipeline, dashboard: DashboardServer) -> list[int]:
         asyncio.run(poison(running, tenants=("contoso", "fabrikam")))
         wait_until_sync(lambda: len(letters()) == before + 2, within=timedelta(seconds=30))
     return list(letters())
+
+
+@pytest.fixture(scope="module")
+def started_provider() -> Iterator[ScriptedProvider]:
+    with scripted_provider() as provider:
+        yield provider
+
+
+@pytest.fixture
+def provider(started_provider: ScriptedProvider) -> ScriptedProvider:
+    """The provider that a file's dashboard knows, doing everything right until the test says otherwise."""
+    started_provider.mend()
+    return started_provider
+
+
+@pytest.fixture
+def visitor(dashboard: DashboardServer) -> Visitor:
+    """Somebody who has not signed in yet."""
+    return Visitor(dashboard.url)

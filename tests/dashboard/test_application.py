@@ -10,14 +10,14 @@ import os
 import subprocess
 import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import aiohttp
 import msgspec
 import pytest
-from tests.browser.traffic import event, post
+from tests.browser.traffic import USED_BY_BOTH, event, poison, post
 from tests.dashboard.tokens import CONTOSO, OWNER, READER
 from tests.servers.dashboard import OWN_PAGE, DashboardServer, dashboard_server
 from tests.waiting import wait_until_sync
@@ -260,21 +260,21 @@ def test_an_event_whose_id_two_tenants_use_opens_by_tenant(
     async def send_both() -> None:
         async with aiohttp.ClientSession() as session:
             for tenant in ("contoso", "fabrikam"):
-                content = event(tenant) | {"eventId": "used-by-both"}
+                content = event(tenant) | {"eventId": USED_BY_BOTH}
                 assert await post(session, running.url, content) == 202
 
     asyncio.run(send_both())
-    both = "/api/events?id=used-by-both"
+    both = f"/api/events?id={USED_BY_BOTH}"
     wait_until_sync(lambda: len(dashboard.call(both, token=OWNER).json["events"]) == 2, within=WITHIN)
 
     for tenant in ("contoso", "fabrikam"):
-        answer = dashboard.call(f"/api/events/used-by-both?tenant={tenant}", token=OWNER)
+        answer = dashboard.call(f"/api/events/{USED_BY_BOTH}?tenant={tenant}", token=OWNER)
         assert answer.json["event"]["tenantId"] == tenant
-    ambiguous = dashboard.call("/api/events/used-by-both", token=OWNER)
+    ambiguous = dashboard.call(f"/api/events/{USED_BY_BOTH}", token=OWNER)
     assert ambiguous.status == 409
     assert "contoso, fabrikam" in ambiguous.json["detail"]
-    assert dashboard.call("/api/events/used-by-both", token=CONTOSO).json["event"]["tenantId"] == "contoso"
-    assert dashboard.call("/api/events/used-by-both?tenant=fabrikam", token=CONTOSO).status == 403
+    assert dashboard.call(f"/api/events/{USED_BY_BOTH}", token=CONTOSO).json["event"]["tenantId"] == "contoso"
+    assert dashboard.call(f"/api/events/{USED_BY_BOTH}?tenant=fabrikam", token=CONTOSO).status == 403
 
 
 def test_users_are_ordered_by_score(dashboard: DashboardServer) -> None:
@@ -354,7 +354,7 @@ def test_a_tenant_s_viewer_cannot_look_at_what_belongs_to_all_or_to_others(
 ) -> None:
     found = dashboard.call("/api/events?tenant=fabrikam", token=OWNER).json["events"]
     # An id that both tenants use is the viewer's own as well.
-    others = [event for event in found if event["eventId"] != "used-by-both"]
+    others = [event for event in found if event["eventId"] != USED_BY_BOTH]
     letters = dashboard.call("/api/dead-letters", token=OWNER).json["deadLetters"]
     number = next(letter["sequenceNumber"] for letter in letters if letter["tenantId"] == "fabrikam")
 
@@ -371,6 +371,27 @@ def act(dashboard: DashboardServer, name: str, content: object, *, token: str = 
     """The status of acting on dead letters."""
     path = f"/api/dead-letters/{name}"
     return dashboard.call(path, token=token, method="POST", content=content, headers=OWN_PAGE).status
+
+
+def test_dead_letters_are_shown_and_discarded_by_their_reason(
+    running: RunningPipeline, dashboard: DashboardServer, poisoned: list[int]
+) -> None:
+    def with_reason(reason: str) -> list[dict[str, Any]]:
+        letters: list[dict[str, Any]] = dashboard.call(f"/api/dead-letters?reason={reason}", token=OWNER).json[
+            "deadLetters"
+        ]
+        return letters
+
+    asyncio.run(poison(running, tenants=("contoso",), event_type=None))
+    wait_until_sync(lambda: len(with_reason("MissingEventType")) == 1, within=timedelta(seconds=30))
+    counted = dashboard.call("/api/dead-letters", token=OWNER).json["reasons"]
+    assert {"reason": "MissingEventType", "count": 1} in counted
+    assert {letter["reason"] for letter in with_reason("UnknownEventType")} == {"UnknownEventType"}
+
+    assert act(dashboard, "discard", {"reason": "MissingEventType"}) == 200
+
+    assert with_reason("MissingEventType") == []
+    assert set(poisoned) <= set(letters_of(dashboard))
 
 
 def letters_of(dashboard: DashboardServer) -> dict[int, str]:
@@ -510,6 +531,7 @@ def test_no_name_of_a_record_brings_a_page_down(dashboard: DashboardServer, path
     [
         *(None, [], 1, "all", {"all": 1}, {"all": True, "x": 1}),
         *({"sequenceNumbers": [10**30]}, {"sequenceNumbers": [-1]}, {"sequenceNumbers": ["1"]}),
+        *({"reason": 1}, {"reason": "x", "all": True}, {"reason": "x", "sequenceNumbers": [1]}),
     ],
 )
 def test_a_choice_of_dead_letters_that_is_none_is_refused(dashboard: DashboardServer, content: object) -> None:

@@ -14,9 +14,11 @@ from starlette.requests import Request
 from tests.dashboard.tokens import OWNER
 
 from cloudscale.dashboard.access import Access, Viewer
-from cloudscale.dashboard.dead_letters import discard, is_visible, show_all, summary
+from cloudscale.dashboard.dead_letter_views import is_visible, summary
+from cloudscale.dashboard.dead_letters import discard, show_all
 from cloudscale.dashboard.points import Point
 from cloudscale.dashboard.responses import RefusedError
+from cloudscale.dashboard.slow_answers import SlowAnswers
 from cloudscale.ledger.audit import Act, Audit
 from cloudscale.queue.dead_letters import DeadLetter
 
@@ -88,6 +90,7 @@ async def test_an_act_shows_its_progress_and_keeps_a_second_one_out() -> None:
         collector=SimpleNamespace(latest=Point(at=0, dead_letter_depth=3)),
         audit=Unwritten(),
         acts=[],
+        surveys=SlowAnswers(60),
     )
     acting = asyncio.create_task(discard(request(state, body=b'{"all":true}')))
     await letters.told.wait()

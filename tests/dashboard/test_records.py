@@ -3,13 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cloudscale.dashboard.access import Viewer
-from cloudscale.dashboard.records import tenants_asked, top_clients
+from cloudscale.dashboard.records import rank_asked, rank_text, top_clients
 from cloudscale.dashboard.responses import RefusedError
-
-EVERYBODY = Viewer("ann")
-CONTOSO = Viewer("bob", frozenset({"contoso", "adatum"}))
+from cloudscale.store.ranking import Rank
 
 
 def test_top_clients_are_those_with_the_most_events() -> None:
@@ -25,15 +24,15 @@ def test_top_clients_are_those_with_the_most_events() -> None:
     assert second["clientAddress"] == "10.0.0.2"
 
 
-def test_everybody_is_asked_for_at_once_when_the_viewer_sees_all() -> None:
-    assert tenants_asked(EVERYBODY, None) == [None]
-    assert tenants_asked(EVERYBODY, "contoso") == ["contoso"]
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
 
 
-def test_a_viewer_of_some_tenants_asks_for_each_of_them() -> None:
-    assert tenants_asked(CONTOSO, None) == ["adatum", "contoso"]
+@given(st.builds(Rank, st.integers(-(10**18) + 1, 10**18 - 1), NAMES, NAMES))
+def test_a_rank_is_read_as_it_was_written(rank: Rank) -> None:
+    assert rank_asked(rank_text(rank)) == rank
 
 
-def test_a_viewer_cannot_ask_for_another_tenant() -> None:
-    with pytest.raises(RefusedError, match="fabrikam"):
-        tenants_asked(CONTOSO, "fabrikam")
+@pytest.mark.parametrize("text", ["1", "1:a", "1:a:b:c", ":a:b", "--1:a:b", "1.5:a:b", "\u00b2:a:b", f"{10**18}:a:b"])
+def test_what_is_no_rank_is_refused(text: str) -> None:
+    with pytest.raises(RefusedError, match="no rank"):
+        rank_asked(text)

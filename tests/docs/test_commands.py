@@ -31,13 +31,14 @@ from tests.docs.blocks import (
 )
 from tests.servers.background import BackgroundRun
 
+from cloudscale.access import given_keys
 from cloudscale.examples import Kind, find
 from cloudscale.pipeline import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(700)
 
 LANGUAGES = {RUN, CHECKED, "yaml", "json", "text", "{literalinclude}", "{toctree}", "{image}"}
 DEFAULT_EXAMPLE = "clickstream"
@@ -81,9 +82,9 @@ def test_what_a_page_tells_to_type_works_in_its_order(page: Path, running: Calla
     run = running(next(iter(re.findall(r"^cloudscale run --example (\S+)", typed, re.MULTILINE)), DEFAULT_EXAMPLE))
 
     lines = [line for line in typed.splitlines() if not STARTED_ELSEWHERE.match(line)]
-    script = (
-        "\n".join(lines).replace(".venv/", f"{sys.prefix}/").replace("http://127.0.0.1:8080", run.record.ingestion_url)
-    )
+    script = "\n".join(lines).replace(".venv/", f"{sys.prefix}/")
+    script = script.replace("http://127.0.0.1:8080", run.record.ingestion_url)
+    script = script.replace("http://127.0.0.1:8081", run.record.dashboard_url or "")
     environment = {**os.environ, "CLOUDSCALE_DATA_DIR": str(run.data_directory)}
     environment["PATH"] = f"{sys.prefix}/bin:{environment['PATH']}"
     result = subprocess.run(
@@ -91,7 +92,7 @@ def test_what_a_page_tells_to_type_works_in_its_order(page: Path, running: Calla
         capture_output=True,
         text=True,
         check=False,
-        timeout=240,
+        timeout=600,
         cwd=ROOT,
         env=environment,
     )
@@ -165,9 +166,11 @@ def test_yaml_is_valid(block: Block) -> None:
 
 
 def _check(text: str) -> None:
-    """Load what is a pipeline or a part of one; anything else must be YAML at least."""
+    """Load what is a pipeline or a part of one, or a list of keys; anything else must be YAML at least."""
     for document in yaml.safe_load_all(text):
-        if set(document) == {"spec"} or document.get("kind") == "EventPipeline":
+        if isinstance(document, list):
+            assert given_keys.read(yaml.safe_dump(document).encode()).problems == ()
+        elif set(document) == {"spec"} or document.get("kind") == "EventPipeline":
             head = {"apiVersion": "cloudscale.io/v1alpha1", "kind": "EventPipeline", "metadata": {"name": "docs"}}
             assert load({**head, **document}).metadata.name
 

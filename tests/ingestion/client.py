@@ -81,3 +81,14 @@ def page_view(**fields: object) -> dict[str, Any]:
         "url": "https://example.com/",
         **fields,
     }
+
+
+def nobodys(**fields: object) -> dict[str, Any]:
+    """A good event that names no tenant, unless ``fields`` do."""
+    event = page_view(**fields)
+    return {name: value for name, value in event.items() if name != "tenantId" or "tenantId" in fields}
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The header that sends a key or token."""
+    return {"Authorization": f"Bearer {key}"}

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.ingestion.client import page_view
 
-from cloudscale.ingestion.requests import MAXIMUM_GZIP_MEMBERS
+from cloudscale.ingestion.content import MAXIMUM_GZIP_MEMBERS
 
 if TYPE_CHECKING:
     from tests.ingestion.client import Client, Response

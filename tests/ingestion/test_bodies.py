@@ -10,7 +10,9 @@ import pytest
 
 from cloudscale.ingestion import bodies as module
 from cloudscale.ingestion.bodies import Bodies, BodyLimits
-from cloudscale.ingestion.requests import Refused, Request
+from cloudscale.ingestion.problems import Refused
+from cloudscale.ingestion.requests import Request
+from cloudscale.limits.rates import Sender
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,7 +36,9 @@ class Upload:
 
 def request_of(client: str = "192.0.2.1", **headers: str) -> Request:
     given = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Request("/api/events", given.get, given.__contains__, given.items, given.keys, client, client, 0.0)
+    return Request(
+        "/api/events", given.get, given.__contains__, given.items, given.keys, client, client, 0.0, Sender(client)
+    )
 
 
 def request_with(content_length: str | None) -> Request:

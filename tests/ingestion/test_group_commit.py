@@ -28,7 +28,7 @@ from cloudscale.ingestion.group_commit import Committed, GroupCommit
 from cloudscale.ingestion.pace import Pace
 from cloudscale.limits import admission
 from cloudscale.limits.admission import Admission
-from cloudscale.limits.rates import Rates
+from cloudscale.limits.rates import Budget, Rates, Sender
 from cloudscale.pipeline import Queue
 from cloudscale.queue.sender import EventSender
 from cloudscale.settings import Settings
@@ -44,7 +44,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 QUEUE = "groups"
 CLIENT = "192.0.2.1"
-UNLIMITED = Rates(burst=10**6, per_second=10**6, window_limit=10**9, window_milliseconds=60_000)
+UNLIMITED = Rates(client=Budget(10**6, 10**6), window_limit=10**9, window_milliseconds=60_000)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def new_event(**fields: Any) -> Enriched:
 
 
 async def submit(groups: GroupCommit, *events: Enriched) -> Committed:
-    outcome = await groups.submit(CLIENT, events, arrived_at=time.perf_counter())
+    outcome = await groups.submit(Sender(CLIENT), events, arrived_at=time.perf_counter())
     assert isinstance(outcome, Committed)
     return outcome
 
@@ -339,10 +339,10 @@ async def test_a_limited_request_is_not_sent(
     queue: QueueContents, sender: EventSender, redis: Redis, keys: Keys
 ) -> None:
     queue.drain()
-    rates = Rates(burst=2, per_second=0.001, window_limit=10**9, window_milliseconds=60_000)
+    rates = Rates(client=Budget(2, 0.001), window_limit=10**9, window_milliseconds=60_000)
     async with committing(redis, keys, sender, rates=rates) as groups:
         outcomes = await asyncio.gather(
-            *(groups.submit(CLIENT, [new_event()], arrived_at=time.perf_counter()) for _ in range(5))
+            *(groups.submit(Sender(CLIENT), [new_event()], arrived_at=time.perf_counter()) for _ in range(5))
         )
 
     assert [outcome.allowance.refused_by for outcome in outcomes] == [None, None, "client", "client", "client"]

@@ -8,9 +8,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 from redis.asyncio import Redis
 from tests.ingestion.client import Client, page_view
-from tests.servers.ingestion import ingestion_server
+from tests.servers.ingestion import UNLIMITED, ingestion_server
 from tests.servers.redis import redis_server
 from tests.waiting import wait_until_sync
 
@@ -20,18 +21,34 @@ from cloudscale.ingestion.problems import Kind, Problem
 from cloudscale.ingestion.refusal_log import LINES_AT_ONCE, RefusalLog
 from cloudscale.ingestion.refusals import GROUPS_OF_CLIENT, Refusals
 from cloudscale.telemetry import metrics
-from cloudscale.telemetry.refusals import GROUPS_AN_HOUR, SAMPLE_CHARACTERS, Group, RefusalStore, Refused
+from cloudscale.telemetry.refusals import GROUPS_A_CALL, GROUPS_AN_HOUR, SAMPLE_CHARACTERS, Group, RefusalStore, Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    import pytest
     from tests.servers.ingestion import IngestionServer
     from tests.servers.redis import RedisServer
     from tests.servers.servicebus import ServiceBusServer
 
 SOON = timedelta(seconds=30)
 KEYS = Keys(namespace="default", name="test")
+
+
+@pytest.fixture(scope="module")
+def cache_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("cache")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, broker: ServiceBusServer, cache_server: RedisServer
+) -> Iterator[IngestionServer]:
+    """Of this module alone: the refusals of other tests, all from one address, would use up its groups of an hour."""
+    spec = {"ingestion": {"rateLimits": UNLIMITED}}
+    with ingestion_server(tmp_path_factory.mktemp("ingestion"), broker=broker, cache=cache_server, spec=spec) as server:
+        yield server
 
 
 async def read(cache: RedisServer, key_prefix: str = KEYS.refused) -> dict[Group, Refused]:
@@ -216,6 +233,37 @@ class Away(RefusalStore):
 
     async def add(self, counted: object) -> None:
         raise ConnectionError(f"{counted} cannot be written")
+
+
+class Stuck(RefusalStore):
+    """A store that takes the first call and answers no other one."""
+
+    def __init__(self) -> None:
+        self.written = 0
+        self.is_asked = asyncio.Event()
+
+    async def add(self, counted: object) -> None:
+        assert isinstance(counted, list)
+        if not self.written:
+            self.written = len(counted)
+            return
+        self.is_asked.set()
+        await asyncio.Event().wait()
+
+
+async def test_what_is_not_written_when_the_writing_is_cancelled_is_written_the_next_time() -> None:
+    refusals, stuck, store = Refusals(), Stuck(), Kept()
+    for number in range(GROUPS_A_CALL + 20):
+        note(refusals, number, client=f"10.0.0.{number}")
+    writing = asyncio.create_task(refusals.write(stuck))
+    await stuck.is_asked.wait()
+
+    writing.cancel()
+    await asyncio.wait([writing])
+    await refusals.write(store)
+
+    assert stuck.written == GROUPS_A_CALL
+    assert sum(count for _, count, _ in store.written) == 20
 
 
 async def test_what_waits_for_redis_is_bounded_however_long_it_is_away(monkeypatch: pytest.MonkeyPatch) -> None:

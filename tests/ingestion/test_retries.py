@@ -98,7 +98,7 @@ def accept(client: Client, event: dict[str, object], headers: dict[str, str] | N
 
 
 def is_reserved(cache_server: RedisServer, pipeline: str) -> bool:
-    with Redis(port=cache_server.port) as redis:
+    with Redis("127.0.0.1", port=cache_server.port) as redis:
         return bool(redis.hlen(Keys(namespace="default", name=pipeline).inflight))
 
 

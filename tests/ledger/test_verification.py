@@ -16,6 +16,7 @@ from tests.ledger.counting import add_to
 from tests.servers.cosmos import cosmos_server
 from tests.servers.redis import redis_server
 from tests.servers.servicebus import servicebus_server
+from tests.store.creating import create_all
 
 from cloudscale import pipeline
 from cloudscale.cache.keys import keys_of
@@ -72,12 +73,12 @@ class Harness:
 
     async def persist(self, *event_ids: str, tenant: str = "contoso", at: float = LONG_AGO) -> None:
         """Store events."""
-        await self.store.create_events([document(event_id, tenant, at) for event_id in event_ids])
+        await create_all(self.store, [document(event_id, tenant, at) for event_id in event_ids])
 
     async def persist_unnamed(self, *event_ids: str) -> None:
         """Store events that came while Redis was away."""
-        await self.store.create_events(
-            [document(event_id, "contoso", LONG_AGO) | {"acceptedUnnamed": True} for event_id in event_ids]
+        await create_all(
+            self.store, [document(event_id, "contoso", LONG_AGO) | {"acceptedUnnamed": True} for event_id in event_ids]
         )
 
     async def bury(self, event_id: str, *, unnamed: bool = False) -> None:

@@ -27,13 +27,14 @@ from cloudscale.ledger.settling import Ledger, Settlement
 from cloudscale.limits import admission as module
 from cloudscale.limits.acknowledgements import Acknowledgements
 from cloudscale.limits.admission import Admission, Admitted, Limited
-from cloudscale.limits.rates import LocalRates, Rates
+from cloudscale.limits.rates import Budget, LocalRates, Rates, Sender
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-GENEROUS = Rates(burst=1000, per_second=1000, window_limit=1000, window_milliseconds=60_000)
+GENEROUS = Rates(client=Budget(1000, 1000), window_limit=1000, window_milliseconds=60_000)
 CLIENT = "192.0.2.1"
+SENDER = Sender(CLIENT)
 
 
 KEYS = Keys(namespace="default", name="test")
@@ -79,7 +80,7 @@ async def states(admission: Admission, *events: Enriched) -> list[str]:
 
 
 async def admitted(admission: Admission, *events: Enriched) -> Admitted:
-    (verdict,) = await admission.admit([(CLIENT, events)])
+    (verdict,) = await admission.admit([(SENDER, events)])
     assert isinstance(verdict, Admitted)
     return verdict
 
@@ -180,8 +181,8 @@ async def test_a_request_with_new_and_known_events_is_answered_event_by_event(re
 
     (verdict, other) = await admission.admit(
         [
-            (CLIENT, [event("e2"), event("e1"), event("e1", url="https://y.example/"), event("e3")]),
-            (CLIENT, [event("e4")]),
+            (SENDER, [event("e2"), event("e1"), event("e1", url="https://y.example/"), event("e3")]),
+            (SENDER, [event("e4")]),
         ]
     )
 
@@ -195,7 +196,7 @@ async def test_a_request_with_new_and_known_events_is_answered_event_by_event(re
 async def test_a_key_that_stands_twice_in_one_call_is_reserved_both_times(redis: Redis) -> None:
     admission, first, second = admission_of(redis), event(), event()
 
-    answers = await admission.admit([(CLIENT, [first]), (CLIENT, [second])])
+    answers = await admission.admit([(SENDER, [first]), (SENDER, [second])])
 
     assert [list(answer.states) for answer in answers if isinstance(answer, Admitted)] == [["new"], ["new"]]
     assert await ledger(redis) == {first.field: "p", second.field: "p"}
@@ -229,11 +230,11 @@ async def test_without_redis_a_client_is_held_to_its_burst_and_nothing_of_a_refu
 ) -> None:
     with redis_server(tmp_path) as server:
         async with Redis.from_url(server.url, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
-            rates = Rates(burst=2, per_second=0.001, window_limit=10, window_milliseconds=60_000)
+            rates = Rates(client=Budget(2, 0.001), window_limit=10, window_milliseconds=60_000)
             admission = admission_of(client, rates)
             server.kill()
 
-            verdicts = [(await admission.admit([(CLIENT, [event(f"e{number}")])]))[0] for number in range(3)]
+            verdicts = [(await admission.admit([(SENDER, [event(f"e{number}")])]))[0] for number in range(3)]
 
     assert [verdict.allowance.refused_by for verdict in verdicts] == [None, None, "client"]
     first, second, third = verdicts
@@ -427,8 +428,8 @@ async def test_a_client_that_makes_up_tenants_leaves_a_bounded_hour_that_expires
 
 
 async def test_a_refused_request_reserves_nothing(redis: Redis) -> None:
-    admission = admission_of(redis, Rates(burst=1, per_second=0.001, window_limit=10, window_milliseconds=60_000))
-    one, other = await admission.admit([(CLIENT, [event("e1")]), (CLIENT, [event("e2")])])
+    admission = admission_of(redis, Rates(client=Budget(1, 0.001), window_limit=10, window_milliseconds=60_000))
+    one, other = await admission.admit([(SENDER, [event("e1")]), (SENDER, [event("e2")])])
     assert one.allowance.refused_by is None
     assert other.allowance.refused_by == "client"
     assert other.allowance.retry_after_seconds == pytest.approx(1000, rel=0.01)
@@ -437,13 +438,13 @@ async def test_a_refused_request_reserves_nothing(redis: Redis) -> None:
 
 
 async def test_a_batch_spends_as_many_events_as_it_has(redis: Redis) -> None:
-    rates = replace(GENEROUS, events_burst=5, events_per_second=2, global_events_burst=8, global_events_per_second=4)
+    rates = replace(GENEROUS, client=Budget(1000, 1000, 5, 2), global_events_burst=8, global_events_per_second=4)
     admission = admission_of(redis, rates)
     one, other, somebody = await admission.admit(
         [
-            (CLIENT, [event(f"a{number}") for number in range(4)]),
-            (CLIENT, [event(f"b{number}") for number in range(2)]),
-            ("192.0.2.9", [event(f"c{number}") for number in range(5)]),
+            (SENDER, [event(f"a{number}") for number in range(4)]),
+            (SENDER, [event(f"b{number}") for number in range(2)]),
+            (Sender("192.0.2.9"), [event(f"c{number}") for number in range(5)]),
         ]
     )
     assert one.allowance.refused_by is None
@@ -453,28 +454,44 @@ async def test_a_batch_spends_as_many_events_as_it_has(redis: Redis) -> None:
 
 
 async def test_a_request_without_events_spends_a_token(redis: Redis) -> None:
-    admission = admission_of(redis, Rates(burst=1, per_second=0.001, window_limit=10, window_milliseconds=60_000))
-    await admission.admit([(CLIENT, [])])
-    (verdict,) = await admission.admit([(CLIENT, [event()])])
+    admission = admission_of(redis, Rates(client=Budget(1, 0.001), window_limit=10, window_milliseconds=60_000))
+    await admission.admit([(SENDER, [])])
+    (verdict,) = await admission.admit([(SENDER, [event()])])
     assert verdict.allowance.refused_by == "client"
 
 
+some_budgets = st.builds(
+    Budget,
+    burst=st.integers(min_value=1, max_value=8),
+    per_second=st.sampled_from([0.5, 1.0, 4.0, 100.0]),
+    events_burst=st.integers(min_value=9, max_value=30),
+    events_per_second=st.sampled_from([0.5, 3.0, 100.0]),
+)
+# A tenant has one budget of its own at a time, or none.
+OWN_BUDGETS = {"": None, "acme": None, "contoso": Budget(2, 0.5, 12, 2.0)}
+# So has a key.
+OWN_BUDGETS_OF_KEYS = {"": None, "k1": None, "k2": None, "k3": Budget(3, 1.0)}
+some_senders = st.builds(
+    lambda client, key, tenant: Sender(client, key, tenant, OWN_BUDGETS[tenant], OWN_BUDGETS_OF_KEYS[key]),
+    st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1", ""]),
+    st.sampled_from(list(OWN_BUDGETS_OF_KEYS)),
+    st.sampled_from(list(OWN_BUDGETS)),
+)
 requests = st.lists(
     st.tuples(
         st.integers(min_value=0, max_value=4000),
-        st.sampled_from(["192.0.2.1", "192.0.2.2", "2001:db8::1"]),
+        some_senders,
         st.integers(min_value=0, max_value=9),
     ),
     max_size=60,
 )
 some_rates = st.builds(
     Rates,
-    burst=st.integers(min_value=1, max_value=8),
-    per_second=st.sampled_from([0.5, 1.0, 4.0, 100.0]),
+    client=some_budgets,
+    key=some_budgets,
+    tenant=some_budgets,
     window_limit=st.integers(min_value=1, max_value=25),
     window_milliseconds=st.sampled_from([1000, 5000]),
-    events_burst=st.integers(min_value=9, max_value=30),
-    events_per_second=st.sampled_from([0.5, 3.0, 100.0]),
     global_events_burst=st.integers(min_value=9, max_value=60),
     global_events_per_second=st.sampled_from([0.5, 7.0, 1000.0]),
 )
@@ -483,16 +500,16 @@ some_rates = st.builds(
 @given(rates=some_rates, arrivals=requests, start=st.integers(min_value=10**12, max_value=2 * 10**12))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 async def test_the_script_limits_as_the_model_does(
-    redis: Redis, rates: Rates, arrivals: list[tuple[int, str, int]], start: int
+    redis: Redis, rates: Rates, arrivals: list[tuple[int, Sender, int]], start: int
 ) -> None:
     await redis.flushall()
     admission, model = admission_of(redis, rates), LocalRates(rates)
     now = start
-    for turn, (pause, address, count) in enumerate(arrivals):
+    for turn, (pause, sender, count) in enumerate(arrivals):
         now += pause
         events = [event(f"{turn}-{number}") for number in range(count)]
-        expected = model.admit(address, count, now_milliseconds=now)
-        answers = await admission._call(now, module._wire([(address, events)], now))
+        expected = model.admit(sender, count, now_milliseconds=now)
+        answers = await admission._call(now, module._wire([(sender, events)], now))
         assert answers is not None
         assert module._LIMITS[answers[0].limit] == expected.refused_by
         # A token that is whole but for its last bit is rounded differently by decimal text in between.

@@ -15,7 +15,7 @@ from cloudscale.events.enrichment import Enriched, Origin, enrich
 from cloudscale.events.types import EventTypes
 from cloudscale.limits import admission as module
 from cloudscale.limits.admission import Admission, State
-from cloudscale.limits.rates import Rates
+from cloudscale.limits.rates import Budget, Rates, Sender
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ TIME_TO_LIVE_MS = 600_000
 START_MS = 1_700_000_000_000
 TYPES = EventTypes()
 # One client may send a few requests only, so that some of the requests in a call are refused.
-RATES = Rates(burst=3, per_second=0.001, window_limit=10**6, window_milliseconds=60_000)
+RATES = Rates(client=Budget(3, 0.001), window_limit=10**6, window_milliseconds=60_000)
 
 
 def event(event_id: str, key: str | None, source_id: str | None, payload: str) -> Enriched:
@@ -101,7 +101,7 @@ async def test_the_script_reserves_as_the_model_does(
         now += pause
         # Drawn events stand for what clients send; each acceptance is one of its own.
         requests = [
-            (f"{address}-{turn // 4}", [_accepted_anew(each) for each in drawn_events])
+            (Sender(f"{address}-{turn // 4}"), [_accepted_anew(each) for each in drawn_events])
             for address, drawn_events in drawn
         ]
         answers = await admission._call(now, module._wire(requests, now))

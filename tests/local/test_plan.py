@@ -51,6 +51,26 @@ def planned(given: Layout, **spec: Any) -> dict[str, ProcessPlan]:
     return {plan.name: plan for plan in plans}
 
 
+def test_the_secret_of_the_sign_in_is_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert read_settings(planned(layout(tmp_path))["dashboard"].environment).dashboard_client_secret_file == ""
+
+    monkeypatch.setenv("CLOUDSCALE_DASHBOARD_CLIENT_SECRET_FILE", "/run/secret")
+
+    settings = read_settings(planned(layout(tmp_path))["dashboard"].environment)
+    assert settings.dashboard_client_secret_file == "/run/secret"
+
+
+def test_given_keys_are_where_the_environment_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings(planned(layout(tmp_path))["ingestion"].environment).keys_file == ""
+
+    monkeypatch.setenv("CLOUDSCALE_KEYS_FILE", "/run/keys.yaml")
+
+    for service in ("ingestion", "dashboard"):
+        assert read_settings(planned(layout(tmp_path))[service].environment).keys_file == "/run/keys.yaml"
+
+
 def test_what_works_behind_the_queue_gives_way_as_far_as_it_is_told(tmp_path: Path) -> None:
     given = layout(tmp_path)
     given = replace(given, options=replace(given.options, niceness=7))

@@ -30,7 +30,7 @@ Field = tuple[str, ...]
 
 @dataclass
 class ApiServer:
-    """Stored objects by path, all requests that were made, and refusals (status by part of a path) to give instead."""
+    """Stored objects by path, all requests, and refusals (status by part of a method and path) to give instead."""
 
     url: str = ""
     groups: set[str] = field(default_factory=lambda: {kind.group_path for kind in KINDS})
@@ -65,7 +65,7 @@ class ApiServer:
     def answer(self, method: str, path: str, body: Any, query: dict[str, list[str]]) -> tuple[int, Manifest]:
         """Status and content of the answer to one request."""
         self.requests.append((method, path))
-        if refused := next((status for part, status in self.refusals.items() if part in path), None):
+        if refused := next((status for part, status in self.refusals.items() if part in f"{method} {path}"), None):
             return refused, {"message": f"refused {path}"}
         if method == "GET":
             return self._get(path, query)
@@ -73,7 +73,10 @@ class ApiServer:
             account, (audience,) = path.split("/")[-2], body["spec"]["audiences"]
             return 201, {**body, "status": {"token": f"token of {account} for {audience}"}}
         if method == "POST":
-            path = f"{path}/{next(self.versions)}"
+            # Events have no name of their own.
+            path = f"{path}/{body['metadata'].get('name') or next(self.versions)}"
+            if path in self.objects:
+                return 409, {"message": "already exists"}
             return 201, self.store(path, body)
         if method == "DELETE":
             if path not in self.objects:

@@ -53,10 +53,58 @@ SPECS: dict[str, dict[str, Any]] = {
         "store": {"connectionSecretRef": {"name": "database", "key": "text"}},
         "cache": {"urlSecretRef": {"name": "cache", "key": "address"}},
     },
+    "keys-of-roles": {
+        "queue": {
+            "roleSecretRefs": {
+                role: {"name": f"cloudscale-servicebus-{role}", "key": "connectionString"}
+                for role in ("ingestion", "worker", "dashboard", "operator")
+            }
+        },
+        "store": {"roleSecretRefs": {"ingestion": {"name": "cloudscale-cosmos-ingestion", "key": "connectionString"}}},
+    },
+    "identities-of-roles": {
+        "queue": {"namespace": "example.servicebus.windows.net"},
+        "store": {"endpoint": "https://example.documents.azure.com:443/"},
+        "identity": {
+            "roleClientIds": {
+                role: CLIENT_ID[:-1] + str(number)
+                for number, role in enumerate(("ingestion", "worker", "dashboard", "operator"), start=1)
+            }
+        },
+    },
+    "admitted-namespaces": {
+        "networkPolicy": {
+            "ingressNamespaces": ["ingress-nginx", "checkout"],
+            "ingressNetworks": ["10.1.0.0/16"],
+            "monitoringNamespaces": ["keda", "prometheus"],
+        }
+    },
+    "certificates": {
+        "ingestion": {"tlsSecretName": "events-tls"},
+        "dashboard": {"tlsSecretName": "dashboard-tls"},
+        "expose": {"ingress": {"host": "events.example.com"}, "gateway": {"name": "edge"}},
+    },
     "ingress": {"expose": {"ingress": {"host": "events.example.com", "className": "nginx", "tlsSecretName": "tls"}}},
     "gateway": {"expose": {"gateway": {"name": "edge", "namespace": "infra", "hostnames": ["events.example.com"]}}},
     "no-dashboard": {"dashboard": {"enabled": False}},
     "guarded-dashboard": {"dashboard": {"tokenSecretRef": {"name": "tokens", "key": "tokens.json"}}},
+    "given-keys": {"access": {"mode": "Required", "keys": {"secretRef": {"name": "senders"}}}},
+    "open": {"access": {"mode": "Open"}},
+    "token-issuer": {
+        "access": {"tokens": [{"issuer": "https://login.example.com:9443/realms/shop", "audiences": ["cloudscale"]}]}
+    },
+    "sign-in": {
+        "dashboard": {
+            "tokenSecretRef": {"name": "tokens", "key": "tokens.json"},
+            "signIn": {
+                "issuer": "https://login.example.com:8443/realms/shop",
+                "clientId": "dashboard",
+                "clientSecretRef": {"name": "client", "key": "secret"},
+                "origin": "https://dashboard.example.com",
+                "roles": [{"value": "operators", "role": "operator"}],
+            },
+        }
+    },
     "untold": {"telemetry": {"serviceMonitor": False}},
     "large": {
         "ingestion": {"replicas": {"min": 6, "max": 60}, "resources": {"requests": {"cpu": "2"}, "limits": {}}},

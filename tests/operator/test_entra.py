@@ -162,6 +162,8 @@ async def test_a_queue_without_connection_string_and_identity_is_not_read_with_t
 def test_only_a_pipeline_without_connection_string_is_read_with_an_identity() -> None:
     assert identity_of(pipeline(SPECS["workload-identity"])) == IDENTITY
     assert identity_of(pipeline({})) is None
+    of_the_operator = SPECS["identities-of-roles"]["identity"]["roleClientIds"]["operator"]
+    assert identity_of(pipeline(SPECS["identities-of-roles"])) == Identity("shop", "example-operator", of_the_operator)
 
 
 async def _now(value: bool) -> bool:

@@ -10,8 +10,12 @@ from tests.operator.examples import CLIENT_ID, CONTEXTS, SPECS, build, find, pip
 
 from cloudscale.ingestion.intake import BATCH_PATHS, SINGLE_PATHS
 from cloudscale.settings import read_settings
+from cloudscale_operator import status
 from cloudscale_operator.desired import desired_objects
 from cloudscale_operator.manifests.network import BACKEND_PORTS
+
+ROLES = ("ingestion", "worker", "dashboard")
+CLIENT = "azure.workload.identity/client-id"
 
 
 def pod(role: str, spec: dict[str, Any] | None = None, *, context: str = "default") -> dict[str, Any]:
@@ -53,6 +57,82 @@ def test_workload_identity_needs_no_connection_string() -> None:
     assert account["metadata"]["annotations"]["azure.workload.identity/client-id"] == CLIENT_ID
     labels = find(objects, "Deployment", "worker")["spec"]["template"]["metadata"]["labels"]
     assert labels["azure.workload.identity/use"] == "true"
+
+
+def test_each_role_gets_the_connection_string_that_is_meant_for_it() -> None:
+    queue, store = "CLOUDSCALE_SERVICEBUS_CONNECTION_STRING", "CLOUDSCALE_COSMOS_CONNECTION_STRING"
+    variables = {role: environment(role, SPECS["keys-of-roles"]) for role in ROLES}
+    assert {role: variables[role][queue]["secretKeyRef"]["name"] for role in ROLES} == {
+        role: f"cloudscale-servicebus-{role}" for role in ROLES
+    }
+    assert variables["ingestion"][store]["secretKeyRef"]["name"] == "cloudscale-cosmos-ingestion"
+    assert variables["worker"][store]["secretKeyRef"]["name"] == "cloudscale-cosmos"
+    access = find(build(SPECS["keys-of-roles"]), "TriggerAuthentication", "broker")["spec"]
+    assert access["secretTargetRef"][0]["name"] == "cloudscale-servicebus-operator"
+
+
+def test_each_role_runs_as_an_account_of_its_own() -> None:
+    assert {role: pod(role)["serviceAccountName"] for role in ROLES} == {role: f"example-{role}" for role in ROLES}
+
+
+def test_each_role_has_the_identity_that_is_meant_for_it() -> None:
+    spec = SPECS["identities-of-roles"]
+    objects = build(spec)
+    for role, client_id in spec["identity"]["roleClientIds"].items():
+        account = find(objects, "ServiceAccount", role)
+        assert account["metadata"]["annotations"] == account["metadata"]["annotations"] | {CLIENT: client_id}
+    assert {role: pod(role, spec)["serviceAccountName"] for role in ROLES} == {r: f"example-{r}" for r in ROLES}
+    access = find(objects, "TriggerAuthentication", "broker")["spec"]
+    assert access["podIdentity"]["identityId"] == spec["identity"]["roleClientIds"]["operator"]
+
+
+def test_roles_that_share_an_identity_run_as_the_account_that_it_is_federated_with() -> None:
+    spec = SPECS["workload-identity"]
+    assert (
+        pod("ingestion", spec)["serviceAccountName"] == pod("worker", spec)["serviceAccountName"] == "example-pipeline"
+    )
+    assert pod("dashboard", spec)["serviceAccountName"] == "example-dashboard"
+
+
+@pytest.mark.parametrize(("role", "secret"), [("ingestion", "events-tls"), ("dashboard", "dashboard-tls")])
+def test_a_certificate_is_mounted_and_its_service_probed_and_reached_over_tls(role: str, secret: str) -> None:
+    spec = SPECS["certificates"]
+    assert environment(role, spec)["CLOUDSCALE_TLS_FOLDER"] == "/etc/cloudscale/tls"
+    described = pod(role, spec)
+    (container,) = described["containers"]
+    assert {"name": "certificate", "secret": {"secretName": secret}} in described["volumes"]
+    assert {"name": "certificate", "mountPath": "/etc/cloudscale/tls", "readOnly": True} in container["volumeMounts"]
+    probes = [container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")]
+    assert {(probe["scheme"], probe["port"]) for probe in probes} == {("HTTPS", "https")}
+    (port,) = find(build(spec), "Service", role)["spec"]["ports"]
+    assert (port["name"], port["port"], port["targetPort"], port["appProtocol"]) == ("https", 443, 8080, "https")
+
+
+def test_whoever_calls_ingestion_calls_its_port_of_tls() -> None:
+    objects = build(SPECS["certificates"])
+    (rule,) = find(objects, "Ingress", "ingestion")["spec"]["rules"]
+    assert {path["backend"]["service"]["port"]["number"] for path in rule["http"]["paths"]} == {443}
+    (route,) = find(objects, "HTTPRoute", "ingestion")["spec"]["rules"]
+    assert [backend["port"] for backend in route["backendRefs"]] == [443]
+    (trigger,) = find(objects, "ScaledObject", "ingestion")["spec"]["triggers"]
+    assert trigger["metadata"]["url"] == "https://example-ingestion.shop.svc/figures"
+    assert trigger["metadata"]["unsafeSsl"] == "true"
+    endpoints = find(objects, "ServiceMonitor", "metrics")["spec"]["endpoints"]
+    assert [(each["port"], each.get("scheme", "http")) for each in endpoints] == [
+        ("https", "https"),
+        ("metrics", "http"),
+    ]
+    assert status.endpoint(pipeline({"ingestion": {"tlsSecretName": "tls"}}), frozenset()) == (
+        "https://example-ingestion.shop.svc"
+    )
+
+
+def test_without_a_certificate_pods_speak_http() -> None:
+    assert "CLOUDSCALE_TLS_FOLDER" not in environment("ingestion")
+    (container,) = pod("ingestion")["containers"]
+    assert "scheme" not in container["readinessProbe"]["httpGet"]
+    (port,) = find(build(), "Service", "ingestion")["spec"]["ports"]
+    assert (port["name"], port["port"], "appProtocol" in port) == ("http", 80, False)
 
 
 def test_the_authority_is_mounted_only_where_there_is_one() -> None:
@@ -161,7 +241,12 @@ def test_outsiders_reach_events_and_their_description_only(name: str) -> None:
         paths = {match["path"]["value"]: match["path"]["type"] for match in rule["matches"]}
     prefixes = {path for path, kind in paths.items() if "Prefix" in kind}
     assert prefixes == {"/api"}
-    assert {path for path, kind in paths.items() if kind == "Exact"} == {"/docs", "/docs.js", "/openapi.json"}
+    assert {path for path, kind in paths.items() if kind == "Exact"} == {
+        "/docs",
+        "/docs.js",
+        "/openapi.json",
+        "/cloudscale.js",
+    }
     assert all(path.startswith("/api/") for path in SINGLE_PATHS | BATCH_PATHS)
 
 
@@ -183,6 +268,40 @@ def test_everything_is_denied_that_is_not_allowed() -> None:
     policy = find(build(), "NetworkPolicy", "default-deny")["spec"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert not {"ingress", "egress"} & set(policy)
+
+
+def admitted(role: str, spec: dict[str, Any] | None = None) -> tuple[list[str], list[str]]:
+    """Names of the namespaces and networks that may connect to a role."""
+    (rule,) = find(build(spec), "NetworkPolicy", role)["spec"]["ingress"]
+    namespaces = [each["namespaceSelector"] for each in rule["from"] if "namespaceSelector" in each]
+    names = [each.get("matchLabels", {}).get("kubernetes.io/metadata.name", "*") for each in namespaces]
+    return names, [each["ipBlock"]["cidr"] for each in rule["from"] if "ipBlock" in each]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_own_namespace_is_admitted_and_those_that_read_figures(role: str) -> None:
+    assert admitted(role) == (["keda", "monitoring", "shop"], [])
+
+
+@pytest.mark.parametrize("role", ["ingestion", "dashboard"])
+def test_namespaces_and_networks_that_the_resource_names_are_admitted(role: str) -> None:
+    namespaces = ["checkout", "ingress-nginx", "keda", "prometheus", "shop"]
+    assert admitted(role, SPECS["admitted-namespaces"]) == (namespaces, ["10.1.0.0/16"])
+
+
+def test_only_those_that_read_figures_are_admitted_to_workers() -> None:
+    assert admitted("worker", SPECS["admitted-namespaces"]) == (["keda", "prometheus", "shop"], [])
+
+
+def test_the_gateway_of_the_route_is_admitted() -> None:
+    assert admitted("ingestion", SPECS["gateway"]) == (["infra", "keda", "monitoring", "shop"], [])
+    assert admitted("worker", SPECS["gateway"]) == (["keda", "monitoring", "shop"], [])
+
+
+def test_every_namespace_is_admitted_where_the_resource_says_so() -> None:
+    assert admitted("ingestion", {"networkPolicy": {"ingressNamespaces": ["*"]}}) == (["*"], [])
+    nobody_reads: dict[str, Any] = {"networkPolicy": {"monitoringNamespaces": []}}
+    assert admitted("worker", nobody_reads) == (["shop"], [])
 
 
 def test_a_port_that_the_resource_names_is_let_out() -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from azure.servicebus.management import ServiceBusAdministrationClient
-from tests.servers.servicebus import servicebus_server
 
 from cloudscale.errors import BackendUnavailableError, ConfigurationError, CredentialError
 from cloudscale.pipeline import Queue
@@ -17,15 +16,7 @@ from cloudscale.queue.sender import EventSender
 from cloudscale.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.servers.servicebus import ServiceBusServer
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceBusServer]:
-    with servicebus_server(tmp_path_factory.mktemp("broker")) as server:
-        yield server
 
 
 def settings_for(broker: ServiceBusServer, **changes: Any) -> Settings:

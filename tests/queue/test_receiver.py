@@ -2,78 +2,25 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pytest
-from azure.servicebus import ServiceBusMessage, ServiceBusSubQueue
+from azure.servicebus import ServiceBusSubQueue
 from azure.servicebus._transport._pyamqp_transport import PyamqpTransport
-from tests.servers.servicebus import ServiceBusServer, servicebus_server
+from structlog.testing import capture_logs
 
 from cloudscale.errors import BackendUnavailableError, ConfigurationError, CredentialError
 from cloudscale.pipeline import Queue
 from cloudscale.queue import receiver as receiver_module
-from cloudscale.queue.administration import QueueAdministration, QueueDepth
 from cloudscale.queue.connection import NO_KEEP_ALIVE, open_client
 from cloudscale.queue.receiver import MessageReceiver, body_of, seconds_left
 from cloudscale.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceBusServer]:
-    with servicebus_server(tmp_path_factory.mktemp("broker")) as server:
-        yield server
-
-
-def settings_of(broker: ServiceBusServer) -> Settings:
-    return Settings(
-        pipeline_file="",
-        redis_url="",
-        servicebus_connection_string=broker.connection_string,
-        servicebus_management_url=broker.management_url,
-        certificate_authority_file=str(broker.certificate_authority),
-    )
-
-
-class Line:
-    """A queue of its own for one test."""
-
-    def __init__(self, broker: ServiceBusServer, spec: Queue) -> None:
-        self.spec = spec
-        self._settings = settings_of(broker)
-        self._exits = AsyncExitStack()
-
-    async def __aenter__(self) -> Self:
-        self.administration = await self._exits.enter_async_context(QueueAdministration(self.spec, self._settings))
-        await self.administration.ensure_queue()
-        self.client = await self._exits.enter_async_context(open_client(self.spec, self._settings))
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._exits.aclose()
-
-    async def send(self, *bodies: str) -> None:
-        async with self.client.get_queue_sender(self.spec.name, keep_alive=NO_KEEP_ALIVE) as sender:
-            await sender.send_messages([ServiceBusMessage(body) for body in bodies])
-
-    async def depth(self) -> QueueDepth:
-        return await self.administration.depth()
-
-    def receiver(self, prefetch: int = 0, sub_queue: ServiceBusSubQueue | None = None) -> MessageReceiver:
-        return MessageReceiver(
-            self.client, self.spec.name, prefetch=prefetch, sub_queue=sub_queue, keep_alive_seconds=NO_KEEP_ALIVE
-        )
-
-
-@pytest.fixture
-async def line(broker: ServiceBusServer, request: pytest.FixtureRequest) -> AsyncIterator[Line]:
-    name = f"q{abs(hash(request.node.name)) % 10**12}"
-    async with Line(broker, Queue(name=name, lock_duration="5s", max_delivery_count=2)) as made:
-        yield made
+    from tests.queue.line import Line
+    from tests.servers.servicebus import ServiceBusServer
 
 
 async def seconds_to_complete(line: Line, count: int, *, at_once: int) -> float:
@@ -142,15 +89,14 @@ async def test_a_released_message_comes_again_as_often_as_it_takes(line: Line) -
     assert (depth.active, depth.dead_letters) == (1, 0)
 
 
-async def test_messages_of_a_connection_that_is_gone_are_left_to_their_locks(
-    line: Line, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_messages_of_a_connection_that_is_gone_are_left_to_their_locks(line: Line) -> None:
     await line.send("good")
     async with line.receiver() as receiver:
         messages = await receiver.receive(1)
         await receiver._receiver._close_handler()  # type: ignore[no-untyped-call]
-        await receiver.release(messages)
-    said = capsys.readouterr().out
+        with capture_logs() as lines:
+            await receiver.release(messages)
+    said = str(lines)
     assert "messages not released: their locks will expire" in said
     assert "NoneType" not in said
 

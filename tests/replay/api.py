@@ -22,13 +22,18 @@ class Api:
     answer: Callable[[int, list[dict[str, Any]]], Answer]
     url: str = ""
     requests: list[list[dict[str, Any]]] = field(default_factory=list)
+    authorizations: list[str | None] = field(default_factory=list)
+    """What the requests proved themselves with."""
 
     async def handle(self, request: web.Request) -> web.Response:
         """Take a batch or a single event."""
         events = [json.loads(line) for line in (await request.read()).splitlines()]
         self.requests.append(events)
+        self.authorizations.append(request.headers.get("authorization"))
         status, headers, body = self.answer(len(self.requests), events)
-        return web.json_response(body, status=status, headers=headers)
+        kind = headers.get("content-type", "application/json")
+        others = {name: value for name, value in headers.items() if name != "content-type"}
+        return web.json_response(body, status=status, headers=others, content_type=kind)
 
 
 def results(*statuses: int) -> dict[str, Any]:

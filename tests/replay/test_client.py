@@ -152,3 +152,42 @@ async def test_an_answer_that_all_events_would_get_ends_it_at_once(status: int) 
             with pytest.raises(ConfigurationError, match=f"answers {status}, as no ingestion API does"):
                 await send
     assert len(api.requests) == 2
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_an_api_that_wants_another_key_is_told_of_at_once(status: int) -> None:
+    problem = {"detail": "this key is not valid"}
+
+    async with (
+        serving(lambda *_: (status, {"content-type": "application/problem+json"}, problem)) as api,
+        EventClient(api.url, connections=1, key="cs_wrong") as sender,
+    ):
+        with pytest.raises(ConfigurationError, match=f"answers {status}: this key is not valid. Set CLOUDSCALE_KEY"):
+            await sender.send_batch(EVENTS)
+    assert len(api.requests) == 1
+
+
+async def test_a_key_goes_with_each_request() -> None:
+    async with (
+        serving(lambda *_: (202, {}, results(202, 202, 202))) as api,
+        EventClient(api.url, connections=1, key="cs_abc_def\n") as sender,
+    ):
+        await sender.send_batch(EVENTS)
+        await sender.send_batch(EVENTS)
+    assert api.authorizations == ["Bearer cs_abc_def"] * 2
+
+
+async def test_no_key_goes_with_requests_that_need_none() -> None:
+    async with (
+        serving(lambda *_: (202, {}, results(202, 202, 202))) as api,
+        EventClient(api.url, connections=1) as sender,
+    ):
+        await sender.send_batch(EVENTS)
+    assert api.authorizations == [None]
+
+
+@pytest.mark.parametrize("key", ["", "two words", "a\nHost: b", "schlüssel"])
+async def test_what_is_no_key_is_refused_without_being_repeated(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="is no key and no token") as caught:
+        EventClient("http://127.0.0.1:9", connections=1, key=key)
+    assert not key or key not in str(caught.value)

@@ -11,6 +11,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import msgspec
+from tests.servers.answer import Answer
 from tests.servers.process import AnsweringServer, answers_ok, running
 from tests.servers.redis import redis_server
 
@@ -22,20 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OWN_PAGE = {"X-Requested-With": "cloudscale"}
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A response; ``headers`` has its names in lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        """The body, decoded."""
-        return msgspec.json.decode(self.body)
 
 
 @dataclass

@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.servers.cosmos import CosmosServer
     from tests.servers.redis import RedisServer
     from tests.servers.servicebus import ServiceBusServer
 
 MANY_EVENTS = {"eventsBurst": 1_000_000_000, "eventsPerSecond": 1_000_000_000}
 UNLIMITED: dict[str, Any] = {
     "perClient": {"burst": 1_000_000, "perSecond": 1_000_000, **MANY_EVENTS},
+    "perKey": {"burst": 1_000_000, "perSecond": 1_000_000},
+    "perTenant": {"burst": 1_000_000, "perSecond": 1_000_000, **MANY_EVENTS},
     "global": {"limit": 1_000_000_000, "window": "60s", **MANY_EVENTS},
 }
 
@@ -36,7 +39,11 @@ class IngestionServer(AnsweringServer):
     cache: RedisServer
     spec: dict[str, Any]
     name: str
+    store: CosmosServer | None = None
+    """Where the directory of keys is; without one, anybody may send."""
     port: int = 0
+    keys_file: Path | None = None
+    """Where keys are given."""
 
     @property
     def url(self) -> str:
@@ -65,7 +72,10 @@ class IngestionServer(AnsweringServer):
             redis_url=self.cache.url,
             servicebus_connection_string=self.broker.connection_string,
             servicebus_management_url=self.broker.management_url,
+            cosmos_connection_string="" if self.store is None else self.store.connection_string,
+            access="Open" if self.store is None else "Required",
             certificate_authority_file=str(self.broker.certificate_authority),
+            keys_file="" if self.keys_file is None else str(self.keys_file),
             port=self.port,
             log_format="console",
         )
@@ -88,8 +98,13 @@ def ingestion_server(
     cache: RedisServer,
     spec: dict[str, Any] | None = None,
     name: str = "test",
+    store: CosmosServer | None = None,
+    keys_file: Path | None = None,
 ) -> Iterator[IngestionServer]:
-    """Run a service on a free port for as long as the context lasts, without rate limits unless ``spec`` has some."""
+    """Run a service on a free port for as long as the context lasts, without rate limits unless ``spec`` has some.
+
+    With a ``store`` it takes events of those only whose keys are in the directory there.
+    """
     spec = {"ingestion": {"rateLimits": UNLIMITED}} if spec is None else spec
-    with running(IngestionServer(directory, broker, cache, spec, name)) as server:
+    with running(IngestionServer(directory, broker, cache, spec, name, store, keys_file=keys_file)) as server:
         yield server

@@ -38,7 +38,7 @@ class RedisServer(AnsweringServer):
 
     def is_ready(self) -> bool:
         """Whether it answers a PING."""
-        with Redis(port=self.port) as client:
+        with Redis("127.0.0.1", port=self.port) as client:
             try:
                 return bool(client.ping())
             except RedisError:

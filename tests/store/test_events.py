@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from tests.store.creating import create_all
 from tests.waiting import wait_until
 
 from cloudscale.errors import BackendUnavailableError
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 CREATED, REDELIVERED = CreateOutcome.CREATED, CreateOutcome.REDELIVERED
 DUPLICATE, CONFLICT = CreateOutcome.DUPLICATE, CreateOutcome.CONFLICT
+
+by_each_protocol = pytest.mark.parametrize("spec", ["Rest", "Sdk"], indirect=True)
 
 
 def document(event_id: str = "", **fields: Any) -> dict[str, Any]:
@@ -48,24 +51,28 @@ async def until_the_next_second() -> None:
     await wait_until(is_over, within=timedelta(seconds=2))
 
 
+@by_each_protocol
 async def test_the_same_acceptance_is_a_redelivery_another_one_a_duplicate(store: EventStore) -> None:
-    assert await store.create_events([document("e")]) == [CREATED]
-    assert await store.create_events([document("e")]) == [REDELIVERED]
-    assert await store.create_events([document("e", acceptance="a2")]) == [DUPLICATE]
+    assert await create_all(store, [document("e")]) == [CREATED]
+    assert await create_all(store, [document("e")]) == [REDELIVERED]
+    assert await create_all(store, [document("e", acceptance="a2")]) == [DUPLICATE]
 
 
+@by_each_protocol
 async def test_another_payload_under_a_stored_id_is_a_conflict(store: EventStore) -> None:
-    await store.create_events([document("e")])
-    assert await store.create_events([document("e", payloadHash="h2")]) == [CONFLICT]
+    await create_all(store, [document("e")])
+    assert await create_all(store, [document("e", payloadHash="h2")]) == [CONFLICT]
 
 
+@by_each_protocol
 async def test_the_rest_of_a_batch_with_stored_ids_is_written(store: EventStore) -> None:
-    await store.create_events([document("1"), document("3")])
+    await create_all(store, [document("1"), document("3")])
     batch = [document("0"), document("1"), document("2"), document("3", acceptance="a2"), document("4")]
-    assert await store.create_events(batch) == [CREATED, REDELIVERED, CREATED, DUPLICATE, CREATED]
+    assert await create_all(store, batch) == [CREATED, REDELIVERED, CREATED, DUPLICATE, CREATED]
     assert await store.count() == 5
 
 
+@by_each_protocol
 @hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 async def test_writing_any_mix_again_stores_each_id_once_with_its_first_payload(
@@ -85,7 +92,7 @@ async def test_writing_any_mix_again_stores_each_id_once_with_its_first_payload(
             for number in ids
         ]
         expected = [compare(each, known[each["id"]]) if each["id"] in known else CREATED for each in batch]
-        assert await store.create_events(batch) == expected
+        assert await create_all(store, batch) == expected
         for each in batch:
             known.setdefault(each["id"], each)
     for each in known.values():
@@ -93,15 +100,17 @@ async def test_writing_any_mix_again_stores_each_id_once_with_its_first_payload(
         assert stored["payloadHash"] == each["payloadHash"]
 
 
+@by_each_protocol
 async def test_documents_with_any_text_come_back_as_they_were(store: EventStore) -> None:
     text = 'naïve 漢字 🙂 \\ " \u2028'
-    await store.create_events([document("e", note=text)])
+    await create_all(store, [document("e", note=text)])
     (stored,) = await store.find_events(EventFilter(event_id="e"))
     assert stored["note"] == text
 
 
 async def test_events_are_found_by_each_field_of_the_filter(store: EventStore) -> None:
-    await store.create_events(
+    await create_all(
+        store,
         [
             document("1"),
             document("2", correlationId="c2"),
@@ -109,7 +118,7 @@ async def test_events_are_found_by_each_field_of_the_filter(store: EventStore) -
             document("4", userId="u4"),
             document("5", eventType="purchase"),
             document("6", receivedAt="2024-05-02T10:00:00.000000Z"),
-        ]
+        ],
     )
 
     async def ids(which: EventFilter) -> set[str]:
@@ -125,9 +134,9 @@ async def test_events_are_found_by_each_field_of_the_filter(store: EventStore) -
 
 
 async def test_the_last_stored_are_found_first_up_to_the_limit(store: EventStore) -> None:
-    await store.create_events([document(f"{number}") for number in range(6)])
+    await create_all(store, [document(f"{number}") for number in range(6)])
     await until_the_next_second()
-    await store.create_events([document(f"new-{number}") for number in (2, 1, 3)])
+    await create_all(store, [document(f"new-{number}") for number in (2, 1, 3)])
     found = await store.find_events(EventFilter(), limit=5)
     assert [event["id"] for event in found] == ["new-1", "new-2", "new-3", "0", "1"]
 
@@ -135,7 +144,7 @@ async def test_the_last_stored_are_found_first_up_to_the_limit(store: EventStore
 @pytest.mark.parametrize("limit", [1, 3, 7, 100])
 async def test_pages_hold_each_event_once_whatever_their_size(store: EventStore, limit: int) -> None:
     for part in range(3):
-        await store.create_events([document(f"{part}-{number:02}") for number in range(7)])
+        await create_all(store, [document(f"{part}-{number:02}") for number in range(7)])
         await until_the_next_second()
     pages: list[dict[str, Any]] = []
     while page := await store.find_events(
@@ -146,7 +155,8 @@ async def test_pages_hold_each_event_once_whatever_their_size(store: EventStore,
 
 
 async def test_events_are_counted_by_tenant_and_hour(store: EventStore) -> None:
-    await store.create_events(
+    await create_all(
+        store,
         [
             document(receivedAt="2024-05-01T10:00:00.000000Z"),
             document(receivedAt="2024-05-01T10:59:59.999999Z"),
@@ -154,7 +164,7 @@ async def test_events_are_counted_by_tenant_and_hour(store: EventStore) -> None:
             document(tenantId="t2", partitionKey="t2:2024-05"),
             document(tenantId="t3", partitionKey="t3:2024-05", acceptedUnnamed=True),
             document(tenantId="t4", partitionKey="t4:2024-05"),
-        ]
+        ],
     )
     hours = [("t1", "2024-05-01T10"), ("t1", "2024-05-01T11"), ("t2", "2024-05-01T10"), ("t2", "2024-05-01T11")]
     counted = await count_by_tenant_and_hour(store, hours)
@@ -166,7 +176,7 @@ async def test_events_are_counted_by_tenant_and_hour(store: EventStore) -> None:
 
 async def test_stored_events_are_told_from_missing_ones_over_many_queries(store: EventStore) -> None:
     documents = [document(str(number)) for number in range(250)]
-    await store.create_events(documents)
+    await create_all(store, documents)
     asked = [("t1", str(number)) for number in range(500)] + [("t2", "1")]
     assert await store.acceptances(asked) == {("t1", each["id"]): {each["acceptance"]} for each in documents}
 
@@ -175,6 +185,7 @@ async def test_an_event_that_is_not_there_is_not_found(store: EventStore) -> Non
     assert await store.find_events(EventFilter(event_id="nothing")) == []
 
 
+@by_each_protocol
 @pytest.mark.fault
 async def test_a_store_that_fails_is_unavailable_and_does_not_accept_writes(
     store: EventStore, cosmos: CosmosServer
@@ -183,14 +194,14 @@ async def test_a_store_that_fails_is_unavailable_and_does_not_accept_writes(
     cosmos.set_faults(failRatio=1.0)
     try:
         with pytest.raises(BackendUnavailableError, match="write 1 events"):
-            await store.create_events([document()])
+            await create_all(store, [document()])
         assert not await store.accepts_writes()
     finally:
         cosmos.set_faults()
-    assert await store.create_events([document()]) == [CREATED]
+    assert await create_all(store, [document()]) == [CREATED]
 
 
 async def test_containers_that_are_there_stay_as_they_are(store: EventStore) -> None:
-    await store.create_events([document("e")])
+    await create_all(store, [document("e")])
     await store.ensure()
     assert await store.count() == 1

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.store.creating import create_all
 
 from cloudscale.store.feed import EventFeed, FeedRange
 
@@ -37,7 +38,7 @@ async def test_all_ranges_together_have_every_event_once_in_the_order_of_writing
         for number in range(300)
     ]
     for start in range(0, 300, 60):
-        await store.create_events(documents[start : start + 60])
+        await create_all(store, documents[start : start + 60])
     seen: list[str] = []
     async with EventFeed(spec, settings) as feed:
         ranges = await feed.ranges()

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloudscale.store.profiles import Profile, ProfileStore, partition_of, profile_id
+from cloudscale.store.ranking import order_of, rank_of
 
 if TYPE_CHECKING:
     from cloudscale.store.events import EventStore
 
 
-def profile(user: str, **fields: object) -> Profile:
-    made = Profile(id=profile_id(user), partition_key=partition_of("t1", user), tenant_id="t1", user_id=user)
+def profile(user: str, *, tenant: str = "t1", **fields: object) -> Profile:
+    made = Profile(id=profile_id(user), partition_key=partition_of(tenant, user), tenant_id=tenant, user_id=user)
     for name, value in fields.items():
         setattr(made, name, value)
     return made
@@ -75,3 +76,34 @@ async def test_a_user_is_found_whatever_the_score(store: EventStore) -> None:
 
     assert [each.user_id for each in found] == ["u0"]
     assert await profiles.top(user_id="u0", tenant_id="another") == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 100])
+async def test_pages_hold_each_profile_once_whatever_their_size(store: EventStore, limit: int) -> None:
+    profiles = ProfileStore(store)
+    # Most have the same score, and the tenants' users the same ids.
+    stored = [
+        profile(f"u {number}", tenant=tenant, score=2 if number == 4 else 1)
+        for number in range(5)
+        for tenant in ("t1", "t2", "t3")
+    ]
+    for each in stored:
+        assert await profiles.write([each])
+
+    pages: list[Profile] = []
+    while page := await profiles.top(limit=limit, after=rank_of(pages[-1]) if pages else None):
+        pages += page
+
+    assert [rank_of(each) for each in pages] == [rank_of(each) for each in sorted(stored, key=order_of)]
+
+
+async def test_pages_of_a_tenant_hold_its_own_profiles_only(store: EventStore) -> None:
+    profiles = ProfileStore(store)
+    for tenant in ("t1", "t2"):
+        for user in "abc":
+            assert await profiles.write([profile(user, tenant=tenant)])
+
+    first = await profiles.top(tenant_id="t2", limit=2)
+    rest = await profiles.top(tenant_id="t2", limit=2, after=rank_of(first[-1]))
+
+    assert [(each.tenant_id, each.user_id) for each in [*first, *rest]] == [("t2", user) for user in "abc"]

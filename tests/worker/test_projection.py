@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.store.creating import create_all
 
 from cloudscale.errors import BackendError
 from cloudscale.store.feed import EventFeed
@@ -52,18 +53,18 @@ async def scores(harness: Harness) -> list[int]:
 
 async def test_a_pass_adds_what_is_new_and_only_that(harness: Harness) -> None:
     async with projection(harness, "one") as (one, _):
-        await harness.store.create_events(documents(0, 50))
+        await create_all(harness.store, documents(0, 50))
         assert not await one.run_pass()
         assert await scores(harness) == [10] * 5
         assert not await one.run_pass()
-        await harness.store.create_events(documents(50, 5))
+        await create_all(harness.store, documents(50, 5))
         await one.run_pass()
         assert await scores(harness) == [11] * 5
 
 
 async def test_events_without_a_user_have_no_profile(harness: Harness) -> None:
     async with projection(harness, "one") as (one, _):
-        await harness.store.create_events([{**document, "userId": None} for document in documents(0, 3)])
+        await create_all(harness.store, [{**document, "userId": None} for document in documents(0, 3)])
         await one.run_pass()
     assert await harness.profiles.count() == 0
 
@@ -75,19 +76,19 @@ async def test_documents_that_are_no_events_keep_nobodys_profile_back(harness: H
         {**documents(3, 1)[0], "userId": 7},
     ]
     async with projection(harness, "one") as (one, _):
-        await harness.store.create_events([*strange, *documents(10, 5)])
+        await create_all(harness.store, [*strange, *documents(10, 5)])
         await one.run_pass()
     assert await scores(harness) == [1] * 5
 
 
 async def test_a_container_that_was_made_anew_is_read_from_its_beginning(harness: Harness) -> None:
     async with projection(harness, "one") as (one, ranges):
-        await harness.store.create_events(documents(0, 50, users=50))
+        await create_all(harness.store, documents(0, 50, users=50))
         await one.run_pass()
         await ranges.release()
     await harness.store.database.delete_container(harness.store.names.events)
     await harness.store.ensure()
-    await harness.store.create_events([{**document, "userId": "new"} for document in documents(0, 3)])
+    await create_all(harness.store, [{**document, "userId": "new"} for document in documents(0, 3)])
     async with projection(harness, "two") as (two, _):
         while await two.run_pass():
             pass
@@ -96,7 +97,7 @@ async def test_a_container_that_was_made_anew_is_read_from_its_beginning(harness
 
 
 async def test_a_pass_that_was_not_noted_is_repeated_without_effect(harness: Harness) -> None:
-    await harness.store.create_events(documents(0, 50))
+    await create_all(harness.store, documents(0, 50))
     async with projection(harness, "one") as (one, ranges):
         await one.run_pass()
         await ranges.release()
@@ -104,21 +105,21 @@ async def test_a_pass_that_was_not_noted_is_repeated_without_effect(harness: Har
         await LeaseStore(harness.store).remove(lease)
     async with projection(harness, "two") as (two, _):
         await two.run_pass()
-        await harness.store.create_events(documents(50, 5))
+        await create_all(harness.store, documents(50, 5))
         await two.run_pass()
     assert await scores(harness) == [11] * 5
 
 
 async def test_an_owner_that_lost_its_range_without_noticing_does_no_harm(harness: Harness) -> None:
     async with projection(harness, "one") as (one, ranges), projection(harness, "two") as (two, _):
-        await harness.store.create_events(documents(0, 50))
+        await create_all(harness.store, documents(0, 50))
         await one.run_pass()
         stale = dict(ranges.owned)
         await ranges.release()
         ranges.owned = stale
-        await harness.store.create_events(documents(50, 25))
+        await create_all(harness.store, documents(50, 25))
         await two.run_pass()
-        await harness.store.create_events(documents(75, 25))
+        await create_all(harness.store, documents(75, 25))
         await asyncio.gather(one.run_pass(), two.run_pass())
         await two.run_pass()
         assert not ranges.owned
@@ -129,7 +130,7 @@ async def test_an_owner_that_lost_its_range_without_noticing_does_no_harm(harnes
 async def test_a_store_that_fails_in_the_middle_of_a_pass_costs_no_score(harness: Harness) -> None:
     async with projection(harness, "one") as (one, _):
         await one.run_pass()
-        await harness.store.create_events(documents(0, 500, users=200))
+        await create_all(harness.store, documents(0, 500, users=200))
         harness.backends.cosmos.set_faults(failRatio=0.4)
         try:
             for _ in range(5):
@@ -144,7 +145,7 @@ async def test_a_store_that_fails_in_the_middle_of_a_pass_costs_no_score(harness
 
 
 async def test_a_single_pass_goes_through_many_pages(harness: Harness) -> None:
-    await harness.store.create_events(documents(0, 3500, users=7))
+    await create_all(harness.store, documents(0, 3500, users=7))
     async with projection(harness, "one") as (one, _):
         await one.run_pass()
     assert await scores(harness) == [500] * 7
@@ -154,7 +155,7 @@ async def test_run_catches_up_and_gives_its_ranges_back_when_told_to_stop(harnes
     async with projection(harness, "one") as (one, _):
         stop = asyncio.Event()
         running = asyncio.create_task(one.run(stop))
-        await harness.store.create_events(documents(0, 50))
+        await create_all(harness.store, documents(0, 50))
         stop.set()
         await running
     assert await scores(harness) == [10] * 5

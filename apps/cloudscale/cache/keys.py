@@ -14,6 +14,7 @@ class Keys:
     def __init__(self, *, namespace: str, name: str) -> None:
         self.prefix = f"cloudscale:{namespace}/{name}:"
         self.inflight = self.prefix + "inflight"
+        self.depth = self.prefix + "depth"
         self.ledger = self.prefix + "ledger:"
         self.totals = self.ledger + "totals"
         self.applied = self.prefix + "applied:"
@@ -25,6 +26,7 @@ class Keys:
         self.client = self.prefix + "client:"
         self.global_window = self.prefix + "global:"
         self.sessions = self.prefix + "dashboard:session:"
+        self.sign_ins = self.prefix + "dashboard:sign-in:"
         self.figures = self.prefix + "figures"
         self.history = self.prefix + "dashboard:history"
         self.history_of_day = self.prefix + "dashboard:history:day"
@@ -32,6 +34,12 @@ class Keys:
         self.history_writer = self.prefix + "dashboard:writer"
         self.audit = self.prefix + "audit"
         self.refused = self.prefix + "refused:"
+        self.access = self.prefix + "access:"
+        self.access_version = self.access + "version"
+        self.access_changes = self.access + "changes"
+        self.devices = self.prefix + "device:"
+        self.new_devices = self.prefix + "devices:new"
+        self.access_used = self.access + "used"
         # Counters of versions that kept them without a bound; see cloudscale.ledger.migration.
         self.former_accepted = self.prefix + "accepted"
         self.former_duplicates = self.prefix + "duplicates"

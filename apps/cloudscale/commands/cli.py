@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from cloudscale import __version__
-from cloudscale.commands import dead_letters, depth, events, examples, resource, run, verify
+from cloudscale.commands import (
+    dead_letters,
+    depth,
+    devices,
+    events,
+    examples,
+    keys,
+    resource,
+    run,
+    tenants,
+    verify,
+)
 from cloudscale.errors import CloudScaleError, ConfigurationError
 
 EXIT_FAILED = 1
@@ -31,6 +42,9 @@ app.add_typer(events.app, name="events")
 app.command("verify")(verify.verify)
 app.add_typer(dead_letters.app, name="dlq")
 app.command("depth")(depth.depth)
+app.add_typer(tenants.app, name="tenants")
+app.add_typer(keys.app, name="keys")
+app.add_typer(devices.app, name="devices")
 
 
 def _print_version(wanted: bool) -> None:

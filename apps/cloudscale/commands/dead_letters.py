@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
-import socket
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
+from cloudscale.commands.actor import whoever_calls
 from cloudscale.commands.options import AsJson, DataDirectory
 from cloudscale.errors import CloudScaleError, ConfigurationError
 from cloudscale.local.directory import DEFAULT_DATA_DIRECTORY
@@ -115,19 +113,9 @@ async def _act(act: Act, numbers: list[int] | None, data_directory: Path) -> int
     async with _open(data_directory) as (letters, audit):
         do = letters.replay if act == "replay" else letters.discard
         try:
-            return await audit.recorded(lambda: do(numbers), who=_whoever_calls(), act=act, what=named(numbers))
+            return await audit.recorded(lambda: do(numbers), who=whoever_calls(), act=act, what=named(numbers))
         except (RedisError, OSError) as error:
             raise BackendUnavailableError(f"the audit record cannot be written: {error}") from error
-
-
-def _whoever_calls() -> str:
-    """The user and the host, as the audit record names who used the command line."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        # A container's user may have a number only.
-        user = f"user {os.getuid()}"
-    return f"{user} on {socket.gethostname()} (command line)"
 
 
 @asynccontextmanager

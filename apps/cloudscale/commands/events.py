@@ -29,12 +29,24 @@ Url = Annotated[
 ]
 
 
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        help="API key or token, where the pipeline asks for one; in the variable no other user of the machine sees it.",
+        envvar="CLOUDSCALE_KEY",
+        show_envvar=True,
+    ),
+]
+
+
 @app.command()
 def send(
     file: EventsFile = None,
     *,
     example: Example = None,
     url: Url = None,
+    key: ApiKey = None,
     data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY,
 ) -> None:
     """Send each event in a request of its own and print each answer, one JSON object a line.
@@ -42,18 +54,18 @@ def send(
     For a few events: the limits of the resource count requests. Exit code 1 when one was refused.
     """
     path = chosen_file(file, example, kind=Kind.EVENTS)
-    refused = asyncio.run(_send(path, url or read_record(data_dir).ingestion_url))
+    refused = asyncio.run(_send(path, url or read_record(data_dir).ingestion_url, key=key))
     if refused:
         raise typer.Exit(1)
 
 
-async def _send(path: Path, url: str) -> int:
+async def _send(path: Path, url: str, *, key: str | None) -> int:
     from cloudscale.replay.client import EventClient
     from cloudscale.replay.source import fingerprint, prepare, read_lines
 
     refused = 0
     origin = fingerprint(path)
-    async with EventClient(url, connections=1, notify=partial(typer.echo, err=True)) as client:
+    async with EventClient(url, connections=1, key=key, notify=partial(typer.echo, err=True)) as client:
         for line in read_lines(path):
             try:
                 event = prepare(line, origin=origin)
@@ -66,11 +78,12 @@ async def _send(path: Path, url: str) -> int:
 
 
 @app.command()
-def replay(
+def replay(  # noqa: PLR0913 (one parameter for each option)
     file: EventsFile = None,
     *,
     example: Example = None,
     url: Url = None,
+    key: ApiKey = None,
     data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY,
     batch_size: Annotated[int, typer.Option(help="Events in one request.", min=1, max=1000)] = 500,
     in_flight: Annotated[int, typer.Option(help="Requests under way at the same time.", min=1, max=64)] = 4,
@@ -89,6 +102,7 @@ def replay(
         state_folder=data_dir / "replays",
         batch_size=batch_size,
         in_flight=in_flight,
+        key=key,
     )
     if _replay(options):
         raise typer.Exit(1)

@@ -29,6 +29,14 @@ def run(  # noqa: PLR0913 (one parameter for each option)
     drain_seconds: Annotated[
         float, typer.Option(help="How long a stop waits for the workers to empty the queue.", min=0)
     ] = 30.0,
+    open_to_anybody: Annotated[
+        bool,
+        typer.Option(
+            "--open",
+            help="Take events of anybody, also on an address that other machines may reach; without it events need an "
+            "API key there, unless the pipeline says `access: {mode: Open}`.",
+        ),
+    ] = False,
     niceness: Annotated[
         int,
         typer.Option(
@@ -58,6 +66,7 @@ def run(  # noqa: PLR0913 (one parameter for each option)
         port=port,
         dashboard_port=dashboard_port,
         ingestion_processes=ingestion_processes,
+        open_to_anybody=open_to_anybody,
         workers=workers,
         redis_url=redis_url,
         drain_seconds=drain_seconds,

@@ -33,6 +33,7 @@ class Viewer(msgspec.Struct, frozen=True, rename="camel"):
     name: str
     tenants: frozenset[str] | None = None
     may_act: bool = False
+    may_manage: bool = False
 
     def sees(self, tenant_id: object) -> bool:
         """Whether this viewer may see what belongs to ``tenant_id``.
@@ -51,6 +52,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True):
     name: Annotated[str, msgspec.Meta(min_length=1)]
     tenants: Annotated[list[str], msgspec.Meta(min_length=1)] | None = None
     act: bool = False
+    manage: bool = False
 
 
 class Access:
@@ -120,7 +122,7 @@ def _changed_at(path: Path | None) -> float | None:
 def read_access(path: Path | None) -> Access:
     """Read the token file.
 
-    It holds a YAML or JSON list of ``{token, name, tenants?, act?}``, or nothing but one token, which may do
+    It holds a YAML or JSON list of ``{token, name, tenants?, act?, manage?}``, or nothing but one token, which may do
     everything. None is a dashboard that is open to read.
 
     Raises:
@@ -142,15 +144,20 @@ def read_access(path: Path | None) -> Access:
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError):
         raise ConfigurationError(f"the dashboard's token file {path} is not valid YAML") from None
     if isinstance(content, str):
-        content = [{"token": content, "name": "owner", "act": True}]
+        content = [{"token": content, "name": "owner", "act": True, "manage": True}]
     try:
         entries = msgspec.convert(content, Annotated[list[_Entry], msgspec.Meta(min_length=1)])
     except msgspec.ValidationError as error:
         raise ConfigurationError(
-            f"the dashboard's token file {path} is not a list of {{token, name, tenants, act}}: {error}"
+            f"the dashboard's token file {path} is not a list of {{token, name, tenants, act, manage}}: {error}"
         ) from None
     viewers = {
-        entry.token: Viewer(entry.name, frozenset(entry.tenants) if entry.tenants else None, entry.act)
+        entry.token: Viewer(
+            entry.name,
+            frozenset(entry.tenants) if entry.tenants else None,
+            may_act=entry.act,
+            may_manage=entry.manage,
+        )
         for entry in entries
     }
     if len(viewers) != len(entries):

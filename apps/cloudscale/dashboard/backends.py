@@ -10,13 +10,20 @@ from collections import defaultdict
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from cloudscale.access.administration import Administration
+from cloudscale.access.container import AccessContainer, open_access
+from cloudscale.access.device_view import DeviceView
+from cloudscale.access.shared_cache import SharedCache
+from cloudscale.access.sightings import Sightings
 from cloudscale.cache.connection import open_redis
 from cloudscale.cache.keys import keys_of
 from cloudscale.ledger.backlog import BacklogReader
 from cloudscale.ledger.dead_letters import DeadLetterLedger
+from cloudscale.ledger.shared_depth import SharedDepth
 from cloudscale.queue.administration import QueueAdministration
 from cloudscale.queue.dead_letters import DeadLetters
 from cloudscale.store.events import EventStore
+from cloudscale.store.tenant_view import TenantView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +71,7 @@ class Backends:
         self.redis: Redis = open_redis(self.settings.redis_url)
         self._exits.push_async_callback(self.redis.aclose)
         self._backlog = BacklogReader(
-            self._depth,
+            SharedDepth(self._depth, self.redis, keys=keys_of(self.resource)).read,
             self.redis,
             keys=keys_of(self.resource),
             events_per_message=self.resource.spec.queue.events_per_message,
@@ -74,13 +81,48 @@ class Backends:
     async def __aexit__(self, *_: object) -> None:
         await self._exits.aclose()
 
+    async def view(self, tenants: frozenset[str] | None) -> TenantView:
+        """What the store has of ``tenants``, None being everybody's.
+
+        Raises:
+            BackendError: it cannot be reached.
+        """
+        return TenantView(await self.store(), tenants)
+
+    async def devices(self, tenants: frozenset[str] | None) -> DeviceView:
+        """The devices of ``tenants``, None being everybody's.
+
+        Raises:
+            BackendError: the store cannot be reached.
+        """
+        container, keys = await self.directory(), keys_of(self.resource)
+        return DeviceView(container, Sightings(self.redis, keys=keys), tenants)
+
     async def store(self) -> EventStore:
-        """The events' store.
+        """The events' store, of all tenants: routes that show what it holds take a :meth:`view` of it.
 
         Raises:
             BackendError: it cannot be reached.
         """
         return await self._clients.get(lambda: EventStore(self.resource.spec.store, self.settings), EventStore)
+
+    async def directory(self) -> AccessContainer:
+        """Tenants, keys and devices, of all tenants.
+
+        Routes take an ``Administrator`` that has an authority, or :meth:`devices`.
+
+        Raises:
+            BackendError: the store cannot be reached.
+        """
+        return await self._clients.get(lambda: open_access(self.resource.spec.store, self.settings), AccessContainer)
+
+    async def administration(self) -> Administration:
+        """What changes the directory.
+
+        Raises:
+            BackendError: the store cannot be reached.
+        """
+        return Administration(await self.directory(), SharedCache(self.redis, keys=keys_of(self.resource)))
 
     async def backlog(self) -> Backlog:
         """How many events the queue holds.

@@ -15,6 +15,7 @@ import msgspec
 import structlog
 from redis.exceptions import RedisError
 
+from cloudscale.dashboard.kept_points import read_kept
 from cloudscale.dashboard.long_series import LongSeries
 from cloudscale.dashboard.points import Gauges, Point, point_of
 from cloudscale.errors import BackendError, ConfigurationError
@@ -172,12 +173,7 @@ class Collector:
                 continue
             break
         oldest = time.time() - POINTS * TICKS_PER_POINT * TICK_SECONDS
-        for each in raw:
-            try:
-                record = msgspec.json.decode(each, type=Record)
-            except msgspec.DecodeError as error:
-                log.warning("a point of the history was written by another version", error=str(error))
-                continue
+        for record in read_kept(raw, Record, key=self._history_key):
             if record.point.at >= oldest:
                 self.points.append(record.point)
                 self.tallies.append(record.tally)

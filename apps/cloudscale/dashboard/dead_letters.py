@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 from starlette.routing import Route
 
 from cloudscale import untrusted_json
+from cloudscale.dashboard.dead_letter_survey import Survey, survey, survey_of
+from cloudscale.dashboard.dead_letter_views import is_visible, summary
 from cloudscale.dashboard.responses import JsonResponse, RefusedError
 from cloudscale.dashboard.sessions import actor_of, viewer_of
 from cloudscale.ledger.audit import Act, named
@@ -18,23 +20,30 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from cloudscale.dashboard.access import Viewer
+    from cloudscale.dashboard.slow_answers import SlowAnswers
     from cloudscale.ledger.audit import Audit
     from cloudscale.queue.dead_letters import DeadLetter, DeadLetters
 
 SHOWN = 200
-SHOWN_CHARACTERS = 100
 LARGEST_SEQUENCE_NUMBER = 2**63 - 1
 LISTED_AT_ONCE = 200
-
+ACTED_ON = 10_000
+"""Dead letters at the most that are chosen one by one, or by their reason."""
 
 SequenceNumber = Annotated[int, msgspec.Meta(ge=0, le=LARGEST_SEQUENCE_NUMBER)]
 
 
 class Choice(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    """Which dead letters to act on: these, or all."""
+    """Which dead letters to act on: these, those with a reason, or all."""
 
-    sequence_numbers: Annotated[list[SequenceNumber], msgspec.Meta(min_length=1, max_length=10_000)] | None = None
+    sequence_numbers: Annotated[list[SequenceNumber], msgspec.Meta(min_length=1, max_length=ACTED_ON)] | None = None
+    reason: str | None = None
     all: bool = False
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether it says one thing only."""
+        return [self.sequence_numbers is not None, self.reason is not None, self.all].count(True) == 1
 
 
 _choice = msgspec.json.Decoder(Choice)
@@ -54,18 +63,38 @@ class Progress(msgspec.Struct, rename="camel"):
 
 
 async def show_all(request: Request) -> Response:
-    """The first dead letters that the viewer may see, how many there are at all, and what is being done with them."""
+    """The first dead letters that the viewer may see, of one reason if it is given, and how many each reason has.
+
+    ``reasons`` counts among the first ``lookedAt`` dead letters, which are all of them with ``isAll``. It is None while
+    they are looked through; 202 says that there is nothing to show until then.
+    """
     viewer = await viewer_of(request)
     state = request.app.state
     letters: DeadLetters = await state.backends.dead_letters()
-    seen = await visible(letters, viewer, limit=SHOWN + 1)
+    reason = request.query_params.get("reason") or None
+    first = await letters.list(limit=SHOWN + 1)
+    if len(first) <= SHOWN:
+        known: Survey | None = survey_of(first, viewer)
+    else:
+        surveys: SlowAnswers[Survey] = state.surveys
+        known = await surveys.get(viewer.tenants, lambda: survey(letters, viewer))
+    if reason is None and viewer.tenants is None:
+        shown, more = [summary(letter) for letter in first[:SHOWN]], len(first) > SHOWN
+    elif known is None:
+        return JsonResponse({"pending": True}, 202)
+    else:
+        shown = known.letters(reason)
+        more = known.count(reason) > len(shown)
     running: list[Progress] = state.acts
     return JsonResponse(
         {
-            "deadLetters": [summary(letter) for letter in seen[:SHOWN]],
-            "more": len(seen) > SHOWN,
+            "deadLetters": shown[:SHOWN],
+            "more": more,
             "depth": state.collector.latest.dead_letter_depth if viewer.tenants is None else None,
             "running": [each for each in running if viewer.tenants is None or each.who == viewer.name],
+            "reasons": known and [{"reason": each.reason, "count": each.count} for each in known.reasons],
+            "lookedAt": known and known.looked_at,
+            "isAll": known and known.is_all,
         }
     )
 
@@ -98,9 +127,9 @@ async def _act(request: Request, act: Act) -> Response:
     try:
         choice = untrusted_json.decode(await request.body(), _choice)
     except UnreadableJsonError as error:
-        raise RefusedError(400, f"Name the dead letters as sequenceNumbers, or say all: {error}") from None
-    if choice.all == (choice.sequence_numbers is not None):
-        raise RefusedError(400, "Name the dead letters as sequenceNumbers, or say all, and not both.")
+        raise RefusedError(400, f"Name the dead letters as sequenceNumbers, by a reason, or say all: {error}") from None
+    if not choice.is_clear:
+        raise RefusedError(400, "Name the dead letters as sequenceNumbers, by a reason, or say all: one of them only.")
     letters: DeadLetters = await request.app.state.backends.dead_letters()
     numbers = await _permitted(letters, viewer, choice)
     depth = request.app.state.collector.latest.dead_letter_depth
@@ -122,6 +151,8 @@ async def _act(request: Request, act: Act) -> Response:
         )
     finally:
         running.remove(progress)
+        surveys: SlowAnswers[Survey] = request.app.state.surveys
+        await surveys.forget_all()
     return JsonResponse({"done": done})
 
 
@@ -135,9 +166,11 @@ async def _permitted(letters: DeadLetters, viewer: Viewer, choice: Choice) -> li
     Raises:
         RefusedError: one of those that are named belongs to somebody else.
     """
+    if choice.reason is not None:
+        return [letter.sequence_number for letter in await _visible(letters, viewer, reason=choice.reason)]
     if viewer.tenants is None:
         return choice.sequence_numbers
-    own = {letter.sequence_number for letter in await visible(letters, viewer, limit=10_000)}
+    own = {letter.sequence_number for letter in await _visible(letters, viewer)}
     if choice.sequence_numbers is None:
         return sorted(own)
     if not own.issuperset(choice.sequence_numbers):
@@ -145,49 +178,17 @@ async def _permitted(letters: DeadLetters, viewer: Viewer, choice: Choice) -> li
     return choice.sequence_numbers
 
 
-async def visible(letters: DeadLetters, viewer: Viewer, *, limit: int) -> list[DeadLetter]:
-    """The first ``limit`` dead letters that the viewer may see, looked for in all of them."""
+async def _visible(letters: DeadLetters, viewer: Viewer, *, reason: str | None = None) -> list[DeadLetter]:
+    """The first dead letters that the viewer may see and act on together, of one reason if it is given."""
     found: list[DeadLetter] = []
     after = 0
-    while len(found) < limit:
+    while len(found) < ACTED_ON:
         page = await letters.list(after=after, limit=LISTED_AT_ONCE)
         if not page:
             break
-        found += [letter for letter in page if is_visible(letter, viewer)]
+        found += [each for each in page if reason in {None, each.reason} and is_visible(each, viewer)]
         after = page[-1].sequence_number
-    return found[:limit]
-
-
-def is_visible(letter: DeadLetter, viewer: Viewer) -> bool:
-    """Whether all events of a dead letter are the viewer's; one without events belongs to nobody."""
-    return viewer.tenants is None or (
-        bool(letter.events) and all(viewer.sees(event.get("tenantId")) for event in letter.events)
-    )
-
-
-def summary(letter: DeadLetter) -> dict[str, Any]:
-    """A dead letter without its message."""
-    event = letter.events[0] if letter.events else {}
-    return {
-        "sequenceNumber": letter.sequence_number,
-        # A browser's numbers are exact up to 2^53 only, and those of a partitioned queue are larger.
-        "number": str(letter.sequence_number),
-        "reason": letter.reason,
-        "description": letter.description,
-        "attempts": letter.attempts,
-        "enqueuedAt": letter.enqueued_at,
-        "events": len(letter.events),
-        "eventId": _as_text(event.get("eventId")),
-        "eventType": _as_text(event.get("eventType")),
-        "tenantId": _as_text(event.get("tenantId")),
-    }
-
-
-def _as_text(value: object) -> str | None:
-    """A field of a dead letter to be shown: it may be anything, and that may be why the letter is dead."""
-    if value is None or isinstance(value, str):
-        return value
-    return msgspec.json.encode(value).decode()[:SHOWN_CHARACTERS]
+    return found[:ACTED_ON]
 
 
 routes = [

@@ -6,8 +6,8 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
-import structlog
 
+from cloudscale.dashboard.kept_points import read_kept
 from cloudscale.dashboard.points import Gauges, Point, point_of
 from cloudscale.telemetry import activity
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from cloudscale.telemetry.figures import Figures
-
-log = structlog.get_logger(__name__)
 
 # What holds at the end of a step, of the processes that are there then.
 _STATE = ("workers", "ingestion", "concurrency", "cache_available", "breakers")
@@ -69,14 +67,7 @@ class LongSeries:
         raw = await redis.lrange(self._key, 0, -1)
         oldest = at - self._steps * self._step_seconds
         self.points.clear()
-        for each in raw:
-            try:
-                point = msgspec.json.decode(each, type=Point)
-            except msgspec.DecodeError as error:
-                log.warning("a point of a long series was written by another version", error=str(error))
-                continue
-            if point.at >= oldest:
-                self.points.append(point)
+        self.points.extend(point for point in read_kept(raw, Point, key=self._key) if point.at >= oldest)
 
     async def save(self, redis: Redis, point: Point) -> None:
         """Add a point to the series in Redis.

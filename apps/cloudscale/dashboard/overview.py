@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 import msgspec
+from redis.exceptions import RedisError
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
@@ -16,6 +17,7 @@ from cloudscale.dashboard.points import Point, as_columns, restricted
 from cloudscale.dashboard.responses import JsonResponse, RefusedError
 from cloudscale.dashboard.service_levels import Attainment, attainments
 from cloudscale.dashboard.sessions import viewer_of
+from cloudscale.errors import BackendError
 from cloudscale.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -99,7 +101,8 @@ async def _messages(request: Request) -> AsyncIterator[bytes]:
         while not stopping.is_set():
             try:
                 viewer = await viewer_of(request)
-            except RefusedError:
+            except (RefusedError, BackendError, RedisError):
+                # The page connects again, and hears why if it may not.
                 return
             yield b"data: " + msgspec.json.encode(now(collector, viewer, spec)) + b"\n\n"
             arrival.clear()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from itertools import chain
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
 import msgspec
 from msgspec import structs
@@ -14,10 +14,8 @@ from starlette.routing import Route
 from cloudscale.dashboard.responses import JsonResponse, RefusedError
 from cloudscale.dashboard.sessions import viewer_of
 from cloudscale.events.timestamps import parse_moment
-from cloudscale.store.alerts import AlertStore
-from cloudscale.store.latest import EventFilter, Position, order_of, position_of
-from cloudscale.store.profiles import ProfileStore
-from cloudscale.tasks import gather_all
+from cloudscale.store.latest import EventFilter, Position, position_of
+from cloudscale.store.ranking import Rank, rank_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
     from cloudscale.dashboard.access import Viewer
     from cloudscale.dashboard.backends import Backends
-    from cloudscale.store.profiles import Profile
+    from cloudscale.store.tenant_view import TenantView
 
 EVENTS_SHOWN = 100
 ALERTS_SHOWN = 100
@@ -38,28 +36,30 @@ RECENT_EVENTS = 500
 
 PROFILES_SHOWN = 50
 CLIENTS_SHOWN = 10
+SCORE_DIGITS = 18
 SECOND_DIGITS = 12
 """Of a Unix time in seconds, for thousands of years."""
 
 
 async def events(request: Request) -> Response:
-    """Events by id, correlation id, tenant, user, type, time and suspicion, the last stored first.
+    """Events by id, correlation id, tenant, user, type, device, time and suspicion, the last stored first.
 
     ``next`` is what to give as ``after`` for those that follow, None when there are none.
     """
-    viewer = await viewer_of(request)
+    view = await view_of(request)
     asked = request.query_params
     which = EventFilter(
         event_id=asked.get("id") or None,
         correlation_id=asked.get("correlationId") or None,
         user_id=asked.get("user") or None,
         event_type=asked.get("type") or None,
+        device_id=asked.get("device") or None,
         suspicious=True if asked.get("suspicious") == "true" else None,
         since=_moment(asked, "since"),
         until=_moment(asked, "until"),
     )
     tenant, after = asked.get("tenant") or None, position_asked(asked.get("after"))
-    found = await _find(request, which, viewer, tenant=tenant, limit=EVENTS_SHOWN + 1, after=after)
+    found = await view.find_events(which, tenant=tenant, limit=EVENTS_SHOWN + 1, after=after)
     shown = found[:EVENTS_SHOWN]
     following = _position_text(position_of(shown[-1])) if len(found) > EVENTS_SHOWN else None
     rows = [_summary(document) for document in _by_reception(shown)]
@@ -95,9 +95,9 @@ def _moment(asked: QueryParams, name: str) -> datetime | None:
 
 async def event(request: Request) -> Response:
     """One event with all its fields, by tenant and id: tenants may use the same ids."""
-    viewer = await viewer_of(request)
+    view = await view_of(request)
     event_id, tenant = request.path_params["event_id"], request.query_params.get("tenant") or None
-    found = await _find(request, EventFilter(event_id=event_id), viewer, tenant=tenant, limit=EVENTS_SHOWN)
+    found = await view.find_events(EventFilter(event_id=event_id), tenant=tenant, limit=EVENTS_SHOWN)
     if not found:
         raise RefusedError(404, f"No event {event_id} is stored. It may still be in the queue, or be a dead letter.")
     if len(tenants := sorted({str(document.get("tenantId")) for document in found})) > 1:
@@ -107,64 +107,68 @@ async def event(request: Request) -> Response:
 
 
 async def users(request: Request) -> Response:
-    """The profiles with the highest scores, of a tenant or of one user if they are given.
+    """The profiles with the highest scores, of a tenant or of one user if they are given, page by page.
 
-    ``count`` is how many match, of which those with the highest scores are shown.
+    ``count`` is how many match on all pages; ``next`` is what to give as ``after`` for those that follow, None when
+    there are none.
     """
-    viewer = await viewer_of(request)
-    backends: Backends = request.app.state.backends
-    profiles = ProfileStore(await backends.store())
-    user_id = request.query_params.get("user") or None
-    found: list[Profile] = []
-    count = 0
-    for tenant in tenants_asked(viewer, request.query_params.get("tenant") or None):
-        if user_id and tenant:
-            profile = await profiles.get(tenant, user_id)
-            own = [profile] if profile else []
-            matching = len(own)
-        else:
-            own = await profiles.top(tenant_id=tenant, user_id=user_id, limit=PROFILES_SHOWN)
-            is_all = len(own) < PROFILES_SHOWN
-            matching = len(own) if is_all else await profiles.count(tenant_id=tenant, user_id=user_id)
-        found += own
-        count += matching
-    found.sort(key=lambda profile: profile.score, reverse=True)
+    view, asked = await view_of(request), request.query_params
+    found, count = await view.find_profiles(
+        tenant=asked.get("tenant") or None,
+        user_id=asked.get("user") or None,
+        limit=PROFILES_SHOWN + 1,
+        after=rank_asked(asked.get("after")),
+    )
+    shown = found[:PROFILES_SHOWN]
+    following = rank_text(rank_of(shown[-1])) if len(found) > PROFILES_SHOWN else None
     hidden = {"id", "partitionKey", "position", "_etag"}
     rows = [
-        {name: value for name, value in msgspec.to_builtins(profile).items() if name not in hidden}
-        for profile in found[:PROFILES_SHOWN]
+        {name: value for name, value in msgspec.to_builtins(profile).items() if name not in hidden} for profile in shown
     ]
-    return JsonResponse({"users": rows, "count": count})
+    return JsonResponse({"users": rows, "count": count, "next": following})
+
+
+def rank_text(rank: Rank) -> str:
+    """A rank as the address of a page has it."""
+    return f"{rank.score}:{quote(rank.id, safe='')}:{quote(rank.tenant_id, safe='')}"
+
+
+def rank_asked(text: str | None) -> Rank | None:
+    """The rank that a page of users goes on behind, as the page before it has named it.
+
+    Raises:
+        RefusedError: it is none.
+    """
+    if not text:
+        return None
+    score, *names = text.split(":")
+    digits = score.removeprefix("-")
+    if len(names) != 2 or not (digits.isascii() and digits.isdecimal() and len(digits) <= SCORE_DIGITS):
+        raise RefusedError(400, "after is no rank: give what the page before has as next.")
+    return Rank(int(score), *map(unquote, names))
 
 
 async def security(request: Request) -> Response:
     """Alerts, the newest suspicious events with their evidence, and the clients that send the most."""
     viewer = await viewer_of(request)
+    view = await _seen_by(request, viewer)
     which = EventFilter(user_id=request.query_params.get("user") or None)
     tenant = request.query_params.get("tenant") or None
     if which.user_id is None and tenant is None:
         # What everybody looks at; answers about single users would pile up.
-        known = request.app.state.answers.get(
-            ("security", viewer.tenants), lambda: _security(request, viewer, which, tenant=None)
-        )
+        known = request.app.state.answers.get(("security", viewer.tenants), lambda: _security(view, which, tenant=None))
         return JsonResponse(await known)
-    return JsonResponse(await _security(request, viewer, which, tenant=tenant))
+    return JsonResponse(await _security(view, which, tenant=tenant))
 
 
-async def _security(request: Request, viewer: Viewer, which: EventFilter, *, tenant: str | None) -> dict[str, Any]:
-    backends: Backends = request.app.state.backends
-    alerts = AlertStore(await backends.store())
-    raised, suspicious, recent = await asyncio.gather(
-        gather_all(
-            alerts.find_alerts(tenant_id=each, user_id=which.user_id, limit=ALERTS_SHOWN)
-            for each in tenants_asked(viewer, tenant)
-        ),
-        _find(request, structs.replace(which, suspicious=True), viewer, tenant=tenant, limit=EVENTS_SHOWN),
-        _find(request, which, viewer, tenant=tenant, limit=RECENT_EVENTS),
+async def _security(view: TenantView, which: EventFilter, *, tenant: str | None) -> dict[str, Any]:
+    alerts, suspicious, recent = await asyncio.gather(
+        view.find_alerts(tenant=tenant, user_id=which.user_id, limit=ALERTS_SHOWN),
+        view.find_events(structs.replace(which, suspicious=True), tenant=tenant, limit=EVENTS_SHOWN),
+        view.find_events(which, tenant=tenant, limit=RECENT_EVENTS),
     )
-    latest = sorted(chain.from_iterable(raised), key=lambda alert: alert.created_at, reverse=True)
     return {
-        "alerts": latest[:ALERTS_SHOWN],
+        "alerts": alerts,
         "suspicious": [_summary(document) | {"fraud": document.get("fraud")} for document in _by_reception(suspicious)],
         "clients": top_clients(recent),
         "clientsOf": len(recent),
@@ -192,43 +196,26 @@ def top_clients(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-async def _find(
-    request: Request,
-    which: EventFilter,
-    viewer: Viewer,
-    *,
-    tenant: str | None,
-    limit: int,
-    after: Position | None = None,
-) -> list[dict[str, Any]]:
+async def view_of(request: Request) -> TenantView:
+    """What the sender of a request may see of the store.
+
+    Raises:
+        RefusedError: reading needs a token and there is none that holds.
+    """
+    return await _seen_by(request, await viewer_of(request))
+
+
+async def _seen_by(request: Request, viewer: Viewer) -> TenantView:
     backends: Backends = request.app.state.backends
-    store = await backends.store()
-    pages = await gather_all(
-        store.find_events(structs.replace(which, tenant_id=each), limit=limit, after=after)
-        for each in tenants_asked(viewer, tenant)
-    )
-    return sorted(chain.from_iterable(pages), key=order_of)[:limit]
+    return await backends.view(viewer.tenants)
 
 
 def _by_reception(documents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(documents, key=lambda document: str(document.get("receivedAt", "")), reverse=True)
 
 
-def tenants_asked(viewer: Viewer, tenant: str | None) -> list[str | None]:
-    """The tenants to ask the store for, None being all: what is asked for, as far as the viewer may see it.
-
-    Raises:
-        RefusedError: the viewer may not see this tenant.
-    """
-    if tenant is not None and not viewer.sees(tenant):
-        raise RefusedError(403, f"This access token is not for tenant {tenant}.")
-    if tenant is not None or viewer.tenants is None:
-        return [tenant]
-    return [*sorted(viewer.tenants)]
-
-
 _SUMMARY = (
-    *("eventId", "eventType", "tenantId", "userId", "correlationId", "clientAddress"),
+    *("eventId", "eventType", "tenantId", "userId", "deviceId", "correlationId", "clientAddress"),
     *("createdAt", "receivedAt", "processedAt", "suspicious"),
 )
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from redis.exceptions import RedisError
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from cloudscale.errors import BackendError, CloudScaleError, ConfigurationError
+from cloudscale.store.tenant_view import NotVisibleError
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -56,6 +59,20 @@ async def on_refused(_request: Request, error: Exception) -> Response:
     return problem(status, "Not possible", str(error))
 
 
+async def on_http_exception(_request: Request, error: Exception) -> Response:
+    """Answer a request to an address that is not there, or with a method that is not for it."""
+    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (400, None)
+    answer = problem(status, HTTPStatus(status).phrase, "The address or the method is wrong.")
+    answer.headers.update(headers or {})
+    return answer
+
+
+async def on_not_visible(_request: Request, error: Exception) -> Response:
+    """Answer when somebody asks for a tenant that is not theirs."""
+    tenant = error.tenant_id if isinstance(error, NotVisibleError) else ""
+    return problem(403, "Not possible", f"This access token is not for tenant {tenant}.")
+
+
 async def on_backend_error(_request: Request, error: Exception) -> Response:
     """Answer while a backend is away: the page shows it and asks again."""
     # The errors of Redis' client do not say what they are about.
@@ -69,7 +86,9 @@ async def on_configuration_error(_request: Request, error: Exception) -> Respons
 
 
 EXCEPTION_HANDLERS = {
+    HTTPException: on_http_exception,
     RefusedError: on_refused,
+    NotVisibleError: on_not_visible,
     BackendError: on_backend_error,
     RedisError: on_backend_error,
     ConfigurationError: on_configuration_error,

@@ -1,8 +1,7 @@
 """The sessions of everybody who is signed in: random names in Redis, so that one can be ended for good.
 
 What a cookie holds is nothing but the name of a session. Redis has the hash of the name, so that whoever reads it
-cannot use the sessions, and the digest of the token that opened the session: a token that is withdrawn ends its
-sessions. While Redis is away, the sessions that this process has seen lately go on.
+cannot use the sessions. While Redis is away, the sessions that this process has seen lately go on.
 """
 
 from __future__ import annotations
@@ -11,24 +10,35 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import structlog
 from redis.exceptions import RedisError
 
+from cloudscale.dashboard.session import decode, encode
+
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+    from cloudscale.dashboard.session import Session
+
 log = structlog.get_logger(__name__)
 
-SESSION_SECONDS = 12 * 3600
 CACHED_SESSIONS = 1000
 TRUSTED_SECONDS = 5.0
 NAME_BYTES = 32
 
 
+class _Seen(NamedTuple):
+    """A session that Redis has confirmed; both times are of the monotonic clock."""
+
+    session: Session
+    ends_at: float
+    trusted_until: float
+
+
 class SessionStore:
-    """Opens, finds and ends sessions.
+    """Opens, finds, replaces and ends sessions.
 
     Args:
         redis: where the sessions of all dashboards are.
@@ -50,41 +60,61 @@ class SessionStore:
         self._prefix = key_prefix
         self._trusted_seconds = trusted_seconds
         self._cached_sessions = cached_sessions
-        self._seen: OrderedDict[str, tuple[str, float, float]] = OrderedDict()
-        """By key: the token's digest, when the session ends, and until when Redis need not be asked."""
+        self._seen: OrderedDict[str, _Seen] = OrderedDict()
 
-    async def open(self, token_digest: str) -> str:
-        """A new session for the token with this digest; its name, which nobody else has."""
-        name = secrets.token_urlsafe(NAME_BYTES)
+    async def open(self, session: Session, *, name: str = "") -> str:
+        """Keep a new session under a ``name`` from :func:`new_name`, or a fresh one; returns it."""
+        name = name or new_name()
         key = self._key(name)
         try:
-            await self._redis.set(key, token_digest, ex=SESSION_SECONDS)
+            await self._redis.set(key, encode(session), px=_milliseconds_left(session))
         except (RedisError, OSError, TimeoutError) as error:
             log.warning("a session is known to this dashboard alone: Redis cannot be reached", error=str(error))
-        self._remember(key, token_digest, time.monotonic() + SESSION_SECONDS)
+        self._remember(key, session)
         return name
 
-    async def find(self, name: str) -> str | None:
-        """The digest of the token that opened the session, None if there is no such session any more."""
+    async def find(self, name: str, *, fresh: bool = False) -> Session | None:
+        """The session, None if there is none of this name any more. Asking for one keeps it from falling idle.
+
+        Args:
+            name: what the cookie holds.
+            fresh: ask Redis also for what it has confirmed lately.
+        """
         key = self._key(name)
         now = time.monotonic()
         known = self._seen.get(key)
-        if known and known[1] <= now:
+        if known and known.ends_at <= now:
             self._forget(key)
             known = None
-        if known and now < known[2]:
-            return known[0]
+        if known and now < known.trusted_until and not fresh:
+            return known.session
         try:
-            found = await self._redis.get(key)
-            left_seconds = await self._redis.ttl(key) if found else 0
+            content = await self._redis.get(key)
+            session = decode(content) if isinstance(content, bytes) else None
+            if session is not None and session.idle_seconds is not None:
+                await self._redis.pexpire(key, _milliseconds_left(session))
         except (RedisError, OSError, TimeoutError):
-            return known[0] if known else None
-        if found is None:
+            if known:
+                self._remember(key, known.session, trusted_seconds=0)
+            return known.session if known else None
+        if session is None:
             self._forget(key)
             return None
-        digest = found.decode() if isinstance(found, bytes) else found
-        self._remember(key, digest, now + left_seconds)
-        return digest
+        self._remember(key, session)
+        return session
+
+    async def replace(self, name: str, session: Session) -> bool:
+        """Change what a session remembers; False if it was ended meanwhile, and then it stays ended.
+
+        Raises:
+            RedisError: Redis does not answer; the session is as it was.
+        """
+        key = self._key(name)
+        if not await self._redis.set(key, encode(session), px=_milliseconds_left(session), xx=True):
+            self._forget(key)
+            return False
+        self._remember(key, session)
+        return True
 
     async def end(self, name: str) -> None:
         """End a session for good.
@@ -97,13 +127,33 @@ class SessionStore:
         await self._redis.delete(key)
 
     def _key(self, name: str) -> str:
-        return self._prefix + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+        return self._prefix + digest_of_name(name)
 
-    def _remember(self, key: str, digest: str, ends_at: float) -> None:
-        self._seen[key] = digest, ends_at, time.monotonic() + self._trusted_seconds
+    def _remember(self, key: str, session: Session, *, trusted_seconds: float | None = None) -> None:
+        now = time.monotonic()
+        trusted = self._trusted_seconds if trusted_seconds is None else trusted_seconds
+        self._seen[key] = _Seen(session, now + _milliseconds_left(session) / 1000, now + trusted)
         self._seen.move_to_end(key)
         if len(self._seen) > self._cached_sessions:
             self._seen.popitem(last=False)
 
     def _forget(self, key: str) -> None:
         self._seen.pop(key, None)
+
+
+def new_name() -> str:
+    """A name for a session, which nobody else has."""
+    return secrets.token_urlsafe(NAME_BYTES)
+
+
+def digest_of_name(name: str) -> str:
+    """What stands for a session's name where others may read it."""
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _milliseconds_left(session: Session) -> int:
+    """How long Redis keeps it: until it ends, or falls idle. At the least a millisecond, for Redis takes no zero."""
+    left = session.ends_at - time.time()
+    if session.idle_seconds is not None:
+        left = min(left, session.idle_seconds)
+    return max(1, int(left * 1000))

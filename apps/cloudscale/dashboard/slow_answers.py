@@ -36,8 +36,7 @@ class SlowAnswers(Generic[Answer]):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for key in list(self._tasks):
-            await self.forget(key)
+        await self.forget_all()
 
     async def get(self, key: object, find: Callable[[], Coroutine[Any, Any, Answer]]) -> Answer | None:
         """The answer to the question ``key``, None while it is looked for.
@@ -66,6 +65,11 @@ class SlowAnswers(Generic[Answer]):
         if task is not None:
             await cancel_and_wait(task)
             self._found_at.pop(task, None)
+
+    async def forget_all(self) -> None:
+        """The same for every question."""
+        for key in list(self._tasks):
+            await self.forget(key)
 
     def _note(self, task: asyncio.Task[Answer]) -> None:
         self._found_at[task] = asyncio.get_running_loop().time()

@@ -29,6 +29,9 @@ END = datetime(2101, 1, 1, tzinfo=UTC)
 
 Document = dict[str, Any]
 
+PAGE_KEY = "cloudscaleKey"
+"""The member of a beacon's body that is its sender's key: no event keeps it."""
+
 RESERVED = {
     "id": "send it as eventId",
     "partitionKey": "it is made from tenantId and createdAt",
@@ -44,6 +47,7 @@ RESERVED = {
     "processedAt": "the worker sets it",
     "ttl": "the pipeline's spec.store.timeToLive sets it",
     "traceparent": "send it as an HTTP header",
+    PAGE_KEY: "it is the key of a beacon (text/plain) from an origin in spec.access.browser, and of no other request",
 }
 """Top-level names that belong to the pipeline, and what a client should do instead."""
 

@@ -2,41 +2,37 @@
 
 from __future__ import annotations
 
+import gc
+
 from cloudscale.termination import exit_forks_on_signal, exit_on_signal
 
 if __name__ == "__main__":
     exit_on_signal()
+    # What is imported stays: looking for garbage among it would take a sixth of the start.
+    gc.disable()
 
-import _thread
 import os
 import sys
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from granian import Granian
-from granian.constants import HTTPModes, Interfaces, Loops
+from granian.constants import HTTPModes, Interfaces, Loops, SSLProtocols
 from granian.log import LogLevels
 
 from cloudscale import pipeline
 from cloudscale.cache.connection import open_redis
 from cloudscale.errors import ConfigurationError
 from cloudscale.events.types import EventTypes
-from cloudscale.settings import read_settings
+from cloudscale.ingestion.main_process import MainProcess
+from cloudscale.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONFIGURATION_ERROR = 2
 BACKLOG_CONNECTIONS = 4096
 DRAIN_SECONDS = 20
-
-
-class _Server(Granian):  # type: ignore[misc,valid-type] # one of two classes, by the kind of interpreter
-    """Granian's main process, which can be told to stop at any moment and any number of times."""
-
-    def signal_handler_interrupt(self, *_: Any) -> None:
-        """Wake the main loop, which holds a lock for moments that a signal may fall into.
-
-        Granian takes that lock here, in the same thread, and would wait for itself for ever.
-        """
-        self.interrupt_signal = True
-        _thread.start_new_thread(self.main_loop_interrupt.set, ())
 
 
 def main() -> int:
@@ -47,13 +43,14 @@ def main() -> int:
         # What each worker process would trip over is said once, here.
         EventTypes(resource.spec.event_types)
         open_redis(settings.redis_url)
+        server = _server_of(settings)
     except ConfigurationError as error:
         print(f"ingestion cannot start: {error}", file=sys.stderr)  # noqa: T201 - a message for a person, not a log
         return CONFIGURATION_ERROR
     shedding = resource.spec.ingestion.shed_above
     # Whether a worker process is forked or started anew is up to the interpreter.
     exit_forks_on_signal()
-    _Server(
+    server(
         "cloudscale.ingestion.server:Server",
         address=settings.host,
         port=settings.port,
@@ -73,5 +70,18 @@ def main() -> int:
     return 0
 
 
+def _server_of(settings: Settings) -> Callable[..., MainProcess]:
+    if not settings.tls_folder:
+        return MainProcess
+    # What reads certificates takes a while to import.
+    from cloudscale.certificate import CertificateFolder  # noqa: PLC0415
+    from cloudscale.ingestion.renewal import RenewingProcess  # noqa: PLC0415
+
+    folder = CertificateFolder(Path(settings.tls_folder))
+    return partial(RenewingProcess, folder, folder.read(), ssl_protocol_min=SSLProtocols.tls12)
+
+
 if __name__ == "__main__":
+    gc.freeze()
+    gc.enable()
     sys.exit(main())

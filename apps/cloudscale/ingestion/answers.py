@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cloudscale.errors import BackendError
     from cloudscale.events.enrichment import Enriched
     from cloudscale.ingestion.group_commit import Committed
-    from cloudscale.limits.rates import Allowance, Rates
+    from cloudscale.limits.rates import Allowance, Budget, Holder, Rates, Sender
 
 JSON_HEADER = ("content-type", "application/json")
 RETRY_SECONDS = 1.0
@@ -60,40 +60,66 @@ class BatchResult(msgspec.Struct, frozen=True, gc=False, rename="camel"):
     results: Sequence[BatchItem]
 
 
-def rate_headers(allowance: Allowance, rates: Rates) -> Headers:
-    """The client's budget, named as in draft-ietf-httpapi-ratelimit-headers-06: limit, remaining, seconds to full."""
-    reset = math.ceil(max(allowance.retry_after_seconds, (rates.burst - allowance.remaining) / rates.per_second))
+def rate_headers(allowance: Allowance, rates: Rates, sender: Sender) -> Headers:
+    """A sender's budget, named as in draft-ietf-httpapi-ratelimit-headers-06: limit, remaining, seconds to full.
+
+    The policy says whose budget has the fewest requests left: the address's, the key's or the tenant's.
+    """
+    budget = _budget_of(allowance.holder, rates, sender)
+    reset = math.ceil(max(allowance.retry_after_seconds, (budget.burst - allowance.remaining) / budget.per_second))
     return [
-        ("ratelimit-limit", str(rates.burst)),
+        ("ratelimit-limit", str(budget.burst)),
         ("ratelimit-remaining", str(allowance.remaining)),
         ("ratelimit-reset", str(reset)),
+        (
+            "ratelimit-policy",
+            f'{budget.burst};w={max(1, math.ceil(budget.burst / budget.per_second))};comment="{allowance.holder}"',
+        ),
     ]
 
 
-def rate_limited(allowance: Allowance, rates: Rates) -> Problem:
+def rate_limited(allowance: Allowance, rates: Rates, sender: Sender) -> Problem:
     """The problem of a request that the limits refuse."""
-    field, limit = _limit_of(allowance, rates)
+    field, limit = _limit_of(allowance, rates, sender)
     return Problem(
         Kind.RATE_LIMITED,
-        f"{limit}: wait, or raise spec.ingestion.rateLimits.{field}",
+        f"{limit}: wait, or raise {field}",
         f"limit-{allowance.refused_by}",
         retry_after_seconds=max(1.0, allowance.retry_after_seconds),
     )
 
 
-def _limit_of(allowance: Allowance, rates: Rates) -> tuple[str, str]:
-    """The field of the limit that refuses a request, and what it says."""
-    if allowance.refused_by == "client":
-        text = f"one client may send {rates.burst} requests at once and {rates.per_second:g} a second"
-        return "perClient", f"{text} (a batch is one request)"
-    if allowance.refused_by == "client-events":
-        text = f"{rates.events_burst} events at once and {rates.events_per_second:g} a second"
-        return "perClient", f"one client may send {text}"
-    if allowance.refused_by == "global-events":
+def _budget_of(holder: Holder, rates: Rates, sender: Sender) -> Budget:
+    if holder == "client":
+        return rates.client
+    return sender.key_budget or rates.key if holder == "key" else sender.tenant_budget or rates.tenant
+
+
+def _limit_of(allowance: Allowance, rates: Rates, sender: Sender) -> tuple[str, str]:
+    """What sets the limit that refuses a request, and what it says."""
+    fields = "spec.ingestion.rateLimits"
+    limit = allowance.refused_by
+    if limit == "global-events":
         text = f"{rates.global_events_burst} events at once and {rates.global_events_per_second:g} a second"
-        return "global", f"all clients together may send {text}"
-    text = f"all clients together may send {rates.window_limit} requests in {rates.window_milliseconds / 1000:g} s"
-    return "global", f"{text} (a batch is one request)"
+        return f"{fields}.global", f"all senders together may send {text}"
+    if limit is None or limit == "global":
+        text = f"{rates.window_limit} requests in {rates.window_milliseconds / 1000:g} s"
+        return f"{fields}.global", f"all senders together may send {text} (a batch is one request)"
+    kind, _, counted = limit.partition("-")
+    who, field, budget = {
+        "client": ("one client", f"{fields}.perClient", rates.client),
+        "key": (f"the key {sender.key}", f"{fields}.perKey", sender.key_budget or rates.key),
+        "tenant": (f"the tenant {sender.tenant}", f"{fields}.perTenant", sender.tenant_budget or rates.tenant),
+    }[kind]
+    if kind == "tenant" and sender.tenant_budget is not None:
+        field = "its quota (cloudscale tenants change)"
+    if kind == "key" and sender.key_budget is not None:
+        field = "what it was created with (cloudscale keys create --requests-per-second)"
+    if counted == "events":
+        text = f"{budget.events_burst} events at once and {budget.events_per_second:g} a second"
+        return field, f"{who} may send {text}"
+    text = f"{budget.burst} requests at once and {budget.per_second:g} a second"
+    return field, f"{who} may send {text} (a batch is one request)"
 
 
 def unavailable(detail: str, reason: str, retry_after_seconds: float = RETRY_SECONDS) -> Problem:

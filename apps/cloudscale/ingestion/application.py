@@ -12,7 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from cloudscale.ingestion import page_script
+from cloudscale.ingestion.cross_origin import CrossOrigin
 from cloudscale.ingestion.openapi import describe
+from cloudscale.ingestion.page_script import PageScript
 from cloudscale.ingestion.problems import CONTENT_TYPE, KINDS_BY_STATUS, Kind, Problem, render
 from cloudscale.telemetry import metrics
 
@@ -29,7 +32,7 @@ DOCS_PATH = "/docs"
 
 def build(service: IngestionService, pipeline: EventPipeline) -> Starlette:
     """The application of one process."""
-    description = msgspec.json.encode(describe(pipeline))
+    description = msgspec.json.encode(describe(pipeline, access_required=service.access_required))
     page = files("cloudscale.ingestion").joinpath("docs.html").read_text(encoding="utf-8")
 
     async def health(_: Request) -> Response:
@@ -72,6 +75,7 @@ def build(service: IngestionService, pipeline: EventPipeline) -> Starlette:
             Route("/openapi.json", openapi),
             Route(DOCS_PATH, docs),
             Route("/docs.js", script),
+            Route(page_script.PATH, PageScript(CrossOrigin(pipeline.spec.access.browser.origins)).answer),
             Route("/favicon.ico", icon),
         ],
         exception_handlers={HTTPException: _problem, Exception: _mistake},

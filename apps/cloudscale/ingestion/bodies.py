@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from cloudscale.ingestion.answers import unavailable
-from cloudscale.ingestion.problems import Kind, Problem
-from cloudscale.ingestion.requests import Refused, content_of, too_large
+from cloudscale.ingestion.content import content_of, too_large
+from cloudscale.ingestion.problems import Kind, Problem, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cloudscale.circuit_breaker import CircuitBreaker
     from cloudscale.events.enrichment import Enriched
     from cloudscale.limits.admission import Admission
+    from cloudscale.limits.rates import Sender
     from cloudscale.queue.sender import EventSender
 
 log = structlog.get_logger(__name__)
@@ -67,10 +68,10 @@ Outcome = Committed | Limited
 
 
 class _Entry:
-    __slots__ = ("arrived_at", "client", "events", "future")
+    __slots__ = ("arrived_at", "events", "future", "sender")
 
-    def __init__(self, client: str, events: Sequence[Enriched], arrived_at: float) -> None:
-        self.client = client
+    def __init__(self, sender: Sender, events: Sequence[Enriched], arrived_at: float) -> None:
+        self.sender = sender
         self.events = events
         self.arrived_at = arrived_at
         self.future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
@@ -131,11 +132,11 @@ class GroupCommit:
         """Requests that wait for their answer."""
         return self._in_flight
 
-    async def submit(self, client: str, events: Sequence[Enriched], *, arrived_at: float) -> Outcome:
+    async def submit(self, sender: Sender, events: Sequence[Enriched], *, arrived_at: float) -> Outcome:
         """Take part in the next group; answers when it is committed or has failed.
 
         Args:
-            client: the client's address.
+            sender: whom the limits count it for.
             events: new events; none for a request that is refused anyway and only has to be limited.
             arrived_at: when the request came in, on ``time.perf_counter``.
 
@@ -147,7 +148,7 @@ class GroupCommit:
             raise CloudScaleError("the service is stopping: send the event again")
         if events and self._breaker.state == "open":
             self._breaker.before_call()
-        entry = _Entry(client, events, arrived_at)
+        entry = _Entry(sender, events, arrived_at)
         self._waiting.append(entry)
         self._arrival.set()
         if len(self._waiting) >= FULL_GROUP_REQUESTS:
@@ -213,7 +214,7 @@ class GroupCommit:
         return group
 
     async def _commit(self, group: Sequence[_Entry], sender: EventSender) -> None:
-        verdicts = await self._admission.admit([(entry.client, entry.events) for entry in group])
+        verdicts = await self._admission.admit([(entry.sender, entry.events) for entry in group])
         new = [
             event if verdict.is_named else event.unnamed()
             for entry, verdict in zip(group, verdicts, strict=True)

@@ -1,9 +1,9 @@
 """The two routes that take events: one event a request, or a batch.
 
-The order of the checks is fixed: client address, rate limits, correlation id, size and content type, validation,
-enrichment, idempotency, group commit. Limits and idempotency share one call to Redis, so a request that is refused for
-its content still goes through it, without events: whoever is over the limit gets 429, whatever was sent. A client that
-is known to be over it gets that answer before anything of its request is read.
+The order of the checks is fixed: client address, key or token, rate limits, correlation id, size and content type,
+validation, enrichment, idempotency, group commit. Limits and idempotency share one call to Redis, so a request that is
+refused for its content still goes through it, without events: whoever is over the limit gets 429, whatever was sent. A
+sender that is known to be over it, and one that nobody knows, get their answer before anything of the request is read.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ import msgspec
 from cloudscale.errors import BackendError, CloudScaleError
 from cloudscale.ingestion import answers
 from cloudscale.ingestion.batch_items import items_of, once_by_name
-from cloudscale.ingestion.exhausted_clients import ExhaustedClients
-from cloudscale.ingestion.problems import Kind, Problem
+from cloudscale.ingestion.callers import refusal_of
+from cloudscale.ingestion.device_sightings import DeviceSightings
+from cloudscale.ingestion.exhausted_senders import ExhaustedSenders
+from cloudscale.ingestion.problems import Kind, Problem, Refused
 from cloudscale.ingestion.refusals import Refusals
-from cloudscale.ingestion.requests import Refused, correlation_id_of, origin_of, parse_batch, parse_event
+from cloudscale.ingestion.requests import correlation_id_of, origin_of, parse_batch, parse_event
 from cloudscale.limits.admission import Limited, State
 from cloudscale.limits.rates import rates_of
 from cloudscale.telemetry import metrics
@@ -65,6 +67,8 @@ class Intake:
     ) -> None:
         self.refusals = Refusals()
         """What was refused since it was last written."""
+        self.devices = DeviceSightings()
+        """Which devices have sent since it was last written."""
         self._groups = groups
         self._types = types
         self._buckets = buckets
@@ -74,7 +78,7 @@ class Intake:
         self._skips = spec.idempotency.on_duplicate == "Skip"
         self._tracing = tracing
         self._depth = depth
-        self._exhausted = ExhaustedClients()
+        self._exhausted = ExhaustedSenders()
         self.draining = False
 
     def overloaded(self, path: str) -> Answer | None:
@@ -100,15 +104,23 @@ class Intake:
         """The answer to a request that is not even looked at."""
         return self._unprocessed(problem, path, correlation_id=token_hex(16))
 
+    def not_admitted(self, error: CloudScaleError | Refused, path: str, client: str) -> Answer:
+        """The answer to a request of nobody who may send, decided before its events are looked at."""
+        problem, challenge = refusal_of(error)
+        correlation_id = token_hex(16)
+        refusals = self.refusals.of_request(client, correlation_id=correlation_id)
+        refusals.note(problem)
+        return self._unprocessed(problem, path, correlation_id=correlation_id, extra=challenge)
+
     def failed(self, path: str, *, correlation_id: str) -> Answer:
         """The answer to a request that this program has tripped over."""
         problem = Problem(Kind.INTERNAL, "this is a mistake of the server: send the event again", "internal")
         return self._unprocessed(problem, path, correlation_id=correlation_id)
 
-    def _unprocessed(self, problem: Problem, path: str, *, correlation_id: str) -> Answer:
+    def _unprocessed(self, problem: Problem, path: str, *, correlation_id: str, extra: Headers | None = None) -> Answer:
         metrics.REJECTIONS.labels(problem.reason).inc()
         metrics.count_response(problem.status)
-        return answers.refusal(problem, correlation_id=correlation_id, instance=path)
+        return answers.refusal(problem, correlation_id=correlation_id, instance=path, extra=extra)
 
     async def post_event(self, request: Request, read: Callable[[], Awaitable[bytes]]) -> Answer:
         """Answer a request with one event; ``read`` gets its body."""
@@ -142,22 +154,30 @@ class Intake:
             trace.end(status_code=answer.status)
         return answer
 
+    def turned_away(self, request: Request) -> Answer | None:
+        """The 429 of a client that is known to have no token, for a request whose sender is in its body."""
+        answer = self._exhausted_answer(request, correlation_id=token_hex(16))
+        if answer is not None:
+            metrics.count_response(answer.status)
+        return answer
+
     def _exhausted_answer(self, request: Request, *, correlation_id: str) -> Answer | None:
         """The 429 of a client that is known to have no token, decided before its body is read."""
-        allowance = self._exhausted.refusal_of(request.client, now_seconds=request.arrived_at)
+        allowance = self._exhausted.refusal_of(request.sender, now_seconds=request.arrived_at)
         if allowance is None:
             return None
-        metrics.RATE_LIMIT_REJECTIONS.labels("client").inc()
-        extra = answers.rate_headers(allowance, self._rates)
-        problem = answers.rate_limited(allowance, self._rates)
-        self.refusals.of_request(request.client, correlation_id=correlation_id).note(problem)
+        metrics.RATE_LIMIT_REJECTIONS.labels(allowance.refused_by).inc()
+        extra = answers.rate_headers(allowance, self._rates, request.sender)
+        problem = answers.rate_limited(allowance, self._rates, request.sender)
+        tenant_id = request.caller.tenant_id if request.caller is not None else ""
+        self.refusals.of_request(request.client, correlation_id=correlation_id).note(problem, tenant_id=tenant_id)
         return self._refusal(problem, request, correlation_id=correlation_id, extra=extra)
 
     async def _refused(self, request: Request, problem: Problem, *, correlation_id: str) -> Answer:
         """Refuse a request for its content; it still counts against the limits, and their answer comes first."""
         correlation_id = correlation_id or token_hex(16)
         try:
-            outcome = await self._groups.submit(request.client, (), arrived_at=request.arrived_at)
+            outcome = await self._groups.submit(request.sender, (), arrived_at=request.arrived_at)
         except CloudScaleError:
             return self._refusal(problem, request, correlation_id=correlation_id)
         if isinstance(outcome, Limited):
@@ -165,7 +185,7 @@ class Intake:
         refusals = self.refusals.of_request(request.client, correlation_id=correlation_id)
         refusals.note(problem)
         refusals.write_log()
-        extra = answers.rate_headers(outcome.allowance, self._rates)
+        extra = answers.rate_headers(outcome.allowance, self._rates, request.sender)
         return self._refusal(problem, request, correlation_id=correlation_id, extra=extra)
 
     def _refusal(
@@ -182,24 +202,24 @@ class Intake:
     ) -> Answer:
         """The 429 of a request; ``tenants`` has the number of its events of each, as far as they were read."""
         metrics.RATE_LIMIT_REJECTIONS.labels(outcome.allowance.refused_by).inc()
-        self._exhausted.note(request.client, outcome.allowance, now_seconds=time.perf_counter())
-        problem = answers.rate_limited(outcome.allowance, self._rates)
+        self._exhausted.note(request.sender, outcome.allowance, now_seconds=time.perf_counter())
+        problem = answers.rate_limited(outcome.allowance, self._rates, request.sender)
         refusals = self.refusals.of_request(request.client, correlation_id=correlation_id)
         for tenant_id, events in tenants.items():
             refusals.note(problem, tenant_id=tenant_id, count=events)
-        extra = answers.rate_headers(outcome.allowance, self._rates)
+        extra = answers.rate_headers(outcome.allowance, self._rates, request.sender)
         return self._refusal(problem, request, correlation_id=correlation_id, extra=extra)
 
     async def _take_event(self, request: Request, body: bytes, origin: Origin, trace: RequestTrace | None) -> Answer:
         event = parse_event(request, body, origin=origin, types=self._types, buckets=self._buckets)
         # The event's own id stands in for a header that was not sent, so that client and log speak of the same thing.
         correlation_id = origin.correlation_id if request.has("x-correlation-id") else event.correlation_id
-        outcome = await self._groups.submit(request.client, (event,), arrived_at=request.arrived_at)
+        outcome = await self._groups.submit(request.sender, (event,), arrived_at=request.arrived_at)
         if isinstance(outcome, Limited):
             return self._limited(request, outcome, correlation_id=correlation_id, tenants={event.tenant_id: 1})
         if trace is not None and outcome.published:
             trace.published(events=1)
-        extra = answers.rate_headers(outcome.allowance, self._rates)
+        extra = answers.rate_headers(outcome.allowance, self._rates, request.sender)
         state, first_id = outcome.states[0], outcome.first_ids[0]
         if state is State.DUPLICATE:
             metrics.DUPLICATES.labels("ingestion").inc()
@@ -207,6 +227,8 @@ class Intake:
                 return answers.skipped(first_id, correlation_id=correlation_id, extra=extra)
         problem = answers.problem_of(state, first_id, outcome)
         if problem is None:
+            if request.caller is not None and request.caller.device_id is not None:
+                self.devices.note(request.caller, event)
             return answers.accepted(event, correlation_id=correlation_id, extra=extra)
         refusals = self.refusals.of_request(request.client, correlation_id=correlation_id)
         refusals.note(problem, tenant_id=event.tenant_id, content=event.body)
@@ -216,16 +238,20 @@ class Intake:
     async def _take_batch(self, request: Request, body: bytes, origin: Origin, trace: RequestTrace | None) -> Answer:
         parsed = parse_batch(request, body, origin=origin, types=self._types, buckets=self._buckets)
         unique = once_by_name(parsed)
-        outcome = await self._groups.submit(request.client, unique, arrived_at=request.arrived_at)
+        outcome = await self._groups.submit(request.sender, unique, arrived_at=request.arrived_at)
         if isinstance(outcome, Limited):
             tenants = dict(Counter(each.tenant_id for each in unique).most_common(TENANTS_OF_REQUEST))
             return self._limited(request, outcome, correlation_id=origin.correlation_id, tenants=tenants or NO_TENANT)
         if trace is not None and outcome.published:
             trace.published(events=outcome.published)
-        extra = answers.rate_headers(outcome.allowance, self._rates)
+        extra = answers.rate_headers(outcome.allowance, self._rates, request.sender)
         if outcome.failure is not None and State.DUPLICATE not in outcome.states:
             problem = answers.broker_unavailable(outcome.failure)
             return self._refusal(problem, request, correlation_id=origin.correlation_id, extra=extra)
+        if request.caller is not None and request.caller.device_id is not None and outcome.failure is None:
+            for event, state in zip(unique, outcome.states, strict=True):
+                if state is State.NEW:
+                    self.devices.note(request.caller, event)
         refusals = self.refusals.of_request(request.client, correlation_id=origin.correlation_id)
         items = items_of(parsed, unique, outcome, refusals=refusals, skips=self._skips)
         return answers.batch_answer(items, correlation_id=origin.correlation_id, extra=extra)

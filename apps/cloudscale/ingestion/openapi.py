@@ -8,10 +8,13 @@ import msgspec
 
 from cloudscale.events import cloudevents
 from cloudscale.events.checking import BUILT_IN, Common, FieldError
+from cloudscale.events.portable_patterns import portable
 from cloudscale.ingestion import problems
 from cloudscale.ingestion.answers import Acknowledgement, BatchResult
+from cloudscale.ingestion.content import NDJSON
 from cloudscale.ingestion.openapi_cloudevents import describe_envelope, describe_header, describe_headers
-from cloudscale.ingestion.requests import MAXIMUM_BATCH_EVENTS, NDJSON
+from cloudscale.ingestion.page_keys import PARAMETER
+from cloudscale.ingestion.requests import MAXIMUM_BATCH_EVENTS
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 _REFERENCE = "#/components/schemas/{name}"
 _REFUSALS = {
     "400": "The event is wrong; errors lists every field.",
+    "401": "Nobody is known to send this: there is no key or token, or it does not hold. Where access is required.",
+    "403": "The sender may not send this, for example for another tenant. Where access is required.",
     "408": "The body did not arrive in time.",
     "413": "Too large.",
     "415": "In a form that is not understood.",
@@ -40,11 +45,16 @@ class ProblemDocument(msgspec.Struct, rename="camel", kw_only=True):
     id: str | msgspec.UnsetType = msgspec.UNSET
 
 
-def describe(pipeline: EventPipeline) -> dict[str, Any]:
-    """The description of one pipeline's API, with the event types that its resource adds."""
+def describe(pipeline: EventPipeline, *, access_required: bool) -> dict[str, Any]:
+    """The description of one pipeline's API, with the event types that its resource adds.
+
+    Args:
+        pipeline: its resource.
+        access_required: whether every request needs a key or token.
+    """
     models = [*BUILT_IN.values(), Common, Acknowledgement, BatchResult, ProblemDocument]
     _, schemas = msgspec.json.schema_components(models, ref_template=_REFERENCE)
-    schemas = _portable(schemas)
+    schemas = portable(schemas)
     types: dict[str, dict[str, Any]] = {
         name: {"allOf": [_ref(model.__name__), _typed(name)]} for name, model in BUILT_IN.items()
     }
@@ -72,7 +82,24 @@ def describe(pipeline: EventPipeline) -> dict[str, Any]:
             "/figures": {"get": _probe("What an autoscaler looks at", {"200": "Requests a second, lately."})},
             "/ready": {"get": _probe("Whether events are taken", {"200": "Ready.", "503": "Not ready; problems why."})},
         },
-        "components": {"schemas": schemas},
+        **({"security": [{"bearer": []}, {"pageKey": []}]} if access_required else {}),
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key (cloudscale keys create) or a token of an issuer that the pipeline "
+                    "names. It decides the tenant, which events may then leave out.",
+                },
+                "pageKey": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": PARAMETER,
+                    "description": "For beacons of web pages: a public key (cloudscale keys create --origin).",
+                },
+            },
+        },
     }
 
 
@@ -131,18 +158,6 @@ def _probe(summary: str, answers: dict[str, str]) -> dict[str, Any]:
     return {
         "summary": summary,
         "responses": {status: {"description": text, "content": content} for status, text in answers.items()},
-    }
-
-
-def _portable(schema: Any) -> Any:
-    r"""A schema whose patterns end as they do in every language: Python's ``\Z`` is ``$`` elsewhere."""
-    if isinstance(schema, list):
-        return [_portable(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {
-        name: value.removesuffix(r"\Z") + "$" if name == "pattern" and str(value).endswith(r"\Z") else _portable(value)
-        for name, value in schema.items()
     }
 
 

@@ -22,6 +22,8 @@ class Kind(Enum):
     """What a refusal is about, with how HTTP says it: the status, the last part of the problem's type, its title."""
 
     INVALID = (400, "invalid-event", "The event cannot be accepted")
+    UNAUTHENTICATED = (401, "unauthenticated", "Nobody is known to send this")
+    FORBIDDEN = (403, "forbidden", "The sender may not send this")
     NOT_FOUND = (404, "not-found", "There is nothing here")
     METHOD_NOT_ALLOWED = (405, "method-not-allowed", "This method is not for this address")
     TOO_SLOW = (408, "too-slow", "The request did not arrive in time")
@@ -85,6 +87,19 @@ class Problem(msgspec.Struct, frozen=True, gc=False):
         if self.retry_after_seconds > 0:
             headers.append(("retry-after", str(math.ceil(self.retry_after_seconds))))
         return headers
+
+
+class Refused(Exception):  # noqa: N818 - it is an answer, not an error of the program
+    """The request has a problem; raised where it is found."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        super().__init__(problem.detail)
+
+
+def refuse(kind: Kind, detail: str, reason: str, *errors: FieldError) -> Refused:
+    """A refusal to raise."""
+    return Refused(Problem(kind, detail, reason, errors))
 
 
 def render(problem: Problem, *, correlation_id: str, instance: str = "") -> bytes:

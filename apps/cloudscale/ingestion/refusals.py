@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 from redis.exceptions import RedisError
 
+from cloudscale.access.api_key import without_secrets
 from cloudscale.ingestion.problems import Kind
 from cloudscale.ingestion.refusal_log import SUMMED_UP, RefusalLog
 from cloudscale.telemetry import metrics
@@ -72,8 +73,10 @@ class Refusals:
             group = group.others
         elif group not in self._samples:
             detail, correlation_id, content = sample
-            text = content[: 4 * SAMPLE_CHARACTERS].decode(errors="replace")[:SAMPLE_CHARACTERS]
-            self._samples[group] = Sample(time.time(), detail[:DETAIL_CHARACTERS], correlation_id, text)
+            # A key may stand in a body by mistake. People who look at samples are not all its tenant's.
+            text = without_secrets(content[: 4 * SAMPLE_CHARACTERS].decode(errors="replace"))[:SAMPLE_CHARACTERS]
+            detail = without_secrets(detail)[:DETAIL_CHARACTERS]
+            self._samples[group] = Sample(time.time(), detail, correlation_id, text)
         self._add(group, count)
         self.log.count(group, count)
 

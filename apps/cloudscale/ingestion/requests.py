@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cloudscale.access.caller import Caller
 from cloudscale.events import cloudevents
 from cloudscale.events.checking import (
     MAXIMUM_EVENT_BYTES,
@@ -21,7 +21,10 @@ from cloudscale.events.cloudevents import derive_id
 from cloudscale.events.enrichment import Enriched, Origin, enrich
 from cloudscale.events.json_text import BYTE_ORDER_MARK, decode, split_array
 from cloudscale.events.wrong_values import kind_of
-from cloudscale.ingestion.problems import Kind, Problem, invalid
+from cloudscale.ingestion.content import JSON, NDJSON, media_type_of
+from cloudscale.ingestion.ownership import claim, end_users_address
+from cloudscale.ingestion.problems import Kind, Problem, Refused, invalid, refuse
+from cloudscale.limits.rates import Sender
 
 if TYPE_CHECKING:
     from cloudscale.events.types import EventTypes
@@ -33,12 +36,6 @@ MAXIMUM_KEY_CHARACTERS = 255
 LARGEST_ENRICHED_BYTES = 2 * MAXIMUM_EVENT_BYTES
 """What an event may have once it is enriched, so that it fits into a message of the Standard tier. The half that is to
 spare is for what the pipeline adds, headers of a CloudEvent, and numbers that are written longer than they came."""
-
-JSON = "application/json"
-GZIP = ("gzip", "x-gzip")
-"""One coding, two names (RFC 9110, section 8.4.1.3)."""
-MAXIMUM_GZIP_MEMBERS = 1000
-NDJSON = ("application/x-ndjson", "application/ndjson", "application/jsonl")
 
 _TOKEN = re.compile(r"[A-Za-z0-9._:@/+=-]{1,128}")
 _KEY = re.compile(r"[\x21-\x7e]+")
@@ -62,22 +59,13 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     address: str
     """The client's."""
     client: str
-    """Whom limits count the request for: the address, or its network."""
+    """The address, or its network: whom refusals and memory are counted for."""
     arrived_at: float
     """On ``time.perf_counter``."""
-
-
-class Refused(Exception):  # noqa: N818 - it is an answer, not an error of the program
-    """The request has a problem; raised where it is found."""
-
-    def __init__(self, problem: Problem) -> None:
-        self.problem = problem
-        super().__init__(problem.detail)
-
-
-def refuse(kind: Kind, detail: str, reason: str, *errors: FieldError) -> Refused:
-    """A refusal to raise."""
-    return Refused(Problem(kind, detail, reason, errors))
+    sender: Sender
+    """Whom limits count the request for."""
+    caller: Caller | None = None
+    """Who sends, as a key or token proves it; None where anybody may send."""
 
 
 def correlation_id_of(request: Request) -> str:
@@ -131,74 +119,6 @@ def _idempotency_key_of(request: Request) -> str:
     )
 
 
-def media_type_of(request: Request) -> str:
-    """The content type without parameters, in lower case; JSON if there is none.
-
-    Raises:
-        Refused: the charset is not UTF-8.
-    """
-    value = request.header("content-type")
-    if not value or value == JSON:
-        return JSON
-    media_type, _, parameters = value.partition(";")
-    if parameters and "charset" in parameters.lower() and "utf-8" not in parameters.lower().replace("utf8", "utf-8"):
-        raise refuse(Kind.UNSUPPORTED, "JSON is UTF-8: send charset=utf-8 or none", "content-type")
-    return media_type.strip().lower()
-
-
-def content_of(request: Request, body: bytes, *, limit: int) -> bytes:
-    """The body without its content encoding, within ``limit`` bytes.
-
-    Raises:
-        Refused: it is too large, or encoded in a way that is not understood.
-    """
-    if len(body) > limit:
-        raise too_large(limit)
-    given = request.header("content-encoding")
-    if not given:
-        return body
-    codings = [coding for each in given.lower().split(",") if (coding := each.strip()) not in ("", "identity")]
-    if not codings:
-        return body
-    if len(codings) > 1 or codings[0] not in GZIP:
-        raise refuse(
-            Kind.UNSUPPORTED,
-            f"Content-Encoding {given[:32]!r} is not understood: send gzip or none",
-            "content-encoding",
-        )
-    return _gunzip(body, limit=limit)
-
-
-def _gunzip(body: bytes, *, limit: int) -> bytes:
-    parts: list[bytes] = []
-    size = 0
-    for _ in range(MAXIMUM_GZIP_MEMBERS):
-        decompressor = zlib.decompressobj(wbits=31)
-        try:
-            part = decompressor.decompress(body, limit - size + 1)
-        except zlib.error:
-            raise refuse(
-                Kind.INVALID, "the body is not gzip, though Content-Encoding says so", "content-encoding"
-            ) from None
-        size += len(part)
-        if size > limit or decompressor.unconsumed_tail:
-            raise too_large(limit)
-        if not decompressor.eof:
-            raise refuse(Kind.INVALID, "the gzip body ends too early", "content-encoding")
-        parts.append(part)
-        # What fills a last block up is ignored, as gzip itself does.
-        body = decompressor.unused_data.lstrip(b"\0")
-        if not body:
-            return b"".join(parts)
-    detail = f"the gzip body has more than {MAXIMUM_GZIP_MEMBERS} members: compress it as one"
-    raise refuse(Kind.INVALID, detail, "content-encoding")
-
-
-def too_large(limit: int) -> Refused:
-    """A refusal of a body of more than ``limit`` bytes."""
-    return refuse(Kind.TOO_LARGE, f"the body has more than {limit} bytes: send less at once", "too-large")
-
-
 def parse_event(request: Request, content: bytes, *, origin: Origin, types: EventTypes, buckets: int) -> Enriched:
     """The one event of a ``POST /api/events``.
 
@@ -222,7 +142,7 @@ def parse_event(request: Request, content: bytes, *, origin: Origin, types: Even
                 f"{media_type[:64]!r} is not understood: send {JSON} or {cloudevents.STRUCTURED}",
                 "content-type",
             )
-        return _check(event, origin=origin, types=types, buckets=buckets)
+        return _check(event, content, origin=origin, caller=request.caller, types=types, buckets=buckets)
     except InvalidEventError as error:
         raise Refused(invalid(error, event, content)) from None
 
@@ -259,13 +179,27 @@ def parse_batch(
     structured = media_type == cloudevents.BATCH
     origin = msgspec.structs.replace(origin, batch=token_hex(8))
     return [
-        _parse_part(part, index, origin=origin, types=types, buckets=buckets, structured=structured)
+        _parse_part(
+            part,
+            origin=_origin_of_part(origin, index),
+            caller=request.caller,
+            types=types,
+            buckets=buckets,
+            structured=structured,
+        )
         for index, part in enumerate(parts)
     ]
 
 
+def _origin_of_part(origin: Origin, index: int) -> Origin:
+    """A batch's key names each event by its place."""
+    if origin.idempotency_key is None:
+        return origin
+    return msgspec.structs.replace(origin, idempotency_key=derive_id(origin.idempotency_key, str(index)))
+
+
 def _parse_part(
-    part: bytes, index: int, *, origin: Origin, types: EventTypes, buckets: int, structured: bool
+    part: bytes, *, origin: Origin, caller: Caller | None, types: EventTypes, buckets: int, structured: bool
 ) -> Enriched | Problem:
     if len(part) > MAXIMUM_EVENT_BYTES:
         return _too_large_event()
@@ -275,18 +209,22 @@ def _parse_part(
         if structured:
             event = cloudevents.from_structured(event)
             origin = msgspec.structs.replace(origin, source_id=cloudevents.source_id(event))
-        if origin.idempotency_key is not None:
-            origin = msgspec.structs.replace(origin, idempotency_key=derive_id(origin.idempotency_key, str(index)))
-        return _check(event, origin=origin, types=types, buckets=buckets)
+        return _check(event, part, origin=origin, caller=caller, types=types, buckets=buckets)
     except InvalidEventError as error:
         return invalid(error, event, part)
     except Refused as refused:
         return refused.problem
 
 
-def _check(event: object, *, origin: Origin, types: EventTypes, buckets: int) -> Enriched:
+def _check(
+    event: object, content: bytes, *, origin: Origin, caller: Caller | None, types: EventTypes, buckets: int
+) -> Enriched:
     if not isinstance(event, dict):
         raise InvalidEventError(FieldError("", f"must be an object with the event's fields, not {kind_of(event)}"))
+    if caller is not None:
+        claim(event, caller, content)
+        if caller.is_server:
+            origin = msgspec.structs.replace(origin, client_address=end_users_address(event, caller, content))
     enriched = enrich(event, types.check_sent(event), origin, buckets=buckets)
     if len(enriched.body) > LARGEST_ENRICHED_BYTES:
         raise Refused(_too_large_event())

@@ -8,25 +8,30 @@ import signal
 import time
 from functools import partial
 from secrets import token_hex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import structlog
 from granian._granian import RSGIProtocolClosed as ProtocolClosed
 
 from cloudscale import pipeline
+from cloudscale.errors import CloudScaleError
 from cloudscale.events.checking import MAXIMUM_EVENT_BYTES
 from cloudscale.ingestion import application
 from cloudscale.ingestion.answers import refusal
+from cloudscale.ingestion.beacons import Beacons
 from cloudscale.ingestion.bodies import Bodies
 from cloudscale.ingestion.bridge import serve_asgi
-from cloudscale.ingestion.client_address import ClientAddresses
+from cloudscale.ingestion.cross_origin import CrossOrigin
+from cloudscale.ingestion.giving_way import GIVE_WAY_SIGNAL, LastAnswers, give_up_listening
 from cloudscale.ingestion.intake import BATCH_PATHS, SINGLE_PATHS
 from cloudscale.ingestion.parent import end_with_parent
-from cloudscale.ingestion.problems import Kind, Problem
+from cloudscale.ingestion.problems import Kind, Problem, Refused
 from cloudscale.ingestion.requests import MAXIMUM_BATCH_BYTES, Request
 from cloudscale.ingestion.service import IngestionService
 from cloudscale.limits.addresses import client_of
+from cloudscale.limits.client_address import ClientAddresses
+from cloudscale.limits.rates import Sender
 from cloudscale.settings import read_settings
 from cloudscale.telemetry import logs
 
@@ -67,7 +72,13 @@ class Server:
         self._addresses = ClientAddresses(self._pipeline.spec.ingestion)
         self._service = IngestionService(self._pipeline, settings)
         self._bodies = Bodies()
+        origins = self._pipeline.spec.access.browser.origins
+        # None where no page may send: each request would pay for a look at what is empty.
+        self._pages = CrossOrigin(origins) if origins else None
+        self._beacons = Beacons(self._pages, self._bodies) if self._pages is not None else None
+        self._port = settings.port
         self._watch: asyncio.Task[None]
+        self._gives_way = False
         self._application: Starlette
 
     def __rsgi_init__(self, loop: AbstractEventLoop) -> None:
@@ -76,6 +87,7 @@ class Server:
         self._watch = loop.create_task(self._bodies.watch(), name="slow-bodies")
         # Granian stops at once on either signal; SIGTERM is handed on to it as SIGINT, some time after its arrival.
         loop.add_signal_handler(signal.SIGTERM, self._begin_to_stop, loop)
+        loop.add_signal_handler(GIVE_WAY_SIGNAL, self._give_way)
         self._application = application.build(self._service, self._pipeline)
         gc.collect()
         gc.freeze()
@@ -90,41 +102,65 @@ class Server:
         self._service.prepare_to_stop()
         loop.call_later(NOTICE_SECONDS, os.kill, os.getpid(), signal.SIGINT)
 
+    def _give_way(self) -> None:
+        self._gives_way = True
+        give_up_listening(self._port)
+
     async def __rsgi__(self, scope: Scope, protocol: HTTPProtocol) -> None:
         """Answer one request."""
         arrived_at = time.perf_counter()
         path = scope.path
-        single = path in SINGLE_PATHS
-        if not single and path not in BATCH_PATHS:
+        if self._gives_way:
+            protocol = cast("HTTPProtocol", LastAnswers(protocol))
+        if path not in SINGLE_PATHS and path not in BATCH_PATHS:
             try:
                 await serve_asgi(self._application, scope, protocol)
             except Exception:
                 log.exception("a request was not answered as it should", path=path)
             return
-        if scope.method != "POST":
-            _respond(protocol, _method_not_allowed(scope))
+        if scope.method == "OPTIONS" and self._pages is not None:
+            _respond(protocol, _without_reading(self._pages.preflight(path, scope.headers), scope))
             return
-        intake = self._service.intake
+        answer = _method_not_allowed(scope) if scope.method != "POST" else await self._take(scope, protocol, arrived_at)
+        if answer is not None:
+            _respond(protocol, answer if self._pages is None else self._pages.readable(answer, scope.headers))
+
+    async def _take(self, scope: Scope, protocol: HTTPProtocol, arrived_at: float) -> Answer | None:
+        """The answer to a request with events; None for a client that went away in the middle of it."""
+        path, headers, intake = scope.path, scope.headers, self._service.intake
         busy = intake.overloaded(path)
         if busy is not None:
-            _respond(protocol, _without_reading(busy, scope))
-            return
-        headers = scope.headers
+            return _without_reading(busy, scope)
         # A proxy may add a line of its own below one that the client sent.
         forwarded = _joined(headers, self._addresses.header) if self._addresses.has_proxies else None
         address = self._addresses.find(scope.client, forwarded)
         client = client_of(address)
-        request = Request(
-            path, headers.get, headers.__contains__, headers.items, headers.keys, address, client, arrived_at
-        )
-        limit = MAXIMUM_EVENT_BYTES if single else MAXIMUM_BATCH_BYTES
         memory = self._bodies.memory_for(client)
-        read = partial(self._bodies.read, protocol, request, memory, limit=limit)
+        known = (path, headers.get, headers.__contains__, headers.items, headers.keys, address, client, arrived_at)
+        callers, single = self._service.callers, path in SINGLE_PATHS
         try:
+            if self._beacons is not None and self._beacons.may_be(scope):
+                request = Request(*known, Sender(client))
+                exhausted = intake.turned_away(request)
+                if exhausted is not None:
+                    return _without_reading(exhausted, scope)
+                beacon = await self._beacons.read(protocol, request, memory, callers=callers, of_batch=not single)
+                caller, read = beacon.caller, beacon.read
+            else:
+                caller = await callers.of(headers, client, query=scope.query_string)
+                read = None
+            request = Request(*known, callers.sender_of(caller, client), caller)
+            if read is None:
+                limit = MAXIMUM_EVENT_BYTES if single else MAXIMUM_BATCH_BYTES
+                read = partial(self._bodies.read, protocol, request, memory, limit=limit)
             answer = await (intake.post_event(request, read) if single else intake.post_batch(request, read))
+            if answer.status == RATE_LIMITED and not memory.has_arrived:
+                await self._bodies.discard(protocol, request, memory)
+        except (CloudScaleError, Refused) as error:
+            answer = intake.not_admitted(error, path, client)
+            return answer if memory.has_arrived else _without_reading(answer, scope)
         except ProtocolClosed:
-            # The client went away in the middle of its request.
-            return
+            return None
         except Exception:
             correlation_id = token_hex(16)
             with logs.bind(correlation_id=correlation_id):
@@ -132,9 +168,7 @@ class Server:
             answer = intake.failed(path, correlation_id=correlation_id)
         finally:
             memory.release()
-        if answer.status == RATE_LIMITED and not memory.has_arrived:
-            await self._bodies.discard(protocol, request, memory)
-        _respond(protocol, answer if memory.has_arrived else _without_reading(answer, scope))
+        return answer if memory.has_arrived else _without_reading(answer, scope)
 
 
 def _joined(headers: RSGIHeaders, name: str) -> str:

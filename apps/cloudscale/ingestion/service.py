@@ -11,16 +11,20 @@ import msgspec
 import structlog
 from redis.exceptions import RedisError
 
+from cloudscale.access.opening import access_mode, open_authentication
+from cloudscale.access.sightings import Sightings
 from cloudscale.cache.connection import NO_RETRIES, open_redis
 from cloudscale.cache.keys import keys_of
 from cloudscale.circuit_breaker import CircuitBreaker
 from cloudscale.errors import BackendError
 from cloudscale.events.types import EventTypes
+from cloudscale.ingestion.callers import Callers
 from cloudscale.ingestion.group_commit import GroupCommit
 from cloudscale.ingestion.intake import Intake
 from cloudscale.ingestion.queue_depth import RecentQueueDepth
 from cloudscale.ingestion.request_rate import RequestRate
 from cloudscale.ledger.backlog import BacklogReader
+from cloudscale.ledger.shared_depth import SharedDepth
 from cloudscale.limits.admission import Admission
 from cloudscale.limits.rates import rates_of
 from cloudscale.queue.administration import QueueAdministration
@@ -55,6 +59,9 @@ class IngestionService:
     def __init__(self, pipeline: EventPipeline, settings: Settings) -> None:
         self.intake: Intake
         """There from :meth:`start` on."""
+        self.callers: Callers
+        """Finds out who sends. There from :meth:`start` on."""
+        self.access_required = access_mode(pipeline.spec, settings) == "Required"
         self._process = figures.process_name()
         self._pipeline = pipeline
         self._spec = pipeline.spec
@@ -65,6 +72,7 @@ class IngestionService:
         self._administration: QueueAdministration
         self._depth: RecentQueueDepth
         self._refused: RefusalStore
+        self._sightings: Sightings
         self._senders: list[EventSender] = []
         self._queue_is_there = False
         self._cache_was_there = False
@@ -93,7 +101,10 @@ class IngestionService:
             QueueAdministration(self._spec.queue, self._settings)
         )
         backlog = BacklogReader(
-            self._administration.depth, self._redis, keys=keys, events_per_message=self._spec.queue.events_per_message
+            SharedDepth(self._administration.depth, self._redis, keys=keys).read,
+            self._redis,
+            keys=keys,
+            events_per_message=self._spec.queue.events_per_message,
         )
         self._depth = RecentQueueDepth(backlog.read)
         self._senders = [
@@ -120,13 +131,19 @@ class IngestionService:
             )
         )
         self.intake = self._intake_of(groups)
+        authentication = await self._resources.enter_async_context(
+            open_authentication(self._pipeline, self._settings, self._redis)
+        )
+        self.callers = Callers(authentication, rates.tenant, required=self.access_required)
         self._refused = RefusalStore(self._redis, key_prefix=keys.refused)
+        self._sightings = Sightings(self._redis, keys=keys)
         self._tasks = [
             start_task(self._connect(), name="connect"),
             start_task(self._depth.watch(), name="queue-depth"),
             start_task(self._watch_cache(), name="cache"),
             start_task(self.request_rate.sample_every_second(), name="request-rate"),
             start_task(self.intake.refusals.write_every_second(self._refused), name="refusals"),
+            start_task(self.intake.devices.write_now_and_then(self._sightings), name="devices"),
             start_task(
                 figures.publish_every_second(self._redis, "ingestion", process=self._process, key=keys.figures),
                 name="figures",
@@ -159,6 +176,7 @@ class IngestionService:
         self.intake.draining = True
         await cancel_and_wait(*self._tasks)
         await self.intake.refusals.write(self._refused)
+        await self.intake.devices.write(self._sightings)
         await self._resources.aclose()
         metrics.publish_responses()
         log.info("ingestion stopped")

@@ -1,4 +1,4 @@
-"""The record of who did what with dead letters: every replay and discard, in a Redis stream and in the log.
+"""The record of who did what: replays and discards, and changes of tenants and keys, in a Redis stream and in the log.
 
 It is written before the act is tried, so that no act goes unrecorded; its outcome follows as a second entry.
 """
@@ -6,10 +6,11 @@ It is written before the act is tried, so that no act goes unrecorded; its outco
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 import structlog
+from redis.exceptions import RedisError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -24,7 +25,11 @@ ENTRIES = 10_000
 NAMED = 50
 """Sequence numbers in one entry."""
 
-Act = Literal["replay", "discard"]
+Act = Literal[
+    "replay", "discard", "create tenant", "change tenant", "create key", "rotate key", "revoke key", "create device"
+]
+
+T = TypeVar("T")
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -32,7 +37,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     at: str
     who: str
-    act: Act
+    act: str
+    """An :data:`Act`, or one that another version knows."""
     what: str
     outcome: str
 
@@ -60,7 +66,7 @@ class Audit:
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         entry = Entry(at=at, who=who, act=act, what=what, outcome=outcome)
         if self._logged:
-            log.info("dead letters: acted", who=who, act=act, what=what, outcome=outcome)
+            log.info("acted", who=who, act=act, what=what, outcome=outcome)
         await self._redis.xadd(self._key, {"entry": msgspec.json.encode(entry)}, maxlen=ENTRIES, approximate=True)
 
     async def recorded(self, do: Callable[[], Awaitable[int]], *, who: str, act: Act, what: str) -> int:
@@ -69,14 +75,32 @@ class Audit:
         Raises:
             redis.exceptions.RedisError: it cannot be recorded, so it was not done.
         """
+        return await self.around(do, who=who, act=act, what=what, outcome=lambda done: f"{done} done")
+
+    async def around(
+        self, do: Callable[[], Awaitable[T]], *, who: str, act: Act, what: str, outcome: Callable[[T], str]
+    ) -> T:
+        """Do something that is recorded; what ``do`` answers, of which ``outcome`` is what the record says.
+
+        What has been done stays done, and its answer is given, when only the outcome cannot be recorded any more.
+
+        Raises:
+            redis.exceptions.RedisError: it cannot be recorded, so it was not done.
+        """
         await self.record(who=who, act=act, what=what, outcome="asked for")
         try:
             done = await do()
         except Exception as error:
-            await self.record(who=who, act=act, what=what, outcome=f"failed: {error}")
+            await self._end(who=who, act=act, what=what, outcome=f"failed: {error}")
             raise
-        await self.record(who=who, act=act, what=what, outcome=f"{done} done")
+        await self._end(who=who, act=act, what=what, outcome=outcome(done))
         return done
+
+    async def _end(self, *, who: str, act: Act, what: str, outcome: str) -> None:
+        try:
+            await self.record(who=who, act=act, what=what, outcome=outcome)
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("the outcome is not in the audit record", who=who, act=act, what=what, error=str(error))
 
     async def newest(self, limit: int = 100) -> Sequence[Entry]:
         """The newest entries, the newest first."""

@@ -4,27 +4,28 @@
 --   5 prefix of windows, 6 number of the caller's last applied entry, 7 prefix of the sets of unnamed events that ended
 -- ARGV is one MessagePack map, whose parts have the names of the structs that the caller encodes:
 --   now and time_to_live in milliseconds
---   rates: burst, per_second, window_limit, window_milliseconds, events_burst, events_per_second, global_events_burst,
---     global_events_per_second
+--   rates: client, key and tenant, each {burst, per_second, events_burst, events_per_second}; window_limit,
+--     window_milliseconds, global_events_burst, global_events_per_second
 --   entry: number (0 for none), commits {field, ...}, unnamed {hour, field, value, ...}, accepted {hour, tenant, kind,
 --     number, ...}
---   requests: clients {client of each request}, counts {number of events of each request}, names_of_events {number of
+--   requests: clients {client of each request, or ''}, keys and tenants {of each request, or ''} (none if no request has
+--     one), budgets {tenant, or 'key ' and a key = its own budget, ...}, counts {number of events of each request}, names_of_events {number of
 --     names of each event} (none if each has one), and for all events in order names {name, ...}, records {name, record,
 --     ...}, entries {field, mark, ...}. A record is the time (13 digits), the hash (32), and the field. An event is
 --     reserved under all of its names or none.
--- Answers MessagePack: for each request {0 admitted | 1 client | 2 global | 3 client's events | 4 all events, remaining
---   requests of the client, wait in ms}, and unless all of its events are new {for each event 0 new, 1 duplicate, 2
---   conflict}, {first ids of duplicates}.
+-- Answers MessagePack: for each request {0 admitted | 1 client | 2 global | 3 client's events | 4 all events | 5 key |
+--   6 key's events | 7 tenant | 8 tenant's events, requests that are left at the least, wait in ms, whose they are: 0
+--   client, 1 key, 2 tenant}, and unless all of its events are new {for each event 0 new, 1 duplicate, 2 conflict}, {first
+--   ids of duplicates}.
 -- Commands take many events at once, and no string is made for an event that is new: a command of its own for each
 -- event costs three times as much.
 local asked = cmsgpack.unpack(ARGV[1])
 local now, ttl, rates, entry, requests = asked.now, asked.time_to_live, asked.rates, asked.entry, asked.requests
-local burst, per_millisecond = rates.burst, rates.per_second / 1000
 local window_limit, window = rates.window_limit, rates.window_milliseconds
-local events_burst, events_per_millisecond = rates.events_burst, rates.events_per_second / 1000
 local all_events_burst, all_events_per_millisecond = rates.global_events_burst, rates.global_events_per_second / 1000
 local number, commits, unnamed, accepted = entry.number, entry.commits, entry.unnamed, entry.accepted
 local clients, counts, names_of_events = requests.clients, requests.counts, requests.names_of_events
+local keys, tenants, budgets = requests.keys, requests.tenants, requests.budgets
 local names, records, entries = requests.names, requests.records, requests.entries
 local inflight, ledger, idempotency, client_buckets, windows, applied, unnamed_ended = unpack(KEYS)
 local call = redis.call
@@ -84,19 +85,44 @@ local estimate = tonumber(used[2] or 0) * (1 - elapsed / window) + tonumber(used
 local taken, taken_events = 0, 0
 local buckets = {}
 
--- A client's requests and events that are left.
-local function bucket_of(client)
-  local bucket = buckets[client]
+-- The requests and events that are left of one name, with its budget.
+local function bucket_of(name, budget)
+  local bucket = buckets[name]
   if not bucket then
-    local stored = call('HMGET', client_buckets .. client, 'tokens', 'at', 'events')
-    local passed = math.max(0, now - tonumber(stored[2] or now))
+    local stored = call('HMGET', client_buckets .. name, 'tokens', 'at', 'events')
+    local seconds = math.max(0, now - tonumber(stored[2] or now)) / 1000
     bucket = {
-      math.min(burst, tonumber(stored[1] or burst) + passed * per_millisecond),
-      math.min(events_burst, tonumber(stored[3] or events_burst) + passed * events_per_millisecond),
+      requests = math.min(budget[1], tonumber(stored[1] or budget[1]) + seconds * budget[2]),
+      events = math.min(budget[3], tonumber(stored[3] or budget[3]) + seconds * budget[4]),
+      budget = budget,
     }
-    buckets[client] = bucket
+    buckets[name] = bucket
   end
   return bucket
+end
+
+-- The buckets that a request is taken from, and for each its holder. No address has a space.
+local function buckets_of(place)
+  local found, holders = {}, {}
+  local client, key, tenant = clients[place], keys[place] or '', tenants[place] or ''
+  if client ~= '' then found[1], holders[1] = bucket_of(client, rates.client), 0 end
+  if key ~= '' then found[#found + 1], holders[#found + 1] = bucket_of('key ' .. key, budgets['key ' .. key] or rates.key), 1 end
+  if tenant ~= '' then
+    found[#found + 1], holders[#found + 1] = bucket_of('tenant ' .. tenant, budgets[tenant] or rates.tenant), 2
+  end
+  return found, holders
+end
+
+-- By holder, the answers that mean too many requests, and too many events.
+local TOO_MANY_REQUESTS, TOO_MANY_EVENTS = {[0] = 1, 5, 7}, {[0] = 3, 6, 8}
+local HOLDER_REFUSED = {[1] = 0, [5] = 1, [7] = 2}
+
+local function fewest(found, holders)
+  local least, holder = 1000000000, 0
+  for place, bucket in ipairs(found) do
+    if bucket.requests < least then least, holder = bucket.requests, holders[place] end
+  end
+  return math.floor(least), holder
 end
 
 local all_events_key = windows .. 'events'
@@ -104,27 +130,43 @@ local stored_events = call('HMGET', all_events_key, 'tokens', 'at')
 local all_events = math.min(all_events_burst, tonumber(stored_events[1] or all_events_burst)
   + math.max(0, now - tonumber(stored_events[2] or now)) * all_events_per_millisecond)
 
+-- What the limits say to a request with so many events: the answer, and the wait in milliseconds.
+local function limit(found, holders, events_of_it)
+  for place, bucket in ipairs(found) do
+    if bucket.requests < 1 then
+      return TOO_MANY_REQUESTS[holders[place]], math.ceil((1 - bucket.requests) / bucket.budget[2] * 1000)
+    end
+  end
+  for place, bucket in ipairs(found) do
+    if bucket.events < events_of_it then
+      return TOO_MANY_EVENTS[holders[place]], math.ceil((events_of_it - bucket.events) / bucket.budget[4] * 1000)
+    end
+  end
+  if estimate + taken + 1 > window_limit then return 2, math.ceil(window - elapsed) end
+  if all_events < events_of_it then return 4, math.ceil((events_of_it - all_events) / all_events_per_millisecond) end
+  return 0, 0
+end
+
+-- One that is refused for its events was read before they could be counted, so it costs a request: of many, most are
+-- refused unread.
+local COSTS_A_REQUEST = {[0] = true, [3] = true, [4] = true, [6] = true, [8] = true}
+
 local answers = {}
-for place, client in ipairs(clients) do
-  local bucket = bucket_of(client)
+for place = 1, #clients do
   local events_of_it = counts[place]
-  if bucket[1] < 1 then
-    answers[place] = {1, 0, math.ceil((1 - bucket[1]) / per_millisecond)}
-  elseif bucket[2] < events_of_it then
-    -- It was read before it could be counted, so it costs a request: of many, most are refused unread.
-    bucket[1] = bucket[1] - 1
-    answers[place] = {3, math.floor(bucket[1]), math.ceil((events_of_it - bucket[2]) / events_per_millisecond)}
-  elseif estimate + taken + 1 > window_limit then
-    answers[place] = {2, math.floor(bucket[1]), math.ceil(window - elapsed)}
-  elseif all_events < events_of_it then
-    bucket[1] = bucket[1] - 1
-    answers[place] = {4, math.floor(bucket[1]), math.ceil((events_of_it - all_events) / all_events_per_millisecond)}
-  else
-    bucket[1], bucket[2] = bucket[1] - 1, bucket[2] - events_of_it
+  local found, holders = buckets_of(place)
+  local said, wait = limit(found, holders, events_of_it)
+  if COSTS_A_REQUEST[said] then
+    for _, bucket in ipairs(found) do bucket.requests = bucket.requests - 1 end
+  end
+  if said == 0 then
+    for _, bucket in ipairs(found) do bucket.events = bucket.events - events_of_it end
     all_events, taken_events = all_events - events_of_it, taken_events + events_of_it
     taken = taken + 1
-    answers[place] = {0, math.floor(bucket[1]), 0}
   end
+  local least, holder = fewest(found, holders)
+  if HOLDER_REFUSED[said] then least, holder = 0, HOLDER_REFUSED[said] end
+  answers[place] = {said, least, wait, holder}
 end
 
 -- Redis drops a whole hash at once, so a record lies in the hash of the span of time in which it was made: two spans
@@ -188,7 +230,7 @@ if not is_plain then
         last = last + (names_of_events[event] or 1)
       end
     end
-    if not are_new then answer[4], answer[5] = states, firsts end
+    if not are_new then answer[5], answer[6] = states, firsts end
   end
   records, entries = new_records, new_entries
 end
@@ -202,10 +244,11 @@ if #records > 0 then
 end
 
 -- A bucket that would be full again need not be kept.
-local full_milliseconds = math.ceil(math.max(burst / per_millisecond, events_burst / events_per_millisecond)) + 1000
-for client, bucket in pairs(buckets) do
-  call('HSET', client_buckets .. client, 'tokens', bucket[1], 'at', now, 'events', bucket[2])
-  call('PEXPIRE', client_buckets .. client, full_milliseconds)
+for name, bucket in pairs(buckets) do
+  local budget = bucket.budget
+  local full_milliseconds = math.ceil(math.max(budget[1] / budget[2], budget[3] / budget[4]) * 1000) + 1000
+  call('HSET', client_buckets .. name, 'tokens', bucket.requests, 'at', now, 'events', bucket.events)
+  call('PEXPIRE', client_buckets .. name, full_milliseconds)
 end
 if taken > 0 then
   call('INCRBY', current_key, taken)

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 from cloudscale.cache import scripts
 from cloudscale.circuit_breaker import CircuitOpenError
 from cloudscale.limits.acknowledgements import Acknowledgements, LedgerEntry
-from cloudscale.limits.rates import Allowance, LocalRates, Rates
+from cloudscale.limits.rates import Allowance, Budget, LocalRates, Rates
 from cloudscale.telemetry import metrics
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cloudscale.cache.keys import Keys
     from cloudscale.circuit_breaker import CircuitBreaker
     from cloudscale.events.enrichment import Enriched
-    from cloudscale.limits.rates import Limit
+    from cloudscale.limits.rates import Holder, Limit, Sender
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +51,11 @@ class State(StrEnum):
 
 _NEW = (State.NEW,)
 _STATES = (State.NEW, State.DUPLICATE, State.CONFLICT)
-_LIMITS: tuple[Limit | None, ...] = (None, "client", "global", "client-events", "global-events")
+_LIMITS: tuple[Limit | None, ...] = (
+    *(None, "client", "global", "client-events", "global-events"),
+    *("key", "key-events", "tenant", "tenant-events"),
+)
+_HOLDERS: tuple[Holder, ...] = ("client", "key", "tenant")
 
 
 class Limited(msgspec.Struct, frozen=True, gc=False):
@@ -77,6 +81,7 @@ class _Answer(msgspec.Struct, array_like=True, frozen=True, gc=False):
     limit: int
     remaining: int
     wait_milliseconds: float
+    holder: int
     states: list[int] = []
     first_ids: list[str] = []
 
@@ -84,10 +89,14 @@ class _Answer(msgspec.Struct, array_like=True, frozen=True, gc=False):
 class _Requests(msgspec.Struct, frozen=True, gc=False):
     """Requests as the script wants them: flat lists, over all requests, all their events, and all names of those.
 
-    ``names_of_events`` says how many names each event has; it is empty when each has one.
+    ``names_of_events`` says how many names each event has; it is empty when each has one. So are ``keys`` and
+    ``tenants`` when no request has one.
     """
 
     clients: list[str]
+    keys: list[str]
+    tenants: list[str]
+    budgets: dict[str, Budget]
     counts: list[int]
     names_of_events: list[int]
     names: list[str]
@@ -95,7 +104,7 @@ class _Requests(msgspec.Struct, frozen=True, gc=False):
     entries: list[str]
 
 
-_NO_REQUESTS = _Requests([], [], [], [], [], [])
+_NO_REQUESTS = _Requests([], [], [], {}, [], [], [], [], [])
 
 
 class _Call(msgspec.Struct, frozen=True, gc=False):
@@ -160,15 +169,15 @@ class Admission:
         """Whether acknowledged events wait to be entered in the ledger."""
         return bool(self._acknowledgements)
 
-    async def admit(self, requests: Sequence[tuple[str, Sequence[Enriched]]]) -> list[Admitted | Limited]:
-        """Decide on requests, each a client address and the events that it brings (none if it is refused anyway).
+    async def admit(self, requests: Sequence[tuple[Sender, Sequence[Enriched]]]) -> list[Admitted | Limited]:
+        """Decide on requests, each with its sender and the events that it brings (none if it is refused anyway).
 
         Redis being away is no error: the verdicts are then this process's own.
         """
         now = int(time.time() * 1000)
         answers = await self._call(now, _wire(requests, now))
         if answers is None:
-            return [self._decide_locally(client, events, now=now) for client, events in requests]
+            return [self._decide_locally(sender, events, now=now) for sender, events in requests]
         return [_verdict_of(answer, events) for answer, (_, events) in zip(answers, requests, strict=True)]
 
     def commit(self, events: Sequence[Enriched]) -> None:
@@ -236,14 +245,14 @@ class Admission:
         answer: bytes = await self._script(keys=self._keys, args=[argument])
         return answer
 
-    def _decide_locally(self, client: str, events: Sequence[Enriched], *, now: int) -> Admitted | Limited:
-        allowance = self._local.admit(client, len(events), now_milliseconds=now)
+    def _decide_locally(self, sender: Sender, events: Sequence[Enriched], *, now: int) -> Admitted | Limited:
+        allowance = self._local.admit(sender, len(events), now_milliseconds=now)
         if allowance.refused_by is not None:
             return Limited(allowance)
         return _all_new(allowance, events, is_named=False)
 
 
-def _wire(requests: Sequence[tuple[str, Sequence[Enriched]]], now: int) -> _Requests:
+def _wire(requests: Sequence[tuple[Sender, Sequence[Enriched]]], now: int) -> _Requests:
     names: list[str] = []
     records: list[str] = []
     entries: list[str] = []
@@ -260,15 +269,26 @@ def _wire(requests: Sequence[tuple[str, Sequence[Enriched]]], now: int) -> _Requ
             entries += (field, mark)
     if len(names) == len(names_of_events):
         names_of_events = []
+    senders = [sender for sender, _ in requests]
+    keys = [sender.key for sender in senders] if any(sender.key for sender in senders) else []
+    tenants = [sender.tenant for sender in senders] if any(sender.tenant for sender in senders) else []
     return _Requests(
-        [client for client, _ in requests],
+        [sender.client for sender in senders],
+        keys,
+        tenants,
+        {
+            **{sender.tenant: sender.tenant_budget for sender in senders if sender.tenant_budget is not None},
+            **{f"key {sender.key}": sender.key_budget for sender in senders if sender.key_budget is not None},
+        },
         [len(events) for _, events in requests],
         *(names_of_events, names, records, entries),
     )
 
 
 def _verdict_of(answer: _Answer, events: Sequence[Enriched]) -> Admitted | Limited:
-    allowance = Allowance(_LIMITS[answer.limit], answer.remaining, answer.wait_milliseconds / 1000)
+    allowance = Allowance(
+        _LIMITS[answer.limit], answer.remaining, answer.wait_milliseconds / 1000, _HOLDERS[answer.holder]
+    )
     if allowance.refused_by is not None:
         return Limited(allowance)
     if not answer.states:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import os
 import sys
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import msgspec
 
 from cloudscale.local.probes import HttpProbe, RedisProbe, TcpProbe
 from cloudscale.local.process import ProcessPlan
-from cloudscale.settings import Settings, as_environment
+from cloudscale.settings import Settings, as_environment, variable_name
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline
@@ -42,6 +43,8 @@ class RunOptions:
     workers: int = 1
     redis_url: str | None = None
     drain_seconds: float = 30.0
+    open_to_anybody: bool = False
+    """Whether events need no key although other machines may reach the address."""
     niceness: int = NICENESS_BEHIND_THE_QUEUE
     """Of workers, store and dashboard."""
 
@@ -109,6 +112,10 @@ def service_settings(layout: Layout) -> Settings:
         processes=options.ingestion_processes,
         log_format="console",
         dashboard_token_file=str(keys.dashboard_token_file),
+        # Not of this directory's making: what the resource finds in Secrets in a cluster.
+        dashboard_client_secret_file=os.environ.get(variable_name("dashboard_client_secret_file"), ""),
+        keys_file=os.environ.get(variable_name("keys_file"), ""),
+        access="Open" if options.open_to_anybody or _is_loopback(options.host) else "Required",
     )
 
 
@@ -219,6 +226,14 @@ def _ingestion(layout: Layout, settings: Settings) -> ProcessPlan:
         stage=INGESTION,
         scratch_directory=metrics,
     )
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether a server on ``host`` is reached from this machine only."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def reachable_address(host: str) -> str:

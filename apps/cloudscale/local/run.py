@@ -51,6 +51,8 @@ _DRAIN_INTERVAL_SECONDS = 0.2
 _STANDSTILL_SECONDS = 10.0
 """Without an event that ends for so long nobody waits any more: a store that is slow takes seconds for a batch."""
 
+NEEDS_KEYS = "access     events need a key: `cloudscale tenants create TENANT`, then `cloudscale keys create`"
+
 _TOKEN = re.compile(r"[\w-]+")
 """One token and nothing else; a file that its owner has changed may hold a list."""
 
@@ -129,6 +131,8 @@ async def _run(pipeline: EventPipeline, layout: Layout, *, directory: DataDirect
                         record = _record(pipeline, layout, settings)
                         directory.write_record(record)
                         _show_addresses(record, directory, display)
+                        if (pipeline.spec.access.mode or settings.access) == "Required":
+                            display.notify(NEEDS_KEYS)
                         await _wait(asked_to_stop, supervisor)
                         await _stop(supervisor, readings, display, drain_seconds=layout.options.drain_seconds)
                 finally:

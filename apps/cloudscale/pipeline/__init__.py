@@ -6,7 +6,9 @@ The operator, the apps and the local runtime all read a resource through :func:`
 :func:`load` enforces in Python where there is no API server.
 """
 
+from cloudscale.pipeline.access import Access, TokenIssuer
 from cloudscale.pipeline.backends import Cache, Queue, Store, Throughput
+from cloudscale.pipeline.browser import Browser
 from cloudscale.pipeline.event_types import BUILT_IN_EVENT_TYPES, INTERNAL_EVENT_TYPES, EventType
 from cloudscale.pipeline.fields import Model, Resources, SecretKey
 from cloudscale.pipeline.ingestion import (
@@ -14,11 +16,14 @@ from cloudscale.pipeline.ingestion import (
     GlobalLimits,
     Idempotency,
     Ingestion,
+    KeyLimits,
     RateLimits,
     ReplicaRange,
     Shedding,
+    TenantLimits,
 )
 from cloudscale.pipeline.loading import as_document, load, load_file
+from cloudscale.pipeline.network import NetworkPolicy
 from cloudscale.pipeline.placement import Identity, Placement
 from cloudscale.pipeline.processing import (
     Actions,
@@ -32,8 +37,10 @@ from cloudscale.pipeline.processing import (
     Velocity,
     WorkerReplicas,
 )
+from cloudscale.pipeline.roles import IdentityRoles, QueueRoles, Role, StoreRoles
 from cloudscale.pipeline.rules import RULES_KEYWORD, Rule
 from cloudscale.pipeline.schema import Schema, pipeline_schema
+from cloudscale.pipeline.sign_in import RoleRule, SignIn
 from cloudscale.pipeline.spec import (
     GROUP,
     KIND,
@@ -57,7 +64,9 @@ __all__ = [
     "RULES_KEYWORD",
     "SHORT_NAME",
     "VERSION",
+    "Access",
     "Actions",
+    "Browser",
     "Cache",
     "CartAbandonment",
     "CircuitBreaker",
@@ -73,25 +82,35 @@ __all__ = [
     "GlobalLimits",
     "Idempotency",
     "Identity",
+    "IdentityRoles",
     "Ingestion",
     "Ingress",
+    "KeyLimits",
     "Metadata",
     "Model",
+    "NetworkPolicy",
     "PipelineSpec",
     "Placement",
     "Processing",
     "Queue",
+    "QueueRoles",
     "RateLimits",
     "ReplicaRange",
     "Resources",
     "Retries",
+    "Role",
+    "RoleRule",
     "Rule",
     "Schema",
     "SecretKey",
     "Shedding",
+    "SignIn",
     "Store",
+    "StoreRoles",
     "Telemetry",
+    "TenantLimits",
     "Throughput",
+    "TokenIssuer",
     "Tracing",
     "Velocity",
     "WorkerReplicas",

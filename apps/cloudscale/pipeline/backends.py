@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from cloudscale.pipeline.fields import BoundedDuration, Duration, Model, PositiveDuration, Quantity, SecretKey
+from cloudscale.pipeline.roles import QueueRoles, Role, StoreRoles
 from cloudscale.pipeline.rules import IMMUTABLE, Rule, between, rules
 from cloudscale.units import parse_quantity
 
@@ -35,6 +36,13 @@ class Queue(Model, frozen=True):
             "identity instead of a connection string. Its host must be one that the operator allows."
         ),
     ] = None
+    role_secret_refs: Annotated[
+        QueueRoles,
+        Meta(
+            description="Connection strings of single roles, each with a key that allows what the role does and no "
+            "more. A role without one uses `connectionSecretRef` or the workload identity."
+        ),
+    ] = QueueRoles()
     name: Annotated[
         str,
         Meta(
@@ -78,6 +86,11 @@ class Queue(Model, frozen=True):
             return SecretKey(name="cloudscale-servicebus", key="connectionString")
         return self.connection_secret_ref
 
+    def connection_of(self, role: Role) -> SecretKey | None:
+        """The Secret of one role, which may have one of its own; None for workload identity."""
+        own: SecretKey | None = getattr(self.role_secret_refs, role)
+        return own or self.connection
+
 
 class Throughput(Model, frozen=True):
     """Request units a second of the store's containers."""
@@ -110,6 +123,13 @@ class Store(Model, frozen=True):
             "instead of a connection string. Its host must be one that the operator allows."
         ),
     ] = None
+    role_secret_refs: Annotated[
+        StoreRoles,
+        Meta(
+            description="Connection strings of single roles, each with a key that allows what the role does and no "
+            "more. A role without one uses `connectionSecretRef` or the workload identity."
+        ),
+    ] = StoreRoles()
     database: Annotated[
         str,
         Meta(
@@ -143,6 +163,14 @@ class Store(Model, frozen=True):
     ] = 1
     time_to_live: Annotated[Duration, Meta(description="How long events are kept; `0s` keeps them forever.")] = "720h"
     throughput: Annotated[Throughput, Meta(description="Provisioned throughput of created containers.")] = Throughput()
+    write_protocol: Annotated[
+        Literal["Rest", "Sdk"],
+        Meta(
+            description="How workers write events: `Rest` by one documented request of their own, and by the official "
+            "client whatever that request does not bring about; `Sdk` always by the official client, which takes more "
+            "processor time."
+        ),
+    ] = "Rest"
 
     @property
     def connection(self) -> SecretKey | None:
@@ -150,6 +178,13 @@ class Store(Model, frozen=True):
         if self.connection_secret_ref is None and self.endpoint is None:
             return SecretKey(name="cloudscale-cosmos", key="connectionString")
         return self.connection_secret_ref
+
+    def connection_of(self, role: Role) -> SecretKey | None:
+        """The Secret of one role, which may have one of its own; None for workload identity, and for the operator."""
+        if role == "operator":
+            return None
+        own: SecretKey | None = getattr(self.role_secret_refs, role)
+        return own or self.connection
 
 
 class Cache(Model, frozen=True):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from cloudscale.pipeline.fields import RESOURCES_RULES, Cidr, Count, Model, PositiveDuration, Resources
+from cloudscale.pipeline.fields import RESOURCES_RULES, Cidr, Count, Model, ObjectName, PositiveDuration, Resources
 from cloudscale.pipeline.rules import MIN_UP_TO_MAX, rules
 
 
@@ -52,6 +52,31 @@ class GlobalLimits(Model, frozen=True):
     ] = 10_000.0
 
 
+class KeyLimits(Model, frozen=True):
+    """Token bucket of one API key, or of one token's owner."""
+
+    burst: Annotated[Count, Meta(description="Requests that one key may send at once.")] = 200
+    per_second: Annotated[
+        float, Meta(description="Requests a second that one key may send for long.", gt=0, le=1_000_000)
+    ] = 100.0
+
+
+class TenantLimits(Model, frozen=True):
+    """Token buckets of one tenant, over all of its keys. The directory may give a tenant others."""
+
+    burst: Annotated[Count, Meta(description="Requests that one tenant may send at once.")] = 2000
+    per_second: Annotated[
+        float, Meta(description="Requests a second that one tenant may send for long.", gt=0, le=1_000_000)
+    ] = 1000.0
+    events_burst: Annotated[
+        int,
+        Meta(description="Events that one tenant may send at once.", ge=LARGEST_BATCH_EVENTS, le=1_000_000_000),
+    ] = 100_000
+    events_per_second: Annotated[
+        float, Meta(description="Events a second that one tenant may send for long.", gt=0, le=1_000_000_000)
+    ] = 10_000.0
+
+
 class RateLimits(Model, frozen=True):
     """How many requests and events are let in. A batch is one request, and as many events as it has."""
 
@@ -59,9 +84,15 @@ class RateLimits(Model, frozen=True):
         ClientLimits,
         Meta(
             description="Limits of one client, token buckets. An IPv4 address is a client, and so is a /64 network of "
-            "IPv6.",
+            "IPv6. A key that is marked as a server's does not count here.",
         ),
     ] = ClientLimits()
+    per_key: Annotated[
+        KeyLimits, Meta(description="Limits of one API key, or of the owner of tokens; where access is required.")
+    ] = KeyLimits()
+    per_tenant: Annotated[
+        TenantLimits, Meta(description="Limits of one tenant, over all of its keys; where access is required.")
+    ] = TenantLimits()
     global_: Annotated[GlobalLimits, Meta(description="Limits of all clients together.")] = msgspec.field(
         default=GlobalLimits(), name="global"
     )
@@ -99,11 +130,19 @@ class Ingestion(Model, frozen=True):
         Idempotency()
     )
     shed_above: Annotated[Shedding, Meta(description="When new requests are refused with 503.")] = Shedding()
+    tls_secret_name: Annotated[
+        ObjectName | None,
+        Meta(
+            description="Secret of type kubernetes.io/tls whose certificate ingestion shows its clients, an Ingress or "
+            "a Gateway among them; a renewed one is taken up without a restart. The Service then has port 443 in place "
+            "of 80. Without it ingestion speaks HTTP, as it always does on one machine."
+        ),
+    ] = None
     trusted_proxies: Annotated[
         tuple[Cidr, ...],
         Meta(
-            description="Networks of proxies whose forwardedHeader is believed; the client is the rightmost address "
-            "outside them.",
+            description="Networks of proxies whose forwardedHeader is believed, by ingestion and by the dashboard; the "
+            "client is the rightmost address outside them.",
             max_length=64,
             extra_json_schema={"x-kubernetes-list-type": "set"},
         ),

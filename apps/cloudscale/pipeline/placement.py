@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from cloudscale.pipeline.fields import Model
+from cloudscale.pipeline.roles import ClientId, IdentityRoles, Role
 
 _ANY_FIELDS = {"x-kubernetes-preserve-unknown-fields": True}
 
@@ -46,9 +47,23 @@ class Identity(Model, frozen=True):
     """The Azure identity of the pods, for backends that are reached without a connection string."""
 
     client_id: Annotated[
-        Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", max_length=36)] | None,
+        ClientId | None,
         Meta(
-            description="Client id of the managed identity whose federated credential names the pipeline's "
-            "ServiceAccount; needed with `queue.namespace` or `store.endpoint`."
+            description="Client id of the managed identity of all roles that have none in `roleClientIds`; its "
+            "federated credentials name the ServiceAccounts `NAME-pipeline` and `NAME-dashboard`. Needed with "
+            "`queue.namespace` or `store.endpoint`, unless each role has its own."
         ),
     ] = None
+    role_client_ids: Annotated[
+        IdentityRoles,
+        Meta(description="Client ids of managed identities of single roles, each with the rights of its role only."),
+    ] = IdentityRoles()
+
+    def client_id_of(self, role: Role) -> str | None:
+        """The identity of one role, None where it has none."""
+        own: str | None = getattr(self.role_client_ids, role)
+        return own or self.client_id
+
+    def has_its_own(self, role: Role) -> bool:
+        """Whether a role has an identity that the others do not share."""
+        return getattr(self.role_client_ids, role) is not None

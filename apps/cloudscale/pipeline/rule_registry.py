@@ -8,7 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cloudscale.pipeline import backends, event_types, fields, processing, rules, spec, surface
+from cloudscale.pipeline import (
+    access,
+    backends,
+    browser,
+    event_types,
+    fields,
+    processing,
+    rules,
+    sign_in,
+    spec,
+    surface,
+)
 
 if TYPE_CHECKING:
     from cloudscale.pipeline.rules import Rule
@@ -20,6 +31,8 @@ RULES: tuple[Rule, ...] = (
     fields.AT_LEAST_A_MILLISECOND,
     fields.IS_NETWORK,
     fields.REQUESTS_WITHIN_LIMITS,
+    access.PROTECTED_ISSUER,
+    browser.EXACT_ORIGIN,
     backends.LARGE_ENOUGH,
     backends.LOCKABLE,
     event_types.NOT_BUILT_IN,
@@ -27,6 +40,8 @@ RULES: tuple[Rule, ...] = (
     processing.STARTS_AT_ZERO,
     processing.DEPTHS_RISE,
     processing.RESTORES_IN_TIME,
+    sign_in.PROTECTED_ORIGIN,
+    sign_in.ONE_WAY_TO_THE_TENANTS,
     surface.ONE_WAY_TO_THE_TRACES,
     spec.ONE_WAY_TO_THE_QUEUE,
     spec.ONE_WAY_TO_THE_STORE,

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta
 
+from cloudscale.pipeline.access import Access
 from cloudscale.pipeline.backends import Cache, Queue, Store
 from cloudscale.pipeline.event_types import BUILT_IN_EVENT_TYPES, EventType
 from cloudscale.pipeline.fields import Model, PositiveDuration
 from cloudscale.pipeline.ingestion import Ingestion
+from cloudscale.pipeline.network import NetworkPolicy
 from cloudscale.pipeline.placement import Identity, Placement
 from cloudscale.pipeline.processing import Processing
+from cloudscale.pipeline.roles import Role
 from cloudscale.pipeline.rules import Rule, excludes, rules
 from cloudscale.pipeline.surface import Dashboard, Expose, Telemetry
 
@@ -30,9 +33,13 @@ def _scores_known_types(spec: dict[str, Any]) -> bool:
     return known.issuperset(spec["processing"]["scoring"])
 
 
+ROLES: tuple[Role, ...] = get_args(Role)
+
+
 def _names_an_identity(spec: dict[str, Any]) -> bool:
     needed = "namespace" in spec["queue"] or "endpoint" in spec["store"]
-    return not needed or "clientId" in spec["identity"]
+    identity = spec["identity"]
+    return not needed or "clientId" in identity or set(identity["roleClientIds"]) == set(ROLES)
 
 
 ONE_WAY_TO_THE_QUEUE = excludes("connectionSecretRef", "namespace")
@@ -45,7 +52,9 @@ SCORES_KNOWN_TYPES = Rule(
     field="processing.scoring",
 )
 NAMES_AN_IDENTITY = Rule(
-    "!(has(self.queue.namespace) || has(self.store.endpoint)) || has(self.identity.clientId)",
+    "!(has(self.queue.namespace) || has(self.store.endpoint)) || has(self.identity.clientId) || ("
+    + " && ".join(f"has(self.identity.roleClientIds.{role})" for role in ROLES)
+    + ")",
     "queue.namespace and store.endpoint need identity.clientId: the managed identity to reach them with",
     _names_an_identity,
     field="identity",
@@ -78,6 +87,7 @@ class PipelineSpec(Model, frozen=True):
         Identity,
         Meta(description="The Azure identity of the pods, for backends that are reached without a connection string."),
     ] = Identity()
+    access: Annotated[Access, Meta(description="Who may send events.")] = Access()
     event_types: Annotated[
         tuple[EventType, ...],
         Meta(
@@ -98,6 +108,13 @@ class PipelineSpec(Model, frozen=True):
             "inside of it is always there."
         ),
     ] = Expose()
+    network_policy: Annotated[
+        NetworkPolicy,
+        Meta(
+            description="Who may connect to the pipeline's pods, beside pods of its own namespace. A pipeline that was "
+            "made when everybody might goes on so until this says otherwise."
+        ),
+    ] = NetworkPolicy()
     telemetry: Annotated[Telemetry, Meta(description="Metrics, traces and logs.")] = Telemetry()
     placement: Annotated[Placement, Meta(description="Where the pipeline's pods may run.")] = Placement()
     deletion: Annotated[

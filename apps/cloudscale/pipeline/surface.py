@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from cloudscale.pipeline.fields import RESOURCES_RULES, HostName, Model, ObjectName, Resources, SecretKey
 from cloudscale.pipeline.rules import excludes, rules
+from cloudscale.pipeline.sign_in import SignIn  # noqa: TC001 - msgspec reads annotations at run time
 
 
 class Dashboard(Model, frozen=True):
@@ -16,7 +17,20 @@ class Dashboard(Model, frozen=True):
     enabled: Annotated[bool, Meta(description="Whether the dashboard runs.")] = True
     token_secret_ref: Annotated[
         SecretKey | None,
-        Meta(description="Where the access tokens are; without it reading is open and acting is refused."),
+        Meta(
+            description="Where the access tokens are. Without it and signIn the operator makes a token and keeps it in "
+            "the Secret NAME-dashboard."
+        ),
+    ] = None
+    tls_secret_name: Annotated[
+        ObjectName | None,
+        Meta(
+            description="Secret of type kubernetes.io/tls whose certificate the dashboard shows; with a new one its "
+            "pod is replaced. The Service then has port 443 in place of 80."
+        ),
+    ] = None
+    sign_in: Annotated[
+        SignIn | None, Meta(description="Let people sign in with OpenID Connect, beside the access tokens.")
     ] = None
     resources: Annotated[
         Resources, Meta(description="Compute resources of the dashboard.", extra_json_schema=RESOURCES_RULES)

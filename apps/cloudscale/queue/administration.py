@@ -18,7 +18,6 @@ from azure.core.exceptions import (
     ServiceResponseError,
 )
 from azure.core.pipeline.transport import AioHttpTransport
-from azure.identity.aio import DefaultAzureCredential
 from azure.servicebus.aio.management import ServiceBusAdministrationClient
 
 from cloudscale.errors import BackendUnavailableError, ConfigurationError, CredentialError
@@ -85,6 +84,8 @@ class QueueAdministration:
             )
         credential = self._credential
         if credential is None:
+            from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - large, and not needed with a key
+
             own = DefaultAzureCredential()
             await resources.enter_async_context(own)
             credential = own

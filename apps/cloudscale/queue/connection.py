@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from azure.core.exceptions import ClientAuthenticationError
-from azure.identity.aio import DefaultAzureCredential
 from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.exceptions import (
     OperationTimeoutError,
@@ -54,6 +53,8 @@ async def open_client(spec: Queue, settings: Settings, *, retries: int = 3) -> A
         async with client:
             yield client
     elif spec.namespace:
+        from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - large, and not needed with a key
+
         async with (
             DefaultAzureCredential() as credential,
             ServiceBusClient(spec.namespace, credential, **options) as client,

@@ -20,6 +20,7 @@ from azure.servicebus.exceptions import ServiceBusError
 
 from cloudscale.errors import BackendUnavailableError
 from cloudscale.queue.connection import KEEP_ALIVE_SECONDS, translated
+from cloudscale.queue.range_settlement import RangeRefusedError, RangeUnconfirmedError, complete_range, ranges
 from cloudscale.queue.sdk_logs import readable
 from cloudscale.tasks import cancel_and_wait, start_task
 
@@ -72,6 +73,7 @@ class MessageReceiver:
             max_wait_time=IDLE_SECONDS,
             keep_alive=keep_alive_seconds,
         )
+        self._completes_ranges = True
 
     async def __aenter__(self) -> Self:
         with translated("open a receiver"):
@@ -123,7 +125,28 @@ class MessageReceiver:
 
     async def complete(self, messages: Sequence[ServiceBusReceivedMessage]) -> None:
         """Remove messages from the queue. One whose lock is lost comes again, which is harmless and only logged."""
-        await self._settle("complete", messages, by=self._receiver.complete_message)
+        for part in ranges(messages):
+            if len(part) == 1 or not self._completes_ranges:
+                await self._settle("complete", part, by=self._receiver.complete_message)
+            else:
+                await self._complete_range(part)
+
+    async def _complete_range(self, messages: Sequence[ServiceBusReceivedMessage]) -> None:
+        try:
+            if not await complete_range(self._receiver, messages):
+                await self._settle("complete", messages, by=self._receiver.complete_message)
+        except RangeRefusedError as error:
+            log.warning(
+                "messages not settled: they come again", action="complete", of=len(messages), error=readable(str(error))
+            )
+        except RangeUnconfirmedError as error:
+            # A broker that answers the first delivery of a range alone is asked for each from now on.
+            self._completes_ranges = False
+            log.warning(
+                "messages perhaps not settled: those that are not come again, and more are settled one by one",
+                messages=len(messages),
+                error=readable(str(error)),
+            )
 
     async def abandon(self, messages: Sequence[ServiceBusReceivedMessage]) -> None:
         """Give messages back for another delivery, which raises their delivery count."""

@@ -30,6 +30,7 @@ _LONGEST_DELAY_SECONDS = 30.0
 _COMING_BACK = frozenset({408, 429, 500, 502, 503, 504})
 _ELSEWHERE = frozenset({301, 302, 303, 307, 308, 401, 403, 404, 405, 410, 501})
 """Answers that every other event would get as well, because the address is not that of an ingestion API."""
+_PROBLEM = "application/problem+json"
 _NOTIFY_INTERVAL_SECONDS = 10.0
 """Shortest time between two notices of a wait that goes on."""
 
@@ -100,6 +101,7 @@ class EventClient:
     Args:
         url: where the API is.
         connections: how many requests may be under way at once.
+        key: the API key or token that goes with each request; None where the API takes events of anybody.
         notify: gets a line for people that says why the client waits.
         patience_seconds: an API that has answered nothing useful for so long is given up.
         silent_seconds: a shorter wait is not worth a notice.
@@ -110,10 +112,12 @@ class EventClient:
         url: str,
         *,
         connections: int,
+        key: str | None = None,
         notify: Callable[[str], None] | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
         silent_seconds: float = SILENT_SECONDS,
     ) -> None:
+        headers = {} if key is None else {"authorization": f"Bearer {_checked(key)}"}
         self._url = url.rstrip("/")
         self._patience_seconds = patience_seconds
         self._silent_seconds = silent_seconds
@@ -123,6 +127,7 @@ class EventClient:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections),
             timeout=aiohttp.ClientTimeout(total=_REQUEST_SECONDS),
+            headers=headers,
         )
 
     async def __aenter__(self) -> Self:
@@ -136,7 +141,7 @@ class EventClient:
 
         Raises:
             BackendUnavailableError: nothing listens there, or the API did not come back in ``patience_seconds``.
-            ConfigurationError: this is no address, or what answers there is no ingestion API.
+            ConfigurationError: this is no address, what answers there is no ingestion API, or it wants another key.
         """
         if not events:
             return []
@@ -162,7 +167,7 @@ class EventClient:
 
         Raises:
             BackendUnavailableError: nothing listens there, or the API did not come back in ``patience_seconds``.
-            ConfigurationError: this is no address, or what answers there is no ingestion API.
+            ConfigurationError: this is no address, what answers there is no ingestion API, or it wants another key.
         """
         status, answer, _ = await self._post(SINGLE_PATH, event, "application/json", _Delay(self._patience_seconds))
         if status in (200, 202):
@@ -181,6 +186,12 @@ class EventClient:
                 ) as response:
                     answer = await response.read()
                     self._has_answered = True
+                    if response.status in (401, 403) and response.content_type == _PROBLEM:
+                        detail = _problem(response.status, answer).get("detail")
+                        raise ConfigurationError(
+                            f"{self._url} answers {response.status}: {detail}. "
+                            "Set CLOUDSCALE_KEY to a key for these events"
+                        )
                     if response.status in _ELSEWHERE:
                         raise ConfigurationError(
                             f"{self._url}{path} answers {response.status}, as no ingestion API does: check the address "
@@ -235,6 +246,18 @@ class EventClient:
         return ConfigurationError(
             f"{self._url} answers {status}, but not as an ingestion API does: check the address given as --url"
         )
+
+
+def _checked(key: str) -> str:
+    """The key, if a header can carry it.
+
+    Raises:
+        ConfigurationError: it cannot.
+    """
+    text = key.strip()
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise ConfigurationError("what --key or CLOUDSCALE_KEY gives is no key and no token: it is one word of ASCII")
+    return text
 
 
 def _reason_of(error: aiohttp.ClientConnectorError) -> str:

@@ -35,6 +35,8 @@ class ReplayOptions:
     state_folder: Path
     batch_size: int = BATCH_EVENTS
     in_flight: int = IN_FLIGHT
+    key: str | None = field(default=None, repr=False)
+    """The API key or token that goes with each request."""
     patience_seconds: float = PATIENCE_SECONDS
     """An API that has answered nothing useful for so long is given up."""
 
@@ -130,6 +132,7 @@ async def _replay(
     async with EventClient(
         options.url,
         connections=options.in_flight,
+        key=options.key,
         notify=notify,
         patience_seconds=options.patience_seconds,
     ) as client:

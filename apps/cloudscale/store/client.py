@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import aiohttp
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.cosmos.aio import CosmosClient
-from azure.identity.aio import DefaultAzureCredential
 
 from cloudscale.errors import ConfigurationError
 from cloudscale.store.errors import translated
@@ -39,13 +38,7 @@ async def open_client(spec: Store, settings: Settings) -> AsyncIterator[CosmosCl
             account's certificate cannot be read.
         BackendUnavailableError, CredentialError: the account cannot be read.
     """
-    # The SDK's own ssl_config cannot name an authority without a client certificate, so the connector trusts it.
-    trust = client_context(_host(spec, settings), authority_file=settings.certificate_authority_file)
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=trust),
-        auto_decompress=False,
-        cookie_jar=aiohttp.DummyCookieJar(),
-    )
+    session = open_session(spec, settings)
     options: dict[str, Any] = {
         "transport": AioHttpTransport(session=session, session_owner=True),
         "connection_timeout": CONNECT_SECONDS,
@@ -62,6 +55,22 @@ async def open_client(spec: Store, settings: Settings) -> AsyncIterator[CosmosCl
             yield client
     finally:
         await session.close()
+
+
+def open_session(spec: Store, settings: Settings, **options: Any) -> aiohttp.ClientSession:
+    """What connects to the account; the caller closes it. ``options`` are aiohttp's.
+
+    Raises:
+        ConfigurationError: the endpoint is no URL, or the authority of the account's certificate cannot be read.
+    """
+    # The SDK's own ssl_config cannot name an authority without a client certificate, so the connector trusts it.
+    trust = client_context(_host(spec, settings), authority_file=settings.certificate_authority_file)
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=CONNECTIONS, ssl=trust),
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        **options,
+    )
 
 
 def _host(spec: Store, settings: Settings) -> str:
@@ -81,6 +90,8 @@ async def _account(spec: Store, settings: Settings, options: dict[str, Any]) -> 
         async with _opened(CosmosClient(endpoint, key, **options)) as client:
             yield client
     elif spec.endpoint:
+        from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - large, and not needed with a key
+
         async with (
             DefaultAzureCredential() as credential,
             _opened(CosmosClient(spec.endpoint, credential, **options)) as client,

@@ -48,7 +48,9 @@ def indexing_policy(*paths: str, composite: tuple[tuple[str, str], ...] = ()) ->
     return policy
 
 
-EVENTS_INDEX = indexing_policy("eventType", "tenantId", "userId", "correlationId", "createdAt", "receivedAt")
+EVENTS_INDEX = indexing_policy(
+    "eventType", "tenantId", "userId", "deviceId", "correlationId", "createdAt", "receivedAt"
+)
 PROFILES_INDEX = indexing_policy("tenantId", "userId", "score", "lastSeen")
 ALERTS_INDEX = indexing_policy("kind", "tenantId", "userId", "createdAt")
 

@@ -14,10 +14,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
 from cloudscale.errors import BackendUnavailableError, CredentialError
-from cloudscale.store.batches import Batch, Document, cut
 from cloudscale.store.client import open_client
 from cloudscale.store.conditions import all_of, as_parameters, one_of
 from cloudscale.store.containers import ContainerNames, ensure_containers
+from cloudscale.store.creation_order import find_by_creation
+from cloudscale.store.direct_writes import REQUEST_CHARGE, open_direct_writes
 from cloudscale.store.errors import RESPONSES, MissingContainerError, translated
 from cloudscale.store.latest import EventFilter, conditions_of, find_latest
 from cloudscale.tasks import gather_all
@@ -30,10 +31,13 @@ if TYPE_CHECKING:
 
     from cloudscale.pipeline import Store
     from cloudscale.settings import Settings
+    from cloudscale.store.batches import Batch, Document
+    from cloudscale.store.creation_order import CreationFilter, CreationPage, Place
+    from cloudscale.store.direct_writes import DirectWrites
     from cloudscale.store.latest import Position
 
 IDS_PER_QUERY = 200
-BATCHES_IN_FLIGHT = 8
+RANGES_IN_FLIGHT = 8
 CONFLICT_ROUNDS = 10
 """How often a batch is resolved and written again; another worker can create the same ids in between."""
 
@@ -60,16 +64,20 @@ class EventStore:
         self._spec = spec
         self._settings = settings
         self._exits = AsyncExitStack()
-        self._in_flight = asyncio.Semaphore(BATCHES_IN_FLIGHT)
+        self._in_flight = asyncio.Semaphore(RANGES_IN_FLIGHT)
         self.names = ContainerNames.of(spec)
         self.client: CosmosClient
         self.database: DatabaseProxy
         self._container: ContainerProxy
+        self._direct: DirectWrites | None = None
 
     async def __aenter__(self) -> Self:
         self.client = await self._exits.enter_async_context(open_client(self._spec, self._settings))
         self.database = self.client.get_database_client(self._spec.database)
         self._container = self.database.get_container_client(self.names.events)
+        if self._spec.write_protocol == "Rest":
+            opening = open_direct_writes(self._spec, self._settings, container=self.names.events)
+            self._direct = await self._exits.enter_async_context(opening)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -78,22 +86,6 @@ class EventStore:
     async def ensure(self) -> None:
         """Create the database and the containers that are absent."""
         await ensure_containers(self.client, self._spec)
-
-    async def create_events(self, documents: Sequence[Document]) -> list[CreateOutcome]:
-        """Create each document that is not there yet; the outcomes are in the order of the documents.
-
-        Raises:
-            BackendError: a batch failed; the others may have been written, so only the same call again is safe.
-        """
-        outcomes: dict[int, CreateOutcome] = {}
-        batches = cut(documents)
-        for batch, results in zip(batches, await gather_all(map(self._create_in_turn, batches)), strict=True):
-            outcomes.update(zip(batch.indices, results, strict=True))
-        return [outcomes[index] for index in range(len(documents))]
-
-    async def _create_in_turn(self, batch: Batch) -> list[CreateOutcome]:
-        async with self._in_flight:
-            return await self.create(batch)
 
     async def create(self, batch: Batch) -> list[CreateOutcome]:
         """Create the documents of one batch, which must have different ids. How many go at once is the caller's choice.
@@ -122,22 +114,31 @@ class EventStore:
 
     async def _write(self, batch: Batch) -> bool:
         """Create all documents of the batch in one transaction; False when one of the ids is there."""
-        operations = [("create", (document,)) for document in batch.documents]
         started = perf_counter()
         try:
-            with translated(f"write {len(operations)} events to partition {batch.partition_key}"):
-                try:
-                    result = await self._container.execute_item_batch(operations, batch.partition_key)
-                except RESPONSES as error:
-                    if error.status_code == 409:
-                        return False
-                    raise
+            with translated(f"write {len(batch.documents)} events to partition {batch.partition_key}"):
+                units = await self._direct.create(batch) if self._direct else None
+                if units is None:
+                    units = await self._create_by_the_sdk(batch)
         except MissingContainerError:
             await self.ensure()
             raise
+        if units is None:
+            return False
         metrics.STORE_DURATION.labels("create").observe(perf_counter() - started)
-        metrics.STORE_REQUEST_UNITS.inc(float(result.get_response_headers().get("x-ms-request-charge", 0)))
+        metrics.STORE_REQUEST_UNITS.inc(units)
         return True
+
+    async def _create_by_the_sdk(self, batch: Batch) -> float | None:
+        """The request units that it took to create all documents; None when one of the ids is there."""
+        operations = [("create", (document,)) for document in batch.documents]
+        try:
+            result = await self._container.execute_item_batch(operations, batch.partition_key)
+        except RESPONSES as error:
+            if error.status_code == 409:
+                return None
+            raise
+        return float(result.get_response_headers().get(REQUEST_CHARGE, 0))
 
     async def _stored(self, partition_key: str, ids: Sequence[str]) -> dict[str, Document]:
         found: dict[str, Document] = {}
@@ -175,6 +176,13 @@ class EventStore:
             return await self._query(text, parameters, page_items=limit)
 
         return await find_latest(query, which, limit=limit, after=after)
+
+    async def find_by_creation(
+        self, tenant_id: str, which: CreationFilter, *, limit: int, after: Place | None = None
+    ) -> CreationPage:
+        """A page of a tenant's events in the order of their own time, see :mod:`cloudscale.store.creation_order`."""
+        buckets = self._spec.partition_buckets
+        return await find_by_creation(self._query, tenant_id, which, buckets=buckets, limit=limit, after=after)
 
     async def count(self, which: EventFilter = EventFilter()) -> int:  # noqa: B008 - frozen
         """How many events match, over all partitions."""

@@ -33,6 +33,7 @@ class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str | None = None
     user_id: str | None = None
     event_type: str | None = None
+    device_id: str | None = None
     suspicious: bool | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -67,6 +68,7 @@ def conditions_of(which: EventFilter) -> list[Condition]:
         Condition("STARTSWITH(c.partitionKey, @keys)", "@keys", keys),
         Condition("c.userId = @user", "@user", which.user_id),
         Condition("c.eventType = @type", "@type", which.event_type),
+        Condition("c.deviceId = @device", "@device", which.device_id),
         Condition("c.suspicious = @suspicious", "@suspicious", which.suspicious),
         Condition("c.receivedAt >= @since", "@since", which.since and as_utc(which.since)),
         Condition("c._ts >= @written", "@written", written),

@@ -11,9 +11,10 @@ import msgspec
 
 from cloudscale.store.conditions import Condition, all_of, as_parameters, one_of
 from cloudscale.store.errors import RESPONSES, translated
+from cloudscale.store.ranking import Rank, find_highest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from azure.cosmos.aio import ContainerProxy
 
@@ -84,7 +85,7 @@ class ProfileStore:
 
     async def count(self, *, tenant_id: str | None = None, user_id: str | None = None) -> int:
         """How many profiles there are, of one tenant or user if they are named."""
-        where, parameters = _of(tenant_id, user_id)
+        where, parameters = all_of(_of(tenant_id, user_id))
         with translated("count profiles"):
             rows = self._container.query_items(
                 f"SELECT VALUE COUNT(1) FROM c{where}",  # noqa: S608 - names only
@@ -92,13 +93,26 @@ class ProfileStore:
             )
             return sum([cast("int", count) async for count in rows])
 
-    async def top(self, *, tenant_id: str | None = None, user_id: str | None = None, limit: int = 20) -> list[Profile]:
-        """The profiles with the highest scores, of one tenant or user if they are named."""
-        where, parameters = _of(tenant_id, user_id)
-        query = f"SELECT TOP {int(limit)} * FROM c{where} ORDER BY c.score DESC"  # noqa: S608 - names only
-        with translated("query profiles"):
-            rows = self._container.query_items(query, parameters=as_parameters(parameters))
+    async def top(
+        self,
+        *,
+        tenant_id: str | None = None,
+        user_id: str | None = None,
+        limit: int = 20,
+        after: Rank | None = None,
+    ) -> list[Profile]:
+        """At most ``limit`` profiles, the highest scores first, or those that follow ``after``.
+
+        They are of one tenant or user if they are named.
+        """
+
+        async def query(text: str, parameters: Mapping[str, object]) -> list[Profile]:
+            # In one page: each further one of the service's may look at everything again.
+            rows = self._container.query_items(text, parameters=as_parameters(parameters), max_item_count=limit)
             return [msgspec.convert(row, Profile) async for row in rows]
+
+        with translated("query profiles"):
+            return await find_highest(query, _of(tenant_id, user_id), limit=limit, after=after)
 
     async def write(self, profiles: Sequence[Profile]) -> bool:
         """Write profiles of one partition, at most 100, in one transaction, and note their new ETags.
@@ -122,11 +136,9 @@ class ProfileStore:
         return True
 
 
-def _of(tenant_id: str | None, user_id: str | None) -> tuple[str, dict[str, object]]:
-    """The condition of profiles of a tenant and a user, as far as they are named, with its parameters."""
-    return all_of(
-        [Condition("c.tenantId = @tenant", "@tenant", tenant_id), Condition("c.userId = @user", "@user", user_id)]
-    )
+def _of(tenant_id: str | None, user_id: str | None) -> list[Condition]:
+    """The conditions of profiles of a tenant and a user, as far as they are named."""
+    return [Condition("c.tenantId = @tenant", "@tenant", tenant_id), Condition("c.userId = @user", "@user", user_id)]
 
 
 def _operation(

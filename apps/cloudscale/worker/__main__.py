@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 from cloudscale.termination import exit_on_signal
 
 if __name__ == "__main__":
     exit_on_signal()
+    # What is imported stays: looking for garbage among it would take a sixth of the start.
+    gc.disable()
 
 import asyncio
 import os
@@ -50,4 +54,6 @@ async def _run(resource: pipeline.EventPipeline, settings: Settings) -> None:
 
 
 if __name__ == "__main__":
+    gc.freeze()
+    gc.enable()
     sys.exit(main())

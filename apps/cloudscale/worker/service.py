@@ -17,6 +17,7 @@ from cloudscale.errors import BackendUnavailableError, CredentialError
 from cloudscale.events.types import EventTypes
 from cloudscale.ledger.backlog import BacklogReader
 from cloudscale.ledger.settling import Ledger
+from cloudscale.ledger.shared_depth import SharedDepth
 from cloudscale.queue.administration import QueueAdministration
 from cloudscale.queue.connection import open_client
 from cloudscale.queue.outbox import Outbox
@@ -154,7 +155,10 @@ class Worker:
         redis = open_redis(settings.redis_url)
         exits.push_async_callback(redis.aclose)
         backlog = BacklogReader(
-            administration.depth, redis, keys=keys, events_per_message=spec.queue.events_per_message
+            SharedDepth(administration.depth, redis, keys=keys).read,
+            redis,
+            keys=keys,
+            events_per_message=spec.queue.events_per_message,
         )
         limiter = ConcurrencyLimiter(spec.processing.concurrency, backlog)
         retry_policy = StoreRetryPolicy(

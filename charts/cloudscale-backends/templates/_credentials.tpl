@@ -12,3 +12,16 @@ once a rendering, because every template that reads them must see the same.
 {{- end }}
 {{- toJson .Release.credentials }}
 {{- end }}
+
+{{/* What each role of a pipeline may do with the queues, as JSON. */}}
+{{- define "backends.queueRights" -}}
+{"ingestion": "Send", "worker": "Listen,Send", "dashboard": "Listen,Send,EntityRead", "operator": "EntityRead"}
+{{- end }}
+
+{{/*
+A key with less rights. It is made from the one with all, so that it changes with that one; nobody finds the way back.
+Takes (dict "root" $ "key" "servicebus" "role" "worker").
+*/}}
+{{- define "backends.roleKey" -}}
+{{- printf "%s %s" .role (get (include "backends.credentials" .root | fromJson) .key) | sha256sum }}
+{{- end }}

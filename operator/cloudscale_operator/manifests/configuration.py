@@ -8,11 +8,11 @@ from typing import Any
 
 from cloudscale.pipeline import EventPipeline, as_document
 from cloudscale_operator.kinds import CONFIG_MAP, Manifest
-from cloudscale_operator.names import CONFIGURATION_FILE, object_name
+from cloudscale_operator.names import CONFIGURATION_FILE, PIPELINE_CONFIGURATION, object_name
 
 # No service reads these, so a change of them (a scaled or paused pipeline) must not restart any.
 _ONLY_FOR_THE_OPERATOR = (
-    *("paused", "identity", "expose", "placement", "deletion", "drainDeadline", "dashboard"),
+    *("paused", "identity", "expose", "placement", "deletion", "drainDeadline", "dashboard", "networkPolicy"),
     *("replicas", "requestsPerReplica", "resources", "serviceMonitor"),
 )
 
@@ -22,7 +22,7 @@ def build_configuration(pipeline: EventPipeline) -> Manifest:
     return {
         "apiVersion": CONFIG_MAP.api_version,
         "kind": CONFIG_MAP.kind,
-        "metadata": {"name": object_name(pipeline.metadata.name, "pipeline")},
+        "metadata": {"name": object_name(pipeline.metadata.name, PIPELINE_CONFIGURATION)},
         "data": {CONFIGURATION_FILE: json.dumps(_document(pipeline), indent=2, sort_keys=True) + "\n"},
     }
 

@@ -9,16 +9,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cloudscale_operator.kinds import HTTP_ROUTE, INGRESS, Manifest
+from cloudscale_operator.manifests.services import WebPort
 from cloudscale_operator.names import INGESTION, object_name
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline, Gateway, Ingress
     from cloudscale_operator.context import Context
 
-SERVICE_PORT = 80
 PUBLIC_PREFIX = "/api"
-PUBLIC_PATHS = ("/docs", "/docs.js", "/openapi.json")
-"""The description of the API; a prefix would let in what lies below."""
+PUBLIC_PATHS = ("/docs", "/docs.js", "/openapi.json", "/cloudscale.js")
+"""The description of the API, and the script for web pages; a prefix would let in what lies below."""
 
 
 def build_exposure(pipeline: EventPipeline, context: Context) -> list[Manifest]:
@@ -32,9 +32,13 @@ def build_exposure(pipeline: EventPipeline, context: Context) -> list[Manifest]:
     return built
 
 
+def _port(pipeline: EventPipeline) -> int:
+    return WebPort.of(pipeline.spec.ingestion.tls_secret_name).number
+
+
 def _ingress(pipeline: EventPipeline, ingress: Ingress) -> Manifest:
     service = object_name(pipeline.metadata.name, INGESTION)
-    backend = {"service": {"name": service, "port": {"number": SERVICE_PORT}}}
+    backend = {"service": {"name": service, "port": {"number": _port(pipeline)}}}
     paths = [
         {"path": PUBLIC_PREFIX, "pathType": "Prefix", "backend": backend},
         *({"path": path, "pathType": "Exact", "backend": backend} for path in PUBLIC_PATHS),
@@ -61,7 +65,7 @@ def _route(pipeline: EventPipeline, gateway: Gateway) -> Manifest:
     ]
     specification: dict[str, Any] = {
         "parentRefs": [parent],
-        "rules": [{"matches": matches, "backendRefs": [{"name": service, "port": SERVICE_PORT}]}],
+        "rules": [{"matches": matches, "backendRefs": [{"name": service, "port": _port(pipeline)}]}],
     }
     if gateway.hostnames:
         specification["hostnames"] = list(gateway.hostnames)

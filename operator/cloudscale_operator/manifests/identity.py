@@ -1,20 +1,41 @@
-"""Whom the pods are: a ServiceAccount without any right, and one for the dashboard, which may look at its pipeline."""
+"""Whom the pods are: a ServiceAccount for each role.
+
+None has a right in the cluster but the dashboard's, which may look at its pipeline. Roles that share an Azure identity
+share the account ``NAME-pipeline`` too, which the identity's federated credential names; only the dashboard has one of
+its own all the same. The operator is a role here because it reads the depth of the queue with such an account.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from cloudscale.pipeline import GROUP, PLURAL, EventPipeline
+from cloudscale.pipeline import GROUP, PLURAL, EventPipeline, Role
 from cloudscale_operator.kinds import ROLE, ROLE_BINDING, SERVICE_ACCOUNT, Manifest
-from cloudscale_operator.names import DASHBOARD, PIPELINE_SERVICE_ACCOUNT, object_name
+from cloudscale_operator.names import DASHBOARD, INGESTION, PIPELINE_SERVICE_ACCOUNT, READER, WORKER, object_name
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
 
 
 def build_identity(pipeline: EventPipeline) -> list[Manifest]:
     """ServiceAccounts, and the dashboard's Role with its binding."""
-    accounts = [_account(pipeline, PIPELINE_SERVICE_ACCOUNT)]
+    # There also where nobody shares it: pods of an earlier version run as it until they are replaced.
+    accounts = [_account(pipeline, PIPELINE_SERVICE_ACCOUNT, pipeline.spec.identity.client_id)]
+    roles: list[Role] = [INGESTION, WORKER]
+    if pipeline.spec.identity.has_its_own(READER):
+        roles.append(READER)
+    accounts += [_account_of(pipeline, role) for role in roles if not _shares_an_account(pipeline, role)]
     return accounts + (_dashboard(pipeline) if pipeline.spec.dashboard.enabled else [])
+
+
+def service_account(pipeline: EventPipeline, role: Role) -> str:
+    """The name of the account of a role."""
+    part = PIPELINE_SERVICE_ACCOUNT if _shares_an_account(pipeline, role) else role
+    return object_name(pipeline.metadata.name, part)
+
+
+def _shares_an_account(pipeline: EventPipeline, role: Role) -> bool:
+    identity = pipeline.spec.identity
+    return role != DASHBOARD and identity.client_id is not None and not identity.has_its_own(role)
 
 
 def dashboard_rules(pipeline: str) -> list[dict[str, Any]]:
@@ -29,7 +50,7 @@ def dashboard_rules(pipeline: str) -> list[dict[str, Any]]:
 def _dashboard(pipeline: EventPipeline) -> list[Manifest]:
     name = object_name(pipeline.metadata.name, DASHBOARD)
     return [
-        _account(pipeline, DASHBOARD),
+        _account_of(pipeline, DASHBOARD),
         {
             "apiVersion": ROLE.api_version,
             "kind": ROLE.kind,
@@ -48,10 +69,14 @@ def _dashboard(pipeline: EventPipeline) -> list[Manifest]:
     ]
 
 
-def _account(pipeline: EventPipeline, part: str) -> Manifest:
+def _account_of(pipeline: EventPipeline, role: Role) -> Manifest:
+    return _account(pipeline, role, pipeline.spec.identity.client_id_of(role))
+
+
+def _account(pipeline: EventPipeline, part: str, client_id: str | None) -> Manifest:
     metadata: dict[str, Any] = {"name": object_name(pipeline.metadata.name, part)}
-    if client := pipeline.spec.identity.client_id:
-        metadata["annotations"] = {"azure.workload.identity/client-id": client}
+    if client_id:
+        metadata["annotations"] = {"azure.workload.identity/client-id": client_id}
     return {
         "apiVersion": SERVICE_ACCOUNT.api_version,
         "kind": SERVICE_ACCOUNT.kind,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cloudscale.telemetry import prometheus_rules
 from cloudscale_operator.kinds import PROMETHEUS_RULE, SERVICE_MONITOR, Manifest
+from cloudscale_operator.manifests.services import WebPort
 from cloudscale_operator.names import PIPELINE_LABEL, object_name
 
 if TYPE_CHECKING:
@@ -44,7 +45,18 @@ def _monitor(pipeline: EventPipeline) -> Manifest:
         "spec": {
             "selector": {"matchLabels": {PIPELINE_LABEL: name}},
             "endpoints": [
-                {"port": port, "interval": SCRAPE_INTERVAL, "relabelings": [label]} for port in ("http", "metrics")
+                {"port": port, "interval": SCRAPE_INTERVAL, "relabelings": [label], **_scheme(port)}
+                for port in (*_web_ports(pipeline), "metrics")
             ],
         },
     }
+
+
+def _web_ports(pipeline: EventPipeline) -> list[str]:
+    secrets = (pipeline.spec.ingestion.tls_secret_name, pipeline.spec.dashboard.tls_secret_name)
+    return sorted({WebPort.of(secret).name for secret in secrets})
+
+
+def _scheme(port: str) -> dict[str, Any]:
+    # Prometheus connects to pods by their addresses, which no certificate names.
+    return {"scheme": "https", "tlsConfig": {"insecureSkipVerify": True}} if port == "https" else {}

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from cloudscale.units import parse_duration
 from cloudscale_operator.kinds import AUTOSCALER, SCALED_OBJECT, TRIGGER_AUTHENTICATION, Manifest
-from cloudscale_operator.names import BROKER, INGESTION, WORKER, object_name, selector_labels
+from cloudscale_operator.manifests.services import WebPort
+from cloudscale_operator.names import BROKER, INGESTION, READER, WORKER, object_name, selector_labels
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline
@@ -38,13 +39,14 @@ def build_scaling(pipeline: EventPipeline, context: Context) -> list[Manifest]:
 
 
 def _broker_access(pipeline: EventPipeline) -> Manifest:
-    secret = pipeline.spec.queue.connection
+    secret = pipeline.spec.queue.connection_of(READER)
     if secret:
         specification: dict[str, Any] = {
             "secretTargetRef": [{"parameter": "connection", "name": secret.name, "key": secret.key}]
         }
     else:
-        specification = {"podIdentity": {"provider": "azure-workload", "identityId": pipeline.spec.identity.client_id}}
+        identity = pipeline.spec.identity.client_id_of(READER)
+        specification = {"podIdentity": {"provider": "azure-workload", "identityId": identity}}
     return {
         "apiVersion": TRIGGER_AUTHENTICATION.api_version,
         "kind": TRIGGER_AUTHENTICATION.kind,
@@ -96,13 +98,16 @@ def _ingestion(pipeline: EventPipeline, context: Context) -> list[Manifest]:
         return []
     name, namespace = pipeline.metadata.name, pipeline.metadata.namespace
     spec = pipeline.spec.ingestion
+    web = WebPort.of(spec.tls_secret_name)
     trigger = {
         "type": "metrics-api",
         "metricType": "Value",
         "metadata": {
-            "url": f"http://{object_name(name, INGESTION)}.{namespace}.svc/figures",
+            "url": f"{web.name}://{object_name(name, INGESTION)}.{namespace}.svc/figures",
             "valueLocation": "requestsPerSecond",
             "targetValue": str(spec.requests_per_replica),
+            # A figure that anybody may know, from a pod whose certificate KEDA has no reason to know.
+            **({"unsafeSsl": "true"} if spec.tls_secret_name else {}),
         },
     }
     specification = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cloudscale_operator.kinds import SCALED_OBJECT, Manifest
 from cloudscale_operator.manifests.services import build_service
 from cloudscale_operator.manifests.workload import Workload, build_deployment
-from cloudscale_operator.names import METRICS_PORT, PIPELINE_SERVICE_ACCOUNT, WORKER, object_name
+from cloudscale_operator.names import METRICS_PORT, WORKER
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline
@@ -21,7 +21,6 @@ def build_worker(pipeline: EventPipeline, context: Context) -> list[Manifest]:
     """Deployment and Service; KEDA owns the number of replicas where KEDA is."""
     workload = Workload(
         component=WORKER,
-        service_account=object_name(pipeline.metadata.name, PIPELINE_SERVICE_ACCOUNT),
         port_name="metrics",
         port=METRICS_PORT,
         resources=pipeline.spec.processing.resources,

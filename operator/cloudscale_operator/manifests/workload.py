@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cloudscale_operator.kinds import DEPLOYMENT, Manifest
 from cloudscale_operator.manifests.configuration import configuration_hash
+from cloudscale_operator.manifests.identity import service_account
 from cloudscale_operator.manifests.placing import build_placement
 from cloudscale_operator.names import (
     AUTHORITY_DIRECTORY,
@@ -20,13 +21,15 @@ from cloudscale_operator.names import (
     CONFIGURATION_HASH,
     CREDENTIALS_HASH,
     METRICS_DIRECTORY,
+    PIPELINE_CONFIGURATION,
+    TLS_DIRECTORY,
     common_labels,
     object_name,
     selector_labels,
 )
 
 if TYPE_CHECKING:
-    from cloudscale.pipeline import EventPipeline, Resources, SecretKey
+    from cloudscale.pipeline import EventPipeline, Resources, Role, SecretKey
     from cloudscale_operator.context import Context
 
 USER_ID = 65532
@@ -43,8 +46,7 @@ TEMPORARY_SIZE = "256Mi"
 class Workload:
     """What makes one service's Deployment differ from the others'."""
 
-    component: str
-    service_account: str
+    component: Role
     port_name: str
     port: int
     resources: Resources
@@ -58,6 +60,10 @@ class Workload:
     environment: tuple[dict[str, Any], ...] = ()
     volumes: tuple[dict[str, Any], ...] = ()
     mounts: tuple[dict[str, Any], ...] = field(default=())
+    annotations: dict[str, str] = field(default_factory=dict)
+    """Of the pods."""
+    tls_secret: str | None = None
+    """Secret with the certificate that the service shows; None for plain HTTP."""
 
 
 def build_deployment(pipeline: EventPipeline, context: Context, workload: Workload) -> Manifest:
@@ -72,10 +78,11 @@ def build_deployment(pipeline: EventPipeline, context: Context, workload: Worklo
         "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "template": {
             "metadata": {
-                "labels": {**common_labels(name), **labels, **_identity_labels(pipeline)},
+                "labels": {**common_labels(name), **labels, **_identity_labels(pipeline, workload.component)},
                 "annotations": {
                     CONFIGURATION_HASH: configuration_hash(pipeline),
                     CREDENTIALS_HASH: context.credentials_hash,
+                    **workload.annotations,
                 },
             },
             "spec": _pod(pipeline, context, workload),
@@ -100,7 +107,7 @@ def secret_variable(variable: str, secret: SecretKey | None) -> tuple[dict[str, 
 
 def _pod(pipeline: EventPipeline, context: Context, workload: Workload) -> dict[str, Any]:
     pod: dict[str, Any] = {
-        "serviceAccountName": workload.service_account,
+        "serviceAccountName": service_account(pipeline, workload.component),
         "automountServiceAccountToken": workload.reads_api,
         # The variables of other Services would only be noise, hundreds of them in a large namespace.
         "enableServiceLinks": False,
@@ -116,8 +123,9 @@ def _pod(pipeline: EventPipeline, context: Context, workload: Workload) -> dict[
         "volumes": [
             {"name": "temporary", "emptyDir": {"sizeLimit": TEMPORARY_SIZE}},
             {"name": "metrics", "emptyDir": {"medium": "Memory", "sizeLimit": METRICS_SIZE}},
-            {"name": "pipeline", "configMap": {"name": object_name(pipeline.metadata.name, "pipeline")}},
+            {"name": "pipeline", "configMap": {"name": object_name(pipeline.metadata.name, PIPELINE_CONFIGURATION)}},
             *_authority_volume(context),
+            *_certificate_volume(workload),
             *workload.volumes,
         ],
         **build_placement(pipeline, workload.component),
@@ -139,6 +147,8 @@ def _container(pipeline: EventPipeline, context: Context, workload: Workload) ->
     }
     if context.authority_secret:
         variables["CLOUDSCALE_CERTIFICATE_AUTHORITY_FILE"] = f"{AUTHORITY_DIRECTORY}/{AUTHORITY_KEY}"
+    if workload.tls_secret:
+        variables["CLOUDSCALE_TLS_FOLDER"] = TLS_DIRECTORY
     container: dict[str, Any] = {
         "name": workload.component,
         "image": context.image,
@@ -147,8 +157,8 @@ def _container(pipeline: EventPipeline, context: Context, workload: Workload) ->
         "env": [
             *({"name": name, "value": value} for name, value in variables.items()),
             *secret_variable("CLOUDSCALE_REDIS_URL", spec.cache.url_secret_ref),
-            *secret_variable("CLOUDSCALE_SERVICEBUS_CONNECTION_STRING", spec.queue.connection),
-            *secret_variable("CLOUDSCALE_COSMOS_CONNECTION_STRING", spec.store.connection),
+            *secret_variable("CLOUDSCALE_SERVICEBUS_CONNECTION_STRING", spec.queue.connection_of(workload.component)),
+            *secret_variable("CLOUDSCALE_COSMOS_CONNECTION_STRING", spec.store.connection_of(workload.component)),
             *secret_variable(
                 "APPLICATIONINSIGHTS_CONNECTION_STRING", spec.telemetry.tracing.application_insights_secret_ref
             ),
@@ -169,6 +179,7 @@ def _container(pipeline: EventPipeline, context: Context, workload: Workload) ->
             {"name": "metrics", "mountPath": METRICS_DIRECTORY},
             {"name": "pipeline", "mountPath": CONFIGURATION_DIRECTORY, "readOnly": True},
             *_authority_mount(context),
+            *_certificate_mount(workload),
             *workload.mounts,
         ],
     }
@@ -179,15 +190,15 @@ def _container(pipeline: EventPipeline, context: Context, workload: Workload) ->
 
 def _probe(workload: Workload, path: str, *, period: int, failures: int) -> dict[str, Any]:
     return {
-        "httpGet": {"path": path, "port": workload.port_name},
+        "httpGet": {"path": path, "port": workload.port_name} | ({"scheme": "HTTPS"} if workload.tls_secret else {}),
         "periodSeconds": period,
         "timeoutSeconds": 3,
         "failureThreshold": failures,
     }
 
 
-def _identity_labels(pipeline: EventPipeline) -> dict[str, str]:
-    return {"azure.workload.identity/use": "true"} if pipeline.spec.identity.client_id else {}
+def _identity_labels(pipeline: EventPipeline, role: Role) -> dict[str, str]:
+    return {"azure.workload.identity/use": "true"} if pipeline.spec.identity.client_id_of(role) else {}
 
 
 def _authority_volume(context: Context) -> tuple[dict[str, Any], ...]:
@@ -201,3 +212,13 @@ def _authority_mount(context: Context) -> tuple[dict[str, Any], ...]:
     if not context.authority_secret:
         return ()
     return ({"name": "authority", "mountPath": AUTHORITY_DIRECTORY, "readOnly": True},)
+
+
+def _certificate_volume(workload: Workload) -> tuple[dict[str, Any], ...]:
+    return ({"name": "certificate", "secret": {"secretName": workload.tls_secret}},) if workload.tls_secret else ()
+
+
+def _certificate_mount(workload: Workload) -> tuple[dict[str, Any], ...]:
+    if not workload.tls_secret:
+        return ()
+    return ({"name": "certificate", "mountPath": TLS_DIRECTORY, "readOnly": True},)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import hmac
 import http.client
-from dataclasses import dataclass
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import msgspec
+from tests.servers.answer import Answer
 
 from cloudscale.emulators.cosmos.authorization import resource_of
 
@@ -26,20 +26,6 @@ ALL_FEATURES = (
     "Aggregate, CompositeAggregate, Distinct, GroupBy, MultipleAggregates, MultipleOrderBy, NonValueAggregate, "
     "OffsetAndLimit, OrderBy, Top"
 )
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the emulator said. Header names are lower case."""
-
-    status: int
-    headers: dict[str, str]
-    body: Any
-
-    @property
-    def substatus(self) -> str:
-        """The reason behind the status."""
-        return self.headers["x-ms-substatus"]
 
 
 def send(
@@ -61,7 +47,7 @@ def send(
         response = connection.getresponse()
         content = response.read()
         received = {name.lower(): value for name, value in response.getheaders()}
-        return Answer(response.status, received, msgspec.json.decode(content) if content else None)
+        return Answer(response.status, received, content)
     finally:
         connection.close()
 
@@ -88,13 +74,13 @@ def select_by_plan(container: ContainerProxy, query: str, *, page_size: int = 10
     while True:
         page = ask(
             container,
-            planned.body["queryInfo"]["rewrittenQuery"],
+            planned.json["queryInfo"]["rewrittenQuery"],
             x_ms_documentdb_partitionkeyrangeid="0",
             x_ms_max_item_count=str(page_size),
             x_ms_continuation=continuation,
         )
         assert page.status == 200, page.body
-        results += page.body["Documents"]
+        results += page.json["Documents"]
         continuation = page.headers.get("x-ms-continuation", "")
         if not continuation:
             return results

@@ -147,3 +147,17 @@ async def test_provisioned_throughput_is_enforced_on_request(tmp_path: Path) -> 
         lines = server.metrics()
     assert 'cosmos_requests_total{operation="batch",status="200"} 3' in lines
     assert any(line.startswith('cosmos_requests_total{operation="batch",status="429"}') for line in lines)
+
+
+async def test_a_container_tells_how_much_is_in_its_ranges(ranged_server: CosmosServer) -> None:
+    async with CosmosClient(ranged_server.endpoint, ranged_server.account_key) as client:
+        database = await client.create_database("statistics")
+        container = await database.create_container("items", PartitionKey("/pk"))
+        for number in range(8):
+            await container.create_item({"id": str(number), "pk": number, "text": "x" * 2000})
+        described: dict[str, Any] = await container.read(populate_partition_key_range_statistics=True)
+        statistics = described["statistics"]
+        assert [each["id"] for each in statistics] == ["0", "1", "2", "3"]
+        assert sum(each["documentCount"] for each in statistics) == 8
+        assert 8 <= sum(each["sizeInKB"] for each in statistics) <= 16
+        assert "statistics" not in await container.read()

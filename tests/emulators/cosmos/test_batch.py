@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
@@ -67,6 +67,24 @@ async def test_more_than_a_hundred_operations_are_refused(container: ContainerPr
     with pytest.raises(CosmosHttpResponseError) as caught:
         await container.execute_item_batch(batch, "a")
     assert caught.value.status_code == 400
+
+
+async def test_a_batch_counts_as_one_write(container: ContainerProxy) -> None:
+    await container.create_item({"id": "1", "pk": "a"})
+    await container.create_item({"id": "2", "pk": "a"})
+    before = await container.read_item("1", "a")
+    batch: list[Any] = [
+        ("create", ({"id": "3", "pk": "a"},)),
+        ("create", ({"id": "4", "pk": "a"},)),
+        ("upsert", ({"id": "1", "pk": "a", "n": 1},)),
+        ("delete", ("2",)),
+    ]
+    answer = await container.execute_item_batch(batch, "a")
+    assert int(answer.get_response_headers()["lsn"]) == int(before.get_response_headers()["lsn"]) + 1
+    after = await container.create_item({"id": "5", "pk": "a"})
+    assert int(after.get_response_headers()["lsn"]) == int(before.get_response_headers()["lsn"]) + 2
+    rids = [item["_rid"] async for item in container.read_all_items()]
+    assert len(set(rids)) == len(rids) == 4
 
 
 async def test_a_stale_etag_fails_the_batch(container: ContainerProxy) -> None:

@@ -59,8 +59,9 @@ async def test_an_indexing_policy_is_completed_as_the_service_does(database: Dat
 
 
 async def test_the_root_alone_is_a_path_as_older_clients_write_it(database: DatabaseProxy) -> None:
-    policy: Any = {"includedPaths": [{"path": "/"}]}
+    policy: Any = {"includedPaths": [{"path": "/", "indexes": [{"kind": "Range", "dataType": "String"}]}]}
     container = await database.create_container("root", PartitionKey("/pk"), indexing_policy=policy)
+    assert (await container.read())["indexingPolicy"]["includedPaths"] == [{"path": "/*"}]
     await container.create_item({"id": "1", "pk": "a", "n": 1})
     assert await select(container, "SELECT VALUE c.id FROM c ORDER BY c.n", partition_key="a") == ["1"]
 

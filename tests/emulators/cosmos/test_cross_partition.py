@@ -56,7 +56,7 @@ async def test_the_gateway_sends_clients_to_the_plan_for_what_has_to_be_merged(
     items: ContainerProxy, query: str
 ) -> None:
     refused = ask(items, query)
-    assert (refused.status, refused.substatus) == (400, NOT_SERVABLE)
+    assert (refused.status, refused.headers["x-ms-substatus"]) == (400, NOT_SERVABLE)
     assert ask(items, query, x_ms_documentdb_partitionkey='["a"]').status == 200
     assert ask(items, query, x_ms_documentdb_partitionkeyrangeid="0").status == 200
     assert select_by_plan(items, query)
@@ -73,7 +73,7 @@ async def test_the_gateway_sends_clients_to_the_plan_for_what_has_to_be_merged(
 async def test_the_gateway_answers_what_each_document_decides(items: ContainerProxy, query: str) -> None:
     answered = ask(items, query)
     assert answered.status == 200
-    assert len(answered.body["Documents"]) == 4
+    assert len(answered.json["Documents"]) == 4
 
 
 @pytest.mark.parametrize(
@@ -112,14 +112,45 @@ async def test_the_python_sdk_gets_the_rest_by_a_plan(
     assert await select(items, query) == expected
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT VALUE AVG(c.pk) FROM c",
+        "SELECT VALUE MAX(c.nosuch) FROM c",
+        "SELECT VALUE MIN(c.nosuch) FROM c",
+        "SELECT VALUE SUM(c.pk) FROM c",
+    ],
+)
+async def test_an_aggregate_that_is_undefined_everywhere_is_none_once_the_python_sdk_has_merged_it(
+    items: ContainerProxy, query: str
+) -> None:
+    assert await select(items, query) == [None]
+    assert await select(items, f"{query} ORDER BY c.n") == [None]
+    assert await select(items, query, partition_key="a") == []
+    assert select_by_plan(items, query) == []
+
+
+def test_the_gateway_answers_no_aggregate_in_an_object_to_who_allows_several_partitions(
+    server: CosmosServer, database: DatabaseProxy, items: ContainerProxy
+) -> None:
+    with SyncClient(server.endpoint, server.account_key) as client:
+        container = client.get_database_client(database.id).get_container_client(items.id)
+        query = "SELECT SUM(c.n) AS sum FROM c WHERE c.pk = 'a'"
+        assert list(container.query_items(query)) == [{"sum": 2}]
+        assert list(container.query_items(query, partition_key="a")) == [{"sum": 2}]
+        with pytest.raises(CosmosHttpResponseError) as caught:
+            list(container.query_items(query, enable_cross_partition_query=True))
+        assert caught.value.status_code == 400
+
+
 async def test_a_plan_is_refused_to_a_client_that_lacks_a_feature(items: ContainerProxy) -> None:
     assert plan(items, "SELECT TOP 1 * FROM c ORDER BY c.n", "OrderBy, Top").status == 200
     refused = plan(items, "SELECT TOP 1 * FROM c ORDER BY c.n", "OrderBy")
-    assert (refused.status, refused.substatus) == (400, "0")
-    assert "does not support Top." in refused.body["message"]
+    assert (refused.status, refused.headers["x-ms-substatus"]) == (400, "0")
+    assert "does not support Top." in refused.json["message"]
 
 
 async def test_a_feed_needs_no_header_to_read_every_partition(items: ContainerProxy) -> None:
-    assert len(send(items, "GET", "docs").body["Documents"]) == 4
+    assert len(send(items, "GET", "docs").json["Documents"]) == 4
     body = b'{"query":"SELECT * FROM c"}'
     assert send(items, "POST", "docs", body=body, headers=CROSSING).status == 200

@@ -10,7 +10,7 @@ import pytest
 from tests.emulators.cosmos.test_queries import select
 
 from cloudscale.emulators.cosmos.errors import CosmosError
-from cloudscale.emulators.cosmos.query.execution import MAXIMUM_PAGE_BYTES, Position, Row, run_page
+from cloudscale.emulators.cosmos.query.execution import MAXIMUM_PAGE_BYTES, run_page
 from cloudscale.emulators.cosmos.query.parser import parse_query
 from cloudscale.emulators.cosmos.query.scope import Compilation, Deadline
 from cloudscale.emulators.cosmos.query.selection import compile_query
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from azure.cosmos.aio import ContainerProxy
+
+    from cloudscale.emulators.cosmos.query.rows import Position, Row
+    from cloudscale.emulators.cosmos.query.values import SortKey
 
 MANY_CHOICES = 8_000
 LONGEST_WAIT_SECONDS = 1.0
@@ -41,6 +44,9 @@ class Documents:
 
     def fetch(self, position: Position) -> Row | None:
         return Document(position, self._document, self._text)
+
+    def in_order(self, after: SortKey | None) -> None:
+        """They are in none."""
 
 
 class Document:

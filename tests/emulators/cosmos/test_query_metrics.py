@@ -36,6 +36,14 @@ async def test_metrics_tell_what_was_read_and_what_came_out(items: ContainerProx
     assert metrics["totalExecutionTimeInMs"] >= metrics["VMExecutionTimeInMs"] > 0
 
 
+async def test_a_count_reads_no_document(items: ContainerProxy) -> None:
+    query = items.query_items("SELECT VALUE COUNT(1) FROM c", partition_key="a", populate_query_metrics=True)
+    counted: list[object] = [n async for n in query]
+    assert counted == [10]
+    metrics = parsed(items.client_connection.last_response_headers[HEADER])
+    assert (metrics["retrievedDocumentCount"], metrics["retrievedDocumentSize"]) == (0, 0)
+
+
 async def test_each_page_has_metrics_of_its_own(items: ContainerProxy) -> None:
     page = ask(items, "SELECT * FROM c", x_ms_documentdb_populatequerymetrics="true", x_ms_max_item_count="4")
     assert "x-ms-continuation" in page.headers

@@ -56,6 +56,19 @@ async def test_documents_without_the_text_of_a_value_are_not_read(stored: Stored
     assert page.read <= 2
 
 
+@pytest.mark.parametrize("condition", ["c.name < 'n001'", "'n001' > c.name", "c.name >= 'n000' AND c.name <= 'n000'"])
+async def test_documents_beyond_a_bound_are_not_read(stored: Stored, condition: str) -> None:
+    page = await page_of(stored, f"SELECT TOP 10 VALUE c.id FROM c WHERE {condition} ORDER BY c._ts DESC")  # noqa: S608 - ours
+    assert page.results == [b'"0"']
+    assert page.read == 1
+
+
+async def test_documents_within_a_bound_are_counted_without_being_read(stored: Stored) -> None:
+    page = await page_of(stored, "SELECT VALUE COUNT(1) FROM c WHERE c.name < 'n123'")
+    assert page.results == [b"123"]
+    assert page.read == 0
+
+
 async def test_documents_without_the_text_of_one_alternative_are_read_for_the_others(stored: Stored) -> None:
     page = await page_of(stored, "SELECT VALUE c.id FROM c WHERE c.name = 'n001' OR c.name = 'n002'")
     assert page.results == [b'"1"', b'"2"']

@@ -21,7 +21,7 @@ async def test_a_write_needs_a_partition_key(container: ContainerProxy, method: 
     await container.create_item({"id": "1", "pk": "a", "n": 1})
     refused = send(container, method, path, body=ITEM)
     assert refused.status == 400
-    assert "PartitionKey value must be supplied" in refused.body["message"]
+    assert "PartitionKey value must be supplied" in refused.json["message"]
     assert (await container.read_item("1", "a"))["n"] == 1
 
 

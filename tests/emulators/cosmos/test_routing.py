@@ -41,6 +41,9 @@ async def test_a_wrong_key_is_refused(server: CosmosServer) -> None:
     assert caught.value.status_code == 401
 
 
+NOW = "now"
+
+
 @pytest.mark.parametrize(
     ("headers", "status", "complaint"),
     [
@@ -53,10 +56,7 @@ async def test_a_wrong_key_is_refused(server: CosmosServer) -> None:
             "check the clocks",
         ),
         (
-            {
-                "authorization": "type%3Dmaster%26ver%3D1.0%26sig%3D%C3%A9\xff",
-                "x-ms-date": formatdate(usegmt=True),
-            },
+            {"authorization": "type%3Dmaster%26ver%3D1.0%26sig%3D%C3%A9\xff", "x-ms-date": NOW},
             401,
             "wrong key",
         ),
@@ -65,8 +65,10 @@ async def test_a_wrong_key_is_refused(server: CosmosServer) -> None:
 def test_a_request_that_is_not_properly_signed_is_refused(
     server: CosmosServer, headers: dict[str, str], status: int, complaint: str
 ) -> None:
+    # A run may take longer than the quarter of an hour for which a date is good.
+    sent = {name: formatdate(usegmt=True) if value == NOW else value for name, value in headers.items()}
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5)
-    connection.request("GET", "/dbs", headers=headers)
+    connection.request("GET", "/dbs", headers=sent)
     response = connection.getresponse()
     body = json.loads(response.read())
     connection.close()

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import struct
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusMessage
+from azure.servicebus.exceptions import ServiceBusError
 from tests.servers.servicebus import KEY_NAME
 
 from cloudscale.emulators.servicebus.codec import Described, Symbol, decode
 from cloudscale.emulators.servicebus.connection import AMQP_HEADER, SASL_HEADER
-from cloudscale.emulators.servicebus.frames import disposition_body, frame
+from cloudscale.emulators.servicebus.frames import disposition_body, frame, transfer_body
 from cloudscale.emulators.servicebus.performatives import (
     Attach,
     Begin,
+    Close,
     Detach,
     End,
     Flow,
@@ -82,6 +86,15 @@ async def wire(server: ServiceBusServer) -> AsyncIterator[Wire]:
 
 def receiver(queue: str) -> bytes:
     return Attach("link", 0, role=True, source=terminus(0x28, [queue]), target=terminus(0x29, [queue])).encode()
+
+
+def deleting_receiver(queue: str) -> bytes:
+    source, target = terminus(0x28, [queue]), terminus(0x29, [queue])
+    return Attach("deleting", 0, role=True, snd_settle_mode=1, source=source, target=target).encode()
+
+
+def credit(messages: int) -> bytes:
+    return Flow(0, 1000, 0, 1000, handle=0, delivery_count=0, link_credit=messages).encode()
 
 
 def next_session_receiver(queue: str) -> bytes:
@@ -170,6 +183,36 @@ async def test_a_frame_on_a_channel_that_never_began_closes_the_connection(wire:
     assert code == CLOSE
 
 
+@pytest.mark.parametrize(
+    "late",
+    [Detach(0, closed=True).encode(), Flow(0, 1, 0, 1).encode(), transfer_body(0, 0, b"tag", settled=True, more=False)],
+    ids=["detach", "flow", "transfer"],
+)
+async def test_a_frame_that_comes_after_the_end_of_its_session_is_ignored(wire: Wire, late: bytes) -> None:
+    await wire.begin()
+    for body in (End().encode(), late, End().encode(), Begin(incoming_window=1, outgoing_window=1).encode()):
+        wire.send(body)
+    assert [(await wire.read())[0], (await wire.read())[0]] == [END, BEGIN]
+
+
+@pytest.mark.parametrize("by", ["a receiver", "a sender"])
+async def test_the_management_links_of_the_sdk_can_be_closed_without_a_complaint(
+    server: ServiceBusServer, client: ServiceBusClient, queue: str, by: str
+) -> None:
+    with server.log_file.open() as log:
+        log.seek(0, os.SEEK_END)
+        if by == "a receiver":
+            async with client.get_queue_receiver(queue) as receiver:
+                await receiver.peek_messages()
+        else:
+            async with client.get_queue_sender(queue) as sender:
+                await sender.schedule_messages(ServiceBusMessage("later"), datetime.now(UTC) + timedelta(hours=1))
+        # Its connection is closed when the next one has been served.
+        async with client.get_queue_receiver(queue) as other:
+            await other.peek_messages()
+        assert log.read() == ""
+
+
 async def test_an_unknown_protocol_version_is_answered_with_ours(wire: Wire) -> None:
     wire.writer.write(b"AMQP\x00\x00\x09\x01")
     assert await wire.reader.readexactly(8) == AMQP_HEADER
@@ -245,3 +288,77 @@ async def test_a_message_whose_settlement_was_refused_returns_with_its_connectio
     async with client.get_queue_receiver(queue) as other:
         (message,) = await other.receive_messages(1, max_wait_time=TIMEOUT_SECONDS)
     assert str(message) == "one"
+
+
+async def test_a_client_that_closes_and_reads_no_more_holds_nothing_back(
+    wire: Wire, server: ServiceBusServer, queue: str, client: ServiceBusClient
+) -> None:
+    await wire.sign_in(server.key)
+    await wire.begin()
+    wire.send(receiver(queue))
+    wire.send(credit(100))
+    async with client.get_queue_sender(queue) as sender:
+        # More than the buffers between the two take: the broker cannot end the connection while they are full.
+        for number in range(12):
+            await sender.send_messages(ServiceBusMessage(bytes(900_000), message_id=str(number)))
+    wire.send(Close().encode())
+    received: set[str | None] = set()
+    async with client.get_queue_receiver(queue, prefetch_count=12) as other:
+        while len(received) < 12:
+            batch = await other.receive_messages(12, max_wait_time=TIMEOUT_SECONDS)
+            assert batch, f"only {sorted(map(str, received))} were received"
+            received |= {message.message_id for message in batch}
+    assert received == {str(number) for number in range(12)}
+
+
+async def test_a_connection_that_breaks_gives_no_message_to_another_link_of_its_own(
+    wire: Wire, server: ServiceBusServer, queue: str, client: ServiceBusClient
+) -> None:
+    await wire.sign_in(server.key)
+    await wire.begin()
+    wire.send(receiver(queue))
+    wire.send(credit(1))
+    async with client.get_queue_sender(queue) as sender:
+        await sender.send_messages(ServiceBusMessage("one"))
+    assert [(await wire.read())[0], (await wire.read())[0]] == [ATTACH, TRANSFER]
+    wire.send(Begin(incoming_window=1000, outgoing_window=1000).encode(), channel=1)
+    wire.send(deleting_receiver(queue), channel=1)
+    wire.send(credit(10), channel=1)
+    assert [(await wire.read())[0], (await wire.read())[0]] == [BEGIN, ATTACH]
+    wire.writer.transport.abort()
+    async with client.get_queue_receiver(queue) as other:
+        (message,) = await other.receive_messages(1, max_wait_time=TIMEOUT_SECONDS)
+    assert str(message) == "one"
+
+
+async def test_a_handle_that_is_in_use_cannot_be_attached_again(
+    wire: Wire, server: ServiceBusServer, queue: str, client: ServiceBusClient
+) -> None:
+    await wire.sign_in(server.key)
+    await wire.begin()
+    wire.send(receiver(queue))
+    wire.send(credit(10))
+    wire.send(receiver(queue))
+    assert [(await wire.read())[0], (await wire.read())[0]] == [ATTACH, CLOSE]
+    async with client.get_queue_sender(queue) as sender:
+        await sender.send_messages(ServiceBusMessage("one"))
+    async with client.get_queue_receiver(queue) as other:
+        (message,) = await other.receive_messages(1, max_wait_time=TIMEOUT_SECONDS)
+    assert str(message) == "one"
+
+
+async def test_a_receiver_of_a_subscription_is_told_that_there_are_none(client: ServiceBusClient) -> None:
+    with pytest.raises(ServiceBusError, match="not supported by this emulator"):
+        async with client.get_subscription_receiver("topic", "subscription") as subscribed:
+            await subscribed.receive_messages(1, max_wait_time=1)
+
+
+@pytest.mark.parametrize("port", ["port", "management_port"])
+async def test_a_client_that_wants_a_websocket_is_told_that_there_is_none(server: ServiceBusServer, port: str) -> None:
+    reader, writer = await asyncio.open_connection(server.host, getattr(server, port))
+    upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Protocol: AMQPWSB10\r\n"
+    writer.write(f"GET /$servicebus/websocket/ HTTP/1.1\r\nHost: {server.host}\r\n{upgrade}\r\n".encode())
+    async with asyncio.timeout(TIMEOUT_SECONDS):
+        answer = await reader.readuntil(b"not supported by this emulator")
+    assert answer.startswith(b"HTTP/1.1 501 ")
+    writer.close()

@@ -128,3 +128,16 @@ def test_the_namespace_has_properties(administration: ServiceBusAdministrationCl
 def test_topics_are_refused_by_name(administration: ServiceBusAdministrationClient) -> None:
     with pytest.raises(HttpResponseError, match="not supported by this emulator"):
         administration.create_topic("topic")
+
+
+def test_subscriptions_are_refused_by_name(administration: ServiceBusAdministrationClient) -> None:
+    calls: list[Callable[[], object]] = [
+        lambda: administration.create_subscription("topic", "subscription"),
+        lambda: administration.get_subscription("topic", "subscription"),
+        lambda: list(administration.list_subscriptions("topic")),
+        lambda: administration.create_rule("topic", "subscription", "rule"),
+        lambda: list(administration.list_topics()),
+    ]
+    for call in calls:
+        with pytest.raises(HttpResponseError, match="not supported by this emulator"):
+            call()

@@ -11,7 +11,7 @@ async function answerOf(response) {
   if (response.status === 204) return null;
   const content = await response.json().catch(() => ({}));
   if (response.ok) return content;
-  if (response.status === 401 && location.pathname === "/") location.assign("/sign-in");
+  if (response.status === 401 && location.pathname === "/") location.assign(`/sign-in${location.hash}`);
   throw new Problem(response.status, content.detail || `The dashboard answered ${response.status}.`);
 }
 

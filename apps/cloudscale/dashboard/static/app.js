@@ -4,7 +4,9 @@ import { addressOf, readAddress } from "./address.js";
 import { get, send } from "./api.js";
 import { fill, h, notice } from "./dom.js";
 import { visible } from "./format.js";
+import access from "./pages/access.js";
 import deadLetters from "./pages/dead-letters.js";
+import devices from "./pages/devices.js";
 import events from "./pages/events.js";
 import overview from "./pages/overview.js";
 import pipeline from "./pages/pipeline.js";
@@ -14,7 +16,9 @@ import users from "./pages/users.js";
 import verification from "./pages/verification.js";
 import { Stream } from "./stream.js";
 
-const PAGES = { overview, verification, security, users, events, refused, "dead-letters": deadLetters, pipeline };
+const PAGES = {
+  overview, verification, security, users, devices, events, refused, "dead-letters": deadLetters, access, pipeline,
+};
 const LIVE = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting…" };
 
 const main = document.getElementById("main");
@@ -71,17 +75,23 @@ function wrong(asked) {
   return `There is no page ${visible([asked.name, ...asked.rest].join("/"))}. Check the link, or choose a page.`;
 }
 
-const hidden = (page) => page.forEverybodyOnly && context.viewer.tenants != null;
+const hidden = (page) => (page.forEverybodyOnly && context.viewer.tenants != null) || (page.forAdministratorsOnly && !context.viewer.mayManage);
 
 function showAccount() {
   const account = document.getElementById("account");
   if (context.signedIn) {
     const out = async () => {
-      await send("DELETE", "/api/session");
+      const answer = await send("DELETE", "/api/session");
       session.postMessage("ended");
-      location.assign("/sign-in");
+      // The provider may have a session of its own to end.
+      location.assign(answer?.continueAt ?? "/sign-in");
     };
-    fill(account, h("button", { class: "quiet", type: "button", onclick: out, title: `Signed in as ${context.viewer.name}` }, "Sign out"));
+    const { name } = context.viewer;
+    fill(
+      account,
+      h("span", { class: "who", title: `Signed in as ${name}` }, visible(name)),
+      h("button", { class: "quiet", type: "button", onclick: out, title: `Signed in as ${name}` }, "Sign out"),
+    );
   }
 }
 

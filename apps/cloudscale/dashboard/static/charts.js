@@ -1,6 +1,7 @@
 // Time series plots with uPlot. Colours come from the style sheet, so they follow the theme.
 
 import { h } from "./dom.js";
+import { withGaps } from "./gaps.js";
 
 const HEIGHT = 190;
 const MOST_SERIES = 8;
@@ -80,7 +81,7 @@ export class Chart {
     const from = Math.max(0, series.at.findIndex((at) => at >= window.from));
     this.starts = series.at.filter((_, index) => series.started?.[index] > 0);
     this.place.dataset.starts = this.starts.length;
-    const data = [series.at.slice(from), ...lines.map((line) => line.column.slice(from))];
+    const data = withGaps(series.at.slice(from), lines.map((line) => line.column.slice(from)));
     if (this.plot && names.join("\n") === this.names?.join("\n")) this.plot.setData(data);
     else this.#build(names, data);
     if (this.plot.cursor.idx == null) this.#showValues(null);

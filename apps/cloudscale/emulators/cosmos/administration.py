@@ -1,13 +1,15 @@
 """Requests for the account, databases, containers, partition key ranges and throughput."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 from cloudscale.emulators.cosmos.documents import Documents
-from cloudscale.emulators.cosmos.emulator import Emulator, answer, decode_object, encode, feed, is_query
-from cloudscale.emulators.cosmos.errors import bad_request, not_found
+from cloudscale.emulators.cosmos.emulator import Emulator, answer, decode_object, encode, feed, is_query, is_true
+from cloudscale.emulators.cosmos.errors import bad_request, cross_partition_disabled, not_found
 from cloudscale.emulators.cosmos.protocol import Request, Response
 from cloudscale.emulators.cosmos.query.request import select_resources
+from cloudscale.emulators.cosmos.range_statistics import range_statistics
 from cloudscale.emulators.cosmos.resources import Container, Database, encode_rid
 from cloudscale.emulators.cosmos.throughput import check_throughput, parse_throughput
 
@@ -87,7 +89,12 @@ async def list_containers(emulator: Emulator, request: Request, database: str) -
 
 async def read_container(emulator: Emulator, request: Request, database: str, name: str) -> Response:
     """GET dbs/name/colls/name."""
-    return _container_answer(emulator.find_container(request, database, name))
+    documents = emulator.find_container(request, database, name)
+    if not is_true(request, "x-ms-documentdb-populatepartitionstatistics"):
+        return _container_answer(documents)
+    number, boundaries = documents.container.number, emulator.boundaries
+    statistics = await emulator.storage.query(lambda connection: range_statistics(connection, number, boundaries))
+    return _container_answer(documents, more={"statistics": statistics})
 
 
 async def replace_container(emulator: Emulator, request: Request, database: str, name: str) -> Response:
@@ -138,6 +145,15 @@ async def list_partition_ranges(emulator: Emulator, request: Request, database: 
         documents=documents,
         headers={"etag": PARTITION_RANGES_ETAG},
     )
+
+
+async def list_conflicts(emulator: Emulator, request: Request, database: str, name: str) -> Response:
+    """GET conflicts, or a query over them: there are none, since there is one region to write to."""
+    documents = emulator.find_container(request, database, name)
+    may_cross = is_true(request, "x-ms-documentdb-query-enablecrosspartition")
+    if is_query(request) and not may_cross and "x-ms-documentdb-partitionkey" not in request.headers:
+        raise cross_partition_disabled()
+    return feed("Conflicts", documents.container.rid, [], documents=documents)
 
 
 async def list_offers(emulator: Emulator, request: Request) -> Response:
@@ -198,9 +214,9 @@ def _describe_container(container: Container) -> dict[str, Any]:
     }
 
 
-def _container_answer(documents: Documents, *, status: int = 200) -> Response:
+def _container_answer(documents: Documents, *, status: int = 200, more: Mapping[str, object] | None = None) -> Response:
     return answer(
-        encode(_describe_container(documents.container)),
+        encode({**_describe_container(documents.container), **(more or {})}),
         status=status,
         documents=documents,
         headers={

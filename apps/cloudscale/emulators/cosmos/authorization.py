@@ -59,13 +59,17 @@ def resource_of(path: str) -> tuple[str, str]:
 
 
 class Authorization:
-    """Checks that a request was signed with the account key."""
+    """Checks that a request was signed with a key of the account: one for everything, perhaps one to read with."""
 
-    def __init__(self, account_key: str) -> None:
+    def __init__(self, account_key: str, *, read_only_key: str = "") -> None:
         self._key = base64.b64decode(account_key)
+        self._read_only_key = base64.b64decode(read_only_key)
 
-    def check(self, request: Request) -> None:
-        """Return when the signature is right; raise CosmosError 401 when it is not, 403 when the date is stale."""
+    def check(self, request: Request, *, writes: bool) -> None:
+        """Return when the signature is right and its key good for the request.
+
+        Raises CosmosError 401 when no key has signed it, 403 when the date is stale or the key only reads.
+        """
         header = request.headers.get("authorization")
         if not header:
             raise CosmosError(
@@ -82,12 +86,19 @@ class Authorization:
         # Whatever characters a client puts there: only bytes can hold them all.
         given = token[len(_PREFIX) :].encode()
         # A link made of resource ids is signed by its last id alone, in lower case.
-        if any(
-            hmac.compare_digest(self._sign(request.method, signed, candidate, date, http_date), given)
+        payloads = [
+            _payload(request.method, signed, candidate, date, http_date)
             for signed in _SIGNED_KINDS.get(kind, (kind,))
             for candidate in (link, link.rpartition("/")[2].lower())
-        ):
+        ]
+        if _is_signed(given, payloads, self._key):
             return
+        if self._read_only_key and _is_signed(given, payloads, self._read_only_key):
+            if not writes:
+                return
+            raise CosmosError(
+                403, f"The read-only key cannot authorize {request.method} of {kind} {link}: use a read-write key."
+            )
         raise CosmosError(
             401,
             "The input authorization token can't serve the request. The wrong key is being used or the expected "
@@ -95,9 +106,13 @@ class Authorization:
             f"'{request.method.lower()} {kind} {link} {date.lower()} {http_date.lower()}'",
         )
 
-    def _sign(self, method: str, kind: str, link: str, date: str, http_date: str) -> bytes:
-        payload = f"{method.lower()}\n{kind.lower()}\n{link}\n{date.lower()}\n{http_date.lower()}\n"
-        return base64.b64encode(hmac.digest(self._key, payload.encode(), "sha256"))
+
+def _payload(method: str, kind: str, link: str, date: str, http_date: str) -> bytes:
+    return f"{method.lower()}\n{kind.lower()}\n{link}\n{date.lower()}\n{http_date.lower()}\n".encode()
+
+
+def _is_signed(given: bytes, payloads: list[bytes], key: bytes) -> bool:
+    return any(hmac.compare_digest(base64.b64encode(hmac.digest(key, each, "sha256")), given) for each in payloads)
 
 
 def _check_date(text: str) -> None:

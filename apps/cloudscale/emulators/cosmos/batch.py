@@ -57,8 +57,13 @@ def parse_batch(body: bytes) -> list[BatchOperation]:
     if len(body) > MAXIMUM_BATCH_BYTES:
         raise CosmosError(413, f"A batch has at most {MAXIMUM_BATCH_BYTES} bytes.")
     operations = decode_json(_decoder, body, "The batch")
-    if not 0 < len(operations) <= MAXIMUM_OPERATIONS:
-        raise bad_request(f"A batch has 1 to {MAXIMUM_OPERATIONS} operations, not {len(operations)}.")
+    if not operations:
+        raise bad_request("Batch request has no operations.")
+    if len(operations) > MAXIMUM_OPERATIONS:
+        raise bad_request(
+            f"Batch request has more operations than what is supported. It has {len(operations)}: send "
+            f"{MAXIMUM_OPERATIONS} at most."
+        )
     return operations
 
 

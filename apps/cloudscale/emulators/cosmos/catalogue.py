@@ -12,8 +12,9 @@ import msgspec
 from cloudscale.emulators.cosmos.clock import Clock
 from cloudscale.emulators.cosmos.computed_properties import parse_computed_properties
 from cloudscale.emulators.cosmos.documents import Documents
-from cloudscale.emulators.cosmos.errors import OWNER_NOT_FOUND, bad_request, conflict, not_found
+from cloudscale.emulators.cosmos.errors import OWNER_NOT_FOUND, bad_request, conflict, name_too_long, not_found
 from cloudscale.emulators.cosmos.indexing import complete
+from cloudscale.emulators.cosmos.ordered_members import drop_orders
 from cloudscale.emulators.cosmos.partition_key import PartitionKeyDefinition
 from cloudscale.emulators.cosmos.resources import Container, Database
 from cloudscale.emulators.cosmos.storage import Storage
@@ -27,6 +28,8 @@ CREATE TABLE IF NOT EXISTS databases (number INTEGER PRIMARY KEY AUTOINCREMENT, 
 CREATE TABLE IF NOT EXISTS containers (number INTEGER PRIMARY KEY AUTOINCREMENT, database INTEGER NOT NULL,
     id TEXT NOT NULL, definition TEXT NOT NULL, ts INTEGER NOT NULL, throughput TEXT,
     reserved INTEGER NOT NULL DEFAULT 0, merged INTEGER NOT NULL DEFAULT 0, UNIQUE (database, id));
+CREATE TABLE IF NOT EXISTS orders (number INTEGER PRIMARY KEY AUTOINCREMENT, container INTEGER NOT NULL,
+    member TEXT NOT NULL, lsn INTEGER NOT NULL, UNIQUE (container, member));
 CREATE TABLE IF NOT EXISTS health (number INTEGER PRIMARY KEY, ts INTEGER NOT NULL)
 """
 MAXIMUM_NAME_CHARACTERS: Final = 255
@@ -206,6 +209,7 @@ class Catalogue:
         if cursor.rowcount == 0:
             raise not_found(f"container '{container.id}'", substatus=OWNER_NOT_FOUND)
         drop_tables(self._connection, container.number)
+        drop_orders(self._connection, container.number)
         del self._containers[container.database.id][container.id]
 
     # throughput
@@ -227,8 +231,10 @@ class Catalogue:
 def _check_name(name: object) -> str:
     if not isinstance(name, str) or not name or name != name.rstrip(" "):
         raise bad_request("The required property 'id' is missing, not a string or ends with a space.")
-    if len(name) > MAXIMUM_NAME_CHARACTERS or any(character in name for character in "/\\?#\t\r\n"):
-        raise bad_request(f"'{name[:40]}' is no valid id: at most 255 characters, none of / \\ ? #.")
+    if len(name) > MAXIMUM_NAME_CHARACTERS:
+        raise name_too_long(name, MAXIMUM_NAME_CHARACTERS)
+    if any(character in name for character in "/\\?#\t\r\n"):
+        raise bad_request(f"'{name[:40]}' is no valid id: it has one of / \\ ? #, a tab or the end of a line.")
     return name
 
 

@@ -84,7 +84,7 @@ def _changes(  # noqa: PLR0913 - one page's bounds
     """
     bindings = Bindings()
     conditions = [f"d.lsn > {bindings.bind(start)}", f"d.lsn <= {bindings.bind(end)}"]
-    conditions += extent.conditions(container.number, bindings, indexed=False)
+    conditions += extent.conditions(container.number, bindings, column="+d.partition")
     conditions += visible(container, bindings, now)
     rows = connection.execute(
         f"SELECT {COLUMNS} FROM documents_{container.number} AS d WHERE {' AND '.join(conditions)} ORDER BY d.lsn",

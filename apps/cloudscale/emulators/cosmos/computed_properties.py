@@ -33,7 +33,7 @@ def parse_computed_properties(definition: Mapping[str, Any]) -> dict[str, Expres
     try:
         properties = msgspec.convert(given, list[_ComputedProperty])
     except msgspec.ValidationError as error:
-        raise bad_request(f"computedProperties make no sense: {error}.") from error
+        raise bad_request(f"One of the specified inputs is invalid: computedProperties, {error}.") from error
     if len(properties) > MAXIMUM_COMPUTED_PROPERTIES:
         raise bad_request(f"A container has at most {MAXIMUM_COMPUTED_PROPERTIES} computed properties.")
     found: dict[str, Expression] = {}

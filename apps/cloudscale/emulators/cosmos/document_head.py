@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from cloudscale.emulators.cosmos.errors import CosmosError, bad_request
+from cloudscale.emulators.cosmos.errors import CosmosError, bad_request, name_too_long
 from cloudscale.emulators.cosmos.partition_key import UNDEFINED, Component, PartitionKeyDefinition
 from cloudscale.emulators.cosmos.property_path import SYSTEM_PROPERTIES
 
@@ -175,7 +175,7 @@ def _check_id(value: object) -> str:
     if not isinstance(value, str) or not value:
         raise bad_request("The input content is invalid because the required property 'id' is missing or not a string.")
     if len(value) > MAXIMUM_ID_BYTES or len(value.encode()) > MAXIMUM_ID_BYTES:
-        raise bad_request(f"A document id has at most {MAXIMUM_ID_BYTES} bytes.")
+        raise name_too_long(value, MAXIMUM_ID_BYTES + 1)
     return value
 
 

@@ -1,24 +1,21 @@
 """The documents of one container: every change of an item goes through here, inside a write of the storage."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 
 from cloudscale.emulators.cosmos.clock import Clock
 from cloudscale.emulators.cosmos.document_head import Head, HeadReader
 from cloudscale.emulators.cosmos.errors import CosmosError, bad_request, conflict, not_found
 from cloudscale.emulators.cosmos.key_index import KeyIndex, key_digest
+from cloudscale.emulators.cosmos.ordered_members import OrderedMembers
 from cloudscale.emulators.cosmos.partition_key import Component, canonical
 from cloudscale.emulators.cosmos.partitions import Partitions
 from cloudscale.emulators.cosmos.preconditions import check_match, check_partition_key
 from cloudscale.emulators.cosmos.resources import Container, Item, document_number
+from cloudscale.emulators.cosmos.sequence_numbers import SequenceNumbers
 from cloudscale.emulators.cosmos.storage import Storage
 from cloudscale.emulators.cosmos.tables import COLUMNS, expired_numbers, to_item
 from cloudscale.emulators.cosmos.unique_keys import UniqueKeys
-
-# Sequence numbers are reserved in blocks, so that none is used twice after a restart although the documents with the
-# highest ones may be gone.
-RESERVED_SEQUENCE_NUMBERS: Final = 10_000
 
 
 class Documents:
@@ -32,7 +29,6 @@ class Documents:
         self._table = f"documents_{container.number}"
         self._buffer: dict[int, Item] = {}
         self._enlisted = False
-        self._shared_lsn: int | None = None
         self.reload()
 
     def reload(self) -> None:
@@ -41,11 +37,9 @@ class Documents:
         self.partitions = Partitions(self._connection, self.container.number, self.container.partition_key)
         self.keys = KeyIndex(self._connection, self.container.number)
         self._unique = UniqueKeys(self._connection, self.container)
+        self.orders = OrderedMembers(self._connection, self.container)
         (self.count,) = self._connection.execute(f"SELECT count(*) FROM {self._table}").fetchone()
-        (reserved,) = self._connection.execute(
-            "SELECT reserved FROM containers WHERE number = ?", (self.container.number,)
-        ).fetchone()
-        self.lsn = self._reserved = int(reserved)
+        self._numbers = SequenceNumbers(self._connection, self.container.number)
         row = self._connection.execute(f"SELECT ts FROM {self._table} ORDER BY lsn DESC LIMIT 1").fetchone()
         self._clock.not_before(row[0] if row else 0)
 
@@ -67,12 +61,13 @@ class Documents:
         merged = self.keys.is_merging
         self.keys.keep()
         self.partitions.keep()
+        self.orders.keep()
         if self.keys.wants_merge and not merged:
             self._storage.write_unattended(self._merge_keys)
 
     def _merge_keys(self) -> None:
         self._enlist()
-        self.keys.merge_step(self.lsn)
+        self.keys.merge_step(self._numbers.document)
 
     def discard(self) -> None:
         """The write was rolled back."""
@@ -82,16 +77,24 @@ class Documents:
         self._buffer.clear()
         self.keys.discard()
         self.partitions.discard()
-        self.count, self.lsn, self._reserved = self._before
+        self.orders.discard()
+        self._numbers.discard()
+        self.count = self._count_before
 
     def _enlist(self) -> None:
         if not self._enlisted:
             self._enlisted = True
-            self._before = self.count, self.lsn, self._reserved
+            self._numbers.begin()
+            self._count_before = self.count
             self._now = self._clock.now()
             self._storage.enlist(self)
 
     # reading
+
+    @property
+    def lsn(self) -> int:
+        """The sequence number of the last write."""
+        return self._numbers.lsn
 
     def is_visible(self, item: Item, now: int) -> bool:
         """Whether the item's time to live has not run out. Times to live count only in containers that have them on."""
@@ -208,7 +211,7 @@ class Documents:
         existing = self.find(partition_key, document_id)
         check_match(existing, if_match)
         self._remove(existing)
-        self._next_lsn()
+        self._numbers.next_lsn()
 
     def delete_partition(self, partition_key: Sequence[Component], limit: int) -> bool:
         """Remove up to ``limit`` documents of a partition; False when there were none."""
@@ -222,7 +225,7 @@ class Documents:
         for row in found:
             self._remove(to_item(row))
         if found:
-            self._next_lsn()
+            self._numbers.next_lsn()
         return bool(found)
 
     def expire(self, numbers: Sequence[int]) -> None:
@@ -234,9 +237,8 @@ class Documents:
     def _insert(self, head: Head) -> Item:
         partition = self.partitions.find_or_add(head.partition_key)
         digest = self._free_key(partition, head.id)
-        number = self._next_number()
-        lsn = number if self._shared_lsn is None else self._shared_lsn
-        item = Item(number, lsn, partition, self._now, head.ttl, head.id, head.body)
+        number = self._numbers.next_document()
+        item = Item(number, self._numbers.next_lsn(), partition, self._now, head.ttl, head.id, head.body)
         if self._unique.any:
             self._unique.add(item)
         self._buffer[number] = item
@@ -256,7 +258,8 @@ class Documents:
 
     def _update(self, existing: Item, head: Head) -> Item:
         self.flush()
-        item = existing._replace(lsn=self._next_lsn(), timestamp=self._now, ttl=head.ttl, id=head.id, body=head.body)
+        lsn = self._numbers.next_lsn()
+        item = existing._replace(lsn=lsn, timestamp=self._now, ttl=head.ttl, id=head.id, body=head.body)
         if self._unique.any:
             self._unique.remove(existing)
             self._unique.add(item)
@@ -271,29 +274,20 @@ class Documents:
         if self._unique.any:
             self._unique.remove(item)
         self._connection.execute(f"DELETE FROM {self._table} WHERE number = ?", (item.number,))
+        self.orders.remove(item.number)
         self.keys.remove(key_digest(item.partition, item.id))
         self.count -= 1
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def keep_in_order(self, member: str) -> None:
+        """Begin to keep the documents in the order of a member, or take in the next ones."""
+        self._enlist()
+        self.orders.add(member)
+        self.orders.catch_up(member, self.lsn)
+
+    def transaction(self) -> AbstractContextManager[None]:
         """All writes inside have one sequence number, so that readers of changes get all of them or none."""
         self._enlist()
-        self._shared_lsn = self._next_number()
-        try:
-            yield
-        finally:
-            self._shared_lsn = None
-
-    def _next_lsn(self) -> int:
-        return self._next_number() if self._shared_lsn is None else self._shared_lsn
-
-    def _next_number(self) -> int:
-        self.lsn += 1
-        if self.lsn > self._reserved:
-            self._reserved += RESERVED_SEQUENCE_NUMBERS
-            reserved = (self._reserved, self.container.number)
-            self._connection.execute("UPDATE containers SET reserved = ? WHERE number = ?", reserved)
-        return self.lsn
+        return self._numbers.transaction()
 
     def expired(self, limit: int) -> list[int]:
         """Numbers of up to ``limit`` documents whose time to live has run out."""

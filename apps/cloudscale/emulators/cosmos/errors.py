@@ -67,6 +67,22 @@ def bad_request(message: str, *, substatus: int = 0) -> CosmosError:
     return CosmosError(400, message, substatus=substatus)
 
 
+def name_too_long(name: str, limit: int) -> CosmosError:
+    """400 in the service's words, which clients look for: the name has to have fewer characters than ``limit``."""
+    return bad_request(
+        f"The input name '{name[:40]}…' is invalid. "
+        f"Ensure to provide a unique non-empty string less than '{limit}' characters."
+    )
+
+
+def cross_partition_disabled() -> CosmosError:
+    """400 in the service's words: a query is about several partitions, and the request does not say that it may be."""
+    return bad_request(
+        "Cross partition query is required but disabled. Please set x-ms-documentdb-query-enablecrosspartition to "
+        "true, specify x-ms-documentdb-partitionkey, or revise your query to avoid this exception."
+    )
+
+
 def not_found(what: str, *, substatus: int = 0) -> CosmosError:
     """404: ``what`` does not exist (any more)."""
     return CosmosError(404, f"Entity with the specified id does not exist in the system: {what}", substatus=substatus)

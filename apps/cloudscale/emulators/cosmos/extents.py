@@ -12,7 +12,7 @@ from cloudscale.emulators.cosmos.bindings import Bindings
 from cloudscale.emulators.cosmos.decoding import whole_number
 from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.emulator import Emulator, partition_key_of
-from cloudscale.emulators.cosmos.errors import PARTITION_RANGE_GONE, CosmosError
+from cloudscale.emulators.cosmos.errors import PARTITION_RANGE_GONE, CosmosError, cross_partition_disabled
 from cloudscale.emulators.cosmos.partition_key import Component, canonical
 from cloudscale.emulators.cosmos.protocol import Request
 from cloudscale.emulators.cosmos.query.execution import MAXIMUM_PAGE_ITEMS
@@ -43,30 +43,31 @@ class Extent:
         partition = documents.partitions.find(key)
         return Extent(NOTHING if partition is None else partition)
 
-    def conditions(self, container: int, bindings: Bindings, *, indexed: bool = True) -> list[str]:
-        """SQL conditions on ``d``. Without ``indexed`` they leave the choice of the index to other conditions."""
-        column = "d.partition" if indexed else "+d.partition"
+    def conditions(self, container: int, bindings: Bindings, *, column: str = "d.partition") -> list[str]:
+        """SQL conditions on a column of partitions. A plus before it leaves the choice of the index to others."""
         if self.partition is not None:
             return [f"{column} = {bindings.bind(self.partition)}"]
         if self.is_everything:
             return []
         span = f"effective >= {bindings.bind(self.low)} AND effective < {bindings.bind(self.high)}"
-        return [f"+d.partition IN (SELECT number FROM partitions_{container} WHERE {span})"]
+        return [f"+{column.removeprefix('+')} IN (SELECT number FROM partitions_{container} WHERE {span})"]
 
 
-def partitions_with_prefix(container: int, bindings: Bindings, prefix: str) -> str:
-    """An SQL condition on ``d``: it is in a partition whose key, one text, begins with ``prefix``.
+def partitions_with_prefix(container: int, bindings: Bindings, prefix: str, *, column: str = "d.partition") -> str:
+    """An SQL condition on a column: the partition's key, one text, begins with ``prefix``.
 
     Keys are kept as JSON, in which a text begins as its beginning does, since each character is written by itself.
     """
     beginning = bindings.bind(canonical([prefix]).removesuffix('"]'))
     text = f"substr(key, 1, length({beginning})) = {beginning}"
-    return f"d.partition IN (SELECT number FROM partitions_{container} WHERE {text})"
+    return f"{column} IN (SELECT number FROM partitions_{container} WHERE {text})"
 
 
 def extent_of(emulator: Emulator, documents: Documents, request: Request) -> Extent:
     """What a request's headers say; raises CosmosError 400 or 410."""
     header = request.headers.get("x-ms-documentdb-partitionkey")
+    if header is not None and not header.strip("[] "):
+        raise cross_partition_disabled()
     prefix = None if header is None else documents.container.partition_key.prefix_of_header(header)
     if prefix is not None:
         # All keys that begin so lie between their beginning's hash and whatever follows it.

@@ -1,8 +1,8 @@
 """Indexing policies: what a container may say of its indexes, and which ORDER BY they allow.
 
 "Indexing policies in Azure Cosmos DB": a path must be indexed to be ordered by, and several together must be a
-composite index, in its order or the inverse one. Nothing is faster here for an index, but what the service refuses is
-refused here too.
+composite index, in its order or the inverse one. A policy makes nothing faster here (see ``ordered_members`` for what
+does), but what the service refuses is refused here too.
 """
 
 from dataclasses import dataclass
@@ -121,7 +121,7 @@ def complete(policy: Any) -> dict[str, Any]:
         if known.automatic and policy.get("automatic"):
             raise bad_request("The indexing mode 'none' needs automatic to be false.")
         return {**policy, "indexingMode": mode, "automatic": False, "includedPaths": [], "excludedPaths": []}
-    included = policy.get("includedPaths") or []
+    included = [_plain_path(each) for each in policy.get("includedPaths") or []]
     excluded = policy.get("excludedPaths") or []
     if not included and not any(each.path == "/*" for each in known.excluded_paths):
         included = [{"path": "/*"}]
@@ -134,6 +134,12 @@ def complete(policy: Any) -> dict[str, Any]:
         "includedPaths": included,
         "excludedPaths": excluded,
     }
+
+
+def _plain_path(path: dict[str, Any]) -> dict[str, Any]:
+    """An included path without the kinds of index that older clients name, and the root as newer ones write it."""
+    plain = {name: value for name, value in path.items() if name != "indexes"}
+    return {**plain, "path": "/*"} if path["path"] == "/" else plain
 
 
 def _read(policy: dict[str, Any]) -> _Policy:

@@ -29,6 +29,7 @@ UNDEFINED: Final = Undefined()
 
 Component = str | int | float | bool | None | Undefined
 
+MAXIMUM_PATHS: Final = 3
 _header_decoder: Final = msgspec.json.Decoder(list[Any])
 _MASK: Final = (1 << 64) - 1
 _C1: Final = 0x87C37B91114253D5
@@ -51,10 +52,10 @@ class PartitionKeyDefinition:
         kind = definition.get("kind", "Hash")
         if not isinstance(paths, list) or not paths or not all(isinstance(p, str) and p.startswith("/") for p in paths):
             raise bad_request("partitionKey.paths must be a list of paths that start with '/'.")
+        if len(paths) > MAXIMUM_PATHS:
+            raise bad_request(f"Too many partition key paths: a hierarchical key has {MAXIMUM_PATHS} at most.")
         if kind not in ("Hash", "MultiHash") or ((len(paths) > 1) != (kind == "MultiHash") and len(paths) > 1):
             raise bad_request("partitionKey.kind must be 'Hash' for one path and 'MultiHash' for several.")
-        if len(paths) > 3:
-            raise bad_request("A hierarchical partition key has at most three paths.")
         return cls(tuple(segments(path) for path in paths), kind == "MultiHash")
 
     def of_document(self, document: dict[str, Any]) -> tuple[Component, ...]:
@@ -77,8 +78,9 @@ class PartitionKeyDefinition:
         components = tuple(_component(UNDEFINED if value == {} else value) for value in values)
         if len(components) != len(self.paths):
             raise bad_request(
-                f"Partition key provided has {len(components)} components, the container's definition has "
-                f"{len(self.paths)}.",
+                "Partition key provided either doesn't correspond to definition in the collection or doesn't match "
+                "partition key field values specified in the document. "
+                f"It has {len(components)} components, the definition {len(self.paths)}.",
                 substatus=PARTITION_KEY_MISMATCH,
             )
         return components

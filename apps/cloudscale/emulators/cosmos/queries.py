@@ -12,21 +12,24 @@ from typing import Final
 from cloudscale.emulators.cosmos.bindings import Bindings
 from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.emulator import Emulator, answer, encode, feed, is_true
-from cloudscale.emulators.cosmos.errors import CROSS_PARTITION_NOT_SERVABLE, bad_request
+from cloudscale.emulators.cosmos.errors import CROSS_PARTITION_NOT_SERVABLE, bad_request, cross_partition_disabled
 from cloudscale.emulators.cosmos.extents import Extent, extent_of, page_size_of, partitions_with_prefix, visible
 from cloudscale.emulators.cosmos.items import check_budget, spend
 from cloudscale.emulators.cosmos.key_index import key_digest
+from cloudscale.emulators.cosmos.orderings import ask_for_order, ordering_of
 from cloudscale.emulators.cosmos.protocol import Request, Response
 from cloudscale.emulators.cosmos.query.ast import Expression, Logical, Query
 from cloudscale.emulators.cosmos.query.execution import Continuation, Page, decode_token, run_page
-from cloudscale.emulators.cosmos.query.features import merging_features
+from cloudscale.emulators.cosmos.query.features import NON_VALUE_AGGREGATE, merging_features
 from cloudscale.emulators.cosmos.query.narrowing import MAXIMUM_POINTS, Narrowing, constants, narrow
 from cloudscale.emulators.cosmos.query.parser import parse_query
 from cloudscale.emulators.cosmos.query.request import QueryRequest, parse_request
 from cloudscale.emulators.cosmos.query.required_text import containing, required_texts
 from cloudscale.emulators.cosmos.query.scope import Compilation, Deadline
-from cloudscale.emulators.cosmos.query.selection import compile_query, counts_documents, orders_by_time
+from cloudscale.emulators.cosmos.query.selection import compile_query, counts_documents
+from cloudscale.emulators.cosmos.query.text_bounds import text_bounds
 from cloudscale.emulators.cosmos.query_metrics import QUERY_METRICS, QueryTimes, describe_metrics
+from cloudscale.emulators.cosmos.query_plan import ALL_RANGES, answer_to_plan, plan
 from cloudscale.emulators.cosmos.stored_rows import DocumentReader, StoredRows, count_documents
 from cloudscale.emulators.cosmos.tables import first_lsn_at
 from cloudscale.emulators.cosmos.throughput import query_charge
@@ -35,8 +38,6 @@ SHORT_QUERY_CHARACTERS: Final = 4_000
 INSTRUCTIONS_BETWEEN_LOOKS: Final = 1_000_000
 """Of SQLite's machine; a document that is left out takes about ten."""
 Work = Callable[[sqlite3.Connection, int, Continuation | None], Page]
-# Marks a query that a plan has rewritten: it is answered for all ranges, whichever range it is sent to.
-ALL_RANGES: Final = "/* all ranges */ "
 # With any of these a request names the part of the container that it is about.
 _SCOPES: Final = {"x-ms-documentdb-partitionkey", "x-ms-documentdb-partitionkeyrangeid", "x-ms-start-epk"}
 
@@ -52,39 +53,17 @@ async def run_query(emulator: Emulator, documents: Documents, request: Request) 
 
 
 async def plan_query(emulator: Emulator, documents: Documents, request: Request) -> Response:  # noqa: ARG001 - a handler
-    """POST docs for a query plan.
-
-    The service's plans split a query into parts for every range and leave it to the client to merge them. Here all
-    ranges are in one process, so the plan tells the client to send the query, marked, to the first range only, and
-    that its results need nothing more.
-    """
-    query = parse_request(request.body).query
+    """POST docs for a query plan."""
+    text = parse_request(request.body).query
+    query = await _parse(text)
     announced = {name.strip() for name in request.headers.get("x-ms-cosmos-supported-query-features", "").split(",")}
-    missing = merging_features(await _parse(query)) - announced
+    missing = merging_features(query) - announced
     if missing:
         raise bad_request(
             f"The client cannot merge the answers of several partitions to this query: it does not support "
             f"{', '.join(sorted(missing))}. Give a partition key, ask each range, or use an SDK that does."
         )
-    first = {"min": "", "max": "00", "isMinInclusive": True, "isMaxInclusive": False}
-    info: dict[str, object] = {
-        "distinctType": "None",
-        "top": None,
-        "offset": None,
-        "limit": None,
-        "orderBy": [],
-        "orderByExpressions": [],
-        "groupByExpressions": [],
-        "groupByAliases": [],
-        "aggregates": [],
-        "groupByAliasToAggregateType": {},
-        "rewrittenQuery": ALL_RANGES + query,
-        "hasSelectValue": False,
-        "hasNonStreamingOrderBy": False,
-        "dCountInfo": None,
-    }
-    plan = {"partitionedQueryExecutionInfoVersion": 2, "queryInfo": info, "queryRanges": [first]}
-    return answer(encode(plan), documents=documents)
+    return answer(encode(plan(query, text, request.headers.get("user-agent", ""))), documents=documents)
 
 
 async def _answer_query(emulator: Emulator, documents: Documents, request: Request, asked: QueryRequest) -> Response:
@@ -99,9 +78,12 @@ async def _answer_query(emulator: Emulator, documents: Documents, request: Reque
         extent = extent_of(emulator, documents, request)
         if request.method == "POST" and _SCOPES.isdisjoint(request.headers):
             _check_partitions(documents, request, query, asked)
+    await ask_for_order(emulator, documents, query)
     work = prepare(documents, query, asked, extent)
     size, continuation = page_size_of(request), decode_token(request.headers.get("x-ms-continuation"))
     page = await emulator.storage.query(lambda connection: work(connection, size, continuation))
+    if asked.query.startswith(ALL_RANGES):
+        page = answer_to_plan(query, asked.query, page)
     headers = {} if page.token is None else {"x-ms-continuation": page.token}
     if is_true(request, "x-ms-documentdb-populatequerymetrics"):
         times = QueryTimes(compilation=parsed - started, execution=perf_counter() - parsed)
@@ -119,13 +101,12 @@ def _check_partitions(documents: Documents, request: Request, query: Query, aske
     if may_cross and not merging:
         return
     container = documents.container
-    if narrow(query.where, query.container, container.partition_key, constants(asked.values)).partition_key is not None:
+    narrowed = narrow(query.where, query.container, container.partition_key, constants(asked.values))
+    # An aggregate in an object is not answered to a request that allows several partitions, even if it is about one.
+    if narrowed.partition_key is not None and not (may_cross and NON_VALUE_AGGREGATE in merging):
         return
     if not may_cross:
-        raise bad_request(
-            "The query is about several partitions, which the request does not allow: set the header "
-            "x-ms-documentdb-query-enablecrosspartition, give a partition key, or ask for one in the condition."
-        )
+        raise cross_partition_disabled()
     raise bad_request(
         f"The gateway cannot merge the answers of several partitions to this query ({', '.join(sorted(merging))}): "
         "ask for a query plan, or give a partition key.",
@@ -162,9 +143,16 @@ def prepare(documents: Documents, query: Query, asked: QueryRequest, extent: Ext
     elif extent.partition is None and narrowing.partition_prefix is not None:
         conditions.append(partitions_with_prefix(container.number, bindings, narrowing.partition_prefix))
         where = _conjunction(narrowing.rest)
+    ordering = ordering_of(query, documents, extent, narrowing, bindings)
     now, end, total = int(time.time()), documents.lsn + 1, documents.count
-    conditions.extend(extent.conditions(container.number, bindings, indexed=numbers is None))
-    conditions.extend(containing(required_texts(narrowing.comparisons, container.computed), bindings))
+    conditions.extend(
+        extent.conditions(container.number, bindings, column="d.partition" if numbers is None else "+d.partition")
+    )
+    comparisons = [comparison for _, comparison in narrowing.comparisons]
+    conditions.extend(containing(required_texts(comparisons, container.computed), bindings))
+    bounds = text_bounds(narrowing.comparisons, container.computed)
+    conditions.extend(bounds.conditions)
+    where = _conjunction(bounds.without(where))
     counts_all = not conditions and where is None and counts_documents(query)
     conditions.extend(visible(container, bindings, now))
 
@@ -173,18 +161,19 @@ def prepare(documents: Documents, query: Query, asked: QueryRequest, extent: Ext
             return _count_page(total - _count_expired(connection, documents, now), continuation)
         for operator, timestamp in narrowing.timestamps:
             conditions.extend(_lsn_bounds(connection, container.number, bindings, operator, timestamp, end))
-        if where is None and counts_documents(query):
-            count = count_documents(connection, container.number, conditions=conditions, bindings=bindings)
-            return _count_page(count, continuation)
+        bounds.register(connection)
         compilation = Compilation(parameters, container.computed)
+        if where is None and counts_documents(query):
+            with _snapshot(connection, compilation.deadline):
+                count = count_documents(connection, container.number, conditions=conditions, bindings=bindings)
+            return _count_page(count, continuation)
         selection = compile_query(query, compilation, where=where)
-        by_time = query.order_by[0].descending if orders_by_time(query) else None
-        if by_time is not None:
+        if ordering is not None and ordering.is_by_time:
             # Timestamps rise with sequence numbers, which have an index.
             selection = replace(selection, order_by=[])
         reader = DocumentReader(container, compilation.use)
         rows = StoredRows(
-            connection, reader, container.number, conditions=conditions, bindings=bindings, by_time=by_time
+            connection, reader, container.number, conditions=conditions, bindings=bindings, ordering=ordering
         )
         with _snapshot(connection, compilation.deadline):
             return run_page(selection, rows, places=compilation.places, page_size=size, continuation=continuation)

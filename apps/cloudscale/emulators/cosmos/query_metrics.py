@@ -40,7 +40,7 @@ def describe_metrics(page: Page, times: QueryTimes) -> str:
     }
     counts = {
         "retrievedDocumentCount": page.read,
-        "retrievedDocumentSize": page.size,
+        "retrievedDocumentSize": page.size if page.read else 0,
         "outputDocumentCount": len(page.results),
         "outputDocumentSize": page.size,
     }

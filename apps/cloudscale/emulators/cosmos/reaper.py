@@ -1,4 +1,4 @@
-"""Removes the documents whose time to live has run out."""
+"""Removes the documents whose time to live has run out, and keeps the others in the orders that queries ask for."""
 
 import asyncio
 import sqlite3
@@ -9,6 +9,7 @@ import structlog
 
 from cloudscale.emulators.cosmos.emulator import Emulator
 from cloudscale.emulators.cosmos.errors import CosmosError
+from cloudscale.emulators.cosmos.orderings import keep_in_order
 
 REAP_SECONDS: Final = 5.0
 REAP_SLICE: Final = 200
@@ -17,10 +18,12 @@ log = structlog.get_logger()
 
 
 async def reap_regularly(emulator: Emulator) -> None:
-    """Reap every few seconds until cancelled."""
+    """Reap, and keep order, every few seconds until cancelled."""
+    seen: dict[int, int] = {}
     while True:
         await asyncio.sleep(REAP_SECONDS)
         await reap(emulator)
+        await keep_in_order(emulator, seen)
 
 
 async def reap(emulator: Emulator) -> None:

@@ -39,7 +39,7 @@ class Router:
             return await self._operate(request, segments)
         try:
             await self._emulator.faults.before()
-            self._authorization.check(request)
+            self._authorization.check(request, writes=is_write(request))
             response = await route(self._emulator, request, segments)
         except ThrottledRequestError as error:
             response = error_response(error, {"x-ms-retry-after-ms": str(error.retry_after_milliseconds)})
@@ -72,7 +72,7 @@ class Router:
                 return Response(200, self._emulator.metrics.render(counts).encode(), text)
             case (("PUT" | "DELETE"), ["$faults"]):
                 try:
-                    self._authorization.check(request)
+                    self._authorization.check(request, writes=True)
                     self._emulator.faults.load(request.body if request.method == "PUT" else b"{}")
                 except CosmosError as error:
                     return error_response(error)
@@ -89,6 +89,15 @@ class Router:
         except CosmosError as error:
             return error_response(error)
         return Response(200, b'{"status":"ok"}')
+
+
+def is_write(request: Request) -> bool:
+    """Whether a request may change something; a batch counts as one that does."""
+    if request.method != "POST":
+        return request.method not in {"GET", "HEAD"}
+    asks = is_query(request) or is_true(request, "x-ms-cosmos-is-query-plan-request")
+    # Headers do not make a question of a batch or of the deletion of a partition.
+    return not asks or is_true(request, "x-ms-cosmos-is-batch-request") or request.path.endswith("partitionkeydelete")
 
 
 def path_segments(path: str) -> list[str]:
@@ -178,13 +187,17 @@ def _administer(emulator: Emulator, request: Request, segments: list[str]) -> Aw
             return administration.replace_container(emulator, request, database, name)
         case "DELETE", ["dbs", database, "colls", name]:
             return administration.delete_container(emulator, database, name)
+        case (("GET" | "QUERY"), ["dbs", database, "colls", name, "conflicts"]):
+            return administration.list_conflicts(emulator, request, database, name)
         case (("GET" | "QUERY"), ["offers"]):
             return administration.list_offers(emulator, request)
         case "GET", ["offers", rid]:
             return administration.read_offer(emulator, rid)
         case "PUT", ["offers", rid]:
             return administration.replace_offer(emulator, request, rid)
-    raise not_found(f"{request.method} {request.path[:200]}: the emulator has no such resource or operation")
+    raise not_found(
+        f"{request.method} {request.path[:200]}: the resource or operation is not supported by this emulator"
+    )
 
 
 def _not_allowed(request: Request) -> CosmosError:

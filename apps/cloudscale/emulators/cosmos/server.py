@@ -39,6 +39,7 @@ class ServerSettings:
     host: str = "127.0.0.1"
     port: int = 8081
     account_key_file: Path | None = None
+    read_only_key_file: Path | None = None
     advertised_host: str | None = None
     tls_certificate: Path | None = None
     tls_key: Path | None = None
@@ -82,7 +83,10 @@ async def serve(settings: ServerSettings, stop: asyncio.Event) -> None:
     lock = lock_directory(settings.data_directory)
     try:
         key_file = settings.account_key_file or settings.data_directory / "account.key"
-        authorization = Authorization(load_account_key(key_file, generate=settings.account_key_file is None))
+        authorization = Authorization(
+            load_account_key(key_file, generate=settings.account_key_file is None),
+            read_only_key=_read_only_key(settings.read_only_key_file),
+        )
         tls = _tls_context(settings)
         path = settings.data_directory / _DATABASE
         storage, catalogue = _open(path, settings.fsync)
@@ -100,6 +104,10 @@ async def serve(settings: ServerSettings, stop: asyncio.Event) -> None:
             storage.close()
     finally:
         os.close(lock)
+
+
+def _read_only_key(path: Path | None) -> str:
+    return "" if path is None else load_account_key(path, generate=False)
 
 
 def _open(path: Path, fsync: FsyncPolicy) -> tuple[Storage, Catalogue]:

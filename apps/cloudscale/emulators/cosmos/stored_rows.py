@@ -9,10 +9,11 @@ import msgspec
 
 from cloudscale.emulators.cosmos.bindings import Bindings
 from cloudscale.emulators.cosmos.errors import bad_request
+from cloudscale.emulators.cosmos.ordered_members import find_order, stored_value
 from cloudscale.emulators.cosmos.property_path import SYSTEM_PROPERTIES
-from cloudscale.emulators.cosmos.query.execution import Position, Row
+from cloudscale.emulators.cosmos.query.rows import Position, Row
 from cloudscale.emulators.cosmos.query.scope import DocumentUse
-from cloudscale.emulators.cosmos.query.values import decode_document
+from cloudscale.emulators.cosmos.query.values import SortKey, decode_document
 from cloudscale.emulators.cosmos.resources import (
     Container,
     document_rid,
@@ -77,6 +78,26 @@ class StoredRow:
         return self.reader.render(*self.columns)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ordering:
+    """The member that results are ordered by, with SQL conditions that all results meet.
+
+    ``conditions`` are on the rows ``e`` of the order. Where fewer than ``fewest`` documents meet those on ``d`` in
+    ``partitions``, they are sooner sorted than found among all the others.
+    """
+
+    member: str
+    descends: bool
+    conditions: list[str]
+    partitions: list[str]
+    fewest: int
+
+    @property
+    def is_by_time(self) -> bool:
+        """Whether the order is that of the documents' last writes."""
+        return self.member == "_ts"
+
+
 class StoredRows:
     """The documents that meet SQL conditions on ``d``, by number or in the order of their last writes."""
 
@@ -88,17 +109,20 @@ class StoredRows:
         *,
         conditions: Sequence[str],
         bindings: Bindings,
-        by_time: bool | None = None,
+        ordering: Ordering | None = None,
     ) -> None:
-        """``by_time`` is True for the newest first, False for the oldest first, None for the order of numbers."""
         self._connection = connection
+        self._container = container
+        self._ordering = ordering
         self._reader = reader
-        self._table = f"documents_{container} AS d"
+        self._name = f"documents_{container}"
+        self._table = f"{self._name} AS d"
         self._conditions = conditions
         self._values = bindings.values
         # Writes of one transaction have one sequence number.
-        self._columns = ("d.number",) if by_time is None else ("d.lsn", "d.number")
-        self._descends = bool(by_time)
+        is_by_time = ordering is not None and ordering.is_by_time
+        self._columns = ("d.lsn", "d.number") if is_by_time else ("d.number",)
+        self._descends = is_by_time and ordering is not None and ordering.descends
 
     def start(self, position: Position | None) -> Iterator[Row]:
         """The documents from a position on, or all."""
@@ -107,13 +131,43 @@ class StoredRows:
             conditions.append(self._compare("<=" if self._descends else ">=", position, values))
         direction = " DESC" if self._descends else ""
         order = ", ".join(f"{column}{direction}" for column in self._columns)
-        return self._select(conditions, values, f" ORDER BY {order}")
+        return self._select(self._table, conditions, values, f" ORDER BY {order}")
 
     def fetch(self, position: Position) -> Row | None:
         """The document at a position, unless it is gone."""
         values = dict(self._values)
         conditions = [*self._conditions, self._compare("=", position, values)]
-        return next(self._select(conditions, values, ""), None)
+        return next(self._select(self._table, conditions, values), None)
+
+    def in_order(self, after: SortKey | None) -> tuple[Iterator[Row], Iterator[Row]] | None:
+        """The documents by what they are ordered by, from ``after`` on, and before them those not yet in order."""
+        wanted = self._ordering
+        if wanted is None:
+            return None
+        order = find_order(self._connection, self._container, wanted.member)
+        values = dict(self._values)
+        if order is None or not self._is_worthwhile(wanted, values):
+            return None
+        values["covered"] = order.lsn
+        newer = ["d.lsn > :covered", *self._conditions]
+        unordered = self._select(f"{self._table} INDEXED BY {self._name}_lsn", newer, values)
+        conditions = ["d.lsn = e.lsn", *wanted.conditions, *self._conditions]
+        value = None if after is None else stored_value(after)
+        if after is not None and value is not None:
+            values |= {"after_kind": after[0], "after_value": value}
+            conditions.append(f"(e.kind, e.value) {'<=' if wanted.descends else '>='} (:after_kind, :after_value)")
+        direction = " DESC" if wanted.descends else ""
+        # The order's rows come first and tell which documents to look at.
+        source = f"{order.table} AS e CROSS JOIN {self._table} ON d.number = e.number"
+        sorting = f" ORDER BY e.kind{direction}, e.value{direction}, e.number"
+        return unordered, self._select(source, conditions, values, sorting)
+
+    def _is_worthwhile(self, ordering: Ordering, values: dict[str, object]) -> bool:
+        if not ordering.partitions:
+            return True
+        some = f"SELECT 1 FROM {self._table} WHERE {' AND '.join(ordering.partitions)} LIMIT {ordering.fewest}"
+        (count,) = self._connection.execute(f"SELECT count(*) FROM ({some})", values).fetchone()
+        return int(count) >= ordering.fewest
 
     def _compare(self, operator: str, position: Position, values: dict[str, object]) -> str:
         if len(position) != len(self._columns):
@@ -122,9 +176,11 @@ class StoredRows:
         values.update(zip(names, position, strict=True))
         return f"({', '.join(self._columns)}) {operator} ({', '.join(f':{name}' for name in names)})"
 
-    def _select(self, conditions: Sequence[str], values: dict[str, object], order: str) -> Iterator[Row]:
+    def _select(
+        self, source: str, conditions: Sequence[str], values: dict[str, object], order: str = ""
+    ) -> Iterator[Row]:
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        sql = f"SELECT d.number, d.lsn, d.ts, d.body FROM {self._table}{where}{order}"
+        sql = f"SELECT d.number, d.lsn, d.ts, d.body FROM {source}{where}{order}"
         for row in self._connection.execute(sql, values):
             position = (row[0],) if len(self._columns) == 1 else (row[1], row[0])
             yield StoredRow(self._reader, position, row)
@@ -133,7 +189,7 @@ class StoredRows:
 def count_documents(
     connection: sqlite3.Connection, container: int, *, conditions: Sequence[str], bindings: Bindings
 ) -> int:
-    """How many documents meet SQL conditions, which an index tells without a look at documents."""
+    """How many documents meet SQL conditions; an index tells, unless they are about what stands in documents."""
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     (count,) = connection.execute(f"SELECT count(*) FROM documents_{container} AS d{where}", bindings.values).fetchone()
     return int(count)

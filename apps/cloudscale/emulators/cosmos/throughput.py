@@ -59,10 +59,21 @@ def check_throughput(content: dict[str, Any]) -> None:
     autoscale = content.get("offerAutopilotSettings")
     if autoscale:
         most = autoscale.get("maxThroughput") if isinstance(autoscale, dict) else None
-        if not isinstance(most, int) or most < MINIMUM_AUTOSCALE or most % MINIMUM_AUTOSCALE:
+        if _check_minimum(most, MINIMUM_AUTOSCALE) % MINIMUM_AUTOSCALE:
             raise bad_request(f"Autoscale throughput must be a multiple of {MINIMUM_AUTOSCALE} RU/s, not {most}.")
-    elif not isinstance(content.get("offerThroughput"), int) or content["offerThroughput"] < MINIMUM_THROUGHPUT:
-        raise bad_request(f"Throughput must be at least {MINIMUM_THROUGHPUT} RU/s.")
+    else:
+        _check_minimum(content.get("offerThroughput"), MINIMUM_THROUGHPUT)
+
+
+def _check_minimum(amount: Any, minimum: int) -> int:
+    if not isinstance(amount, int) or isinstance(amount, bool):
+        raise bad_request(f"The throughput must be a whole number of RU/s, not {str(amount)[:40]!r}.")
+    if amount < minimum:
+        # In the service's words, which clients look for.
+        raise bad_request(
+            f"Requested throughput {amount} is less than required minimum throughput {minimum}: ask for as much."
+        )
+    return amount
 
 
 def provisioned(content: dict[str, Any]) -> int:

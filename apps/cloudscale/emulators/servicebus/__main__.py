@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+
 from cloudscale.termination import exit_on_signal
 
 if __name__ == "__main__":
     exit_on_signal()
+    # What is imported stays: looking for garbage among it would take a sixth of the start.
+    gc.disable()
 
 import argparse
 import asyncio
@@ -18,7 +22,7 @@ from pathlib import Path
 
 from cloudscale.emulators import logs
 from cloudscale.emulators.servicebus import certificate
-from cloudscale.emulators.servicebus.authorization import SharedAccessKey
+from cloudscale.emulators.servicebus.authorization import Right, SharedAccessKey
 from cloudscale.emulators.servicebus.description import QueueDescription
 from cloudscale.emulators.servicebus.server import Ports, Settings, serve
 from cloudscale.emulators.servicebus.turn import SyncPolicy
@@ -87,20 +91,41 @@ def _settings(options: argparse.Namespace) -> Settings:
         ),
         sync=SyncPolicy(options.fsync),
         tls=options.tls,
+        further_keys=tuple(_policy(text) for text in options.shared_access_policy),
     )
+
+
+def _policy(text: str) -> SharedAccessKey:
+    """Read ``NAME:RIGHTS:FILE``."""
+    name, _, rest = text.partition(":")
+    rights, _, file = rest.partition(":")
+    try:
+        granted = frozenset(Right(right) for right in rights.split(","))
+    except ValueError as error:
+        raise CloudScaleError(f"--shared-access-policy {text}: {error}; rights are {', '.join(Right)}") from None
+    if not name or not file:
+        raise CloudScaleError(f"--shared-access-policy {text}: give it as NAME:RIGHTS:FILE")
+    return SharedAccessKey(name, _read_key(Path(file)), granted)
 
 
 def _key(path: Path | None, directory: Path) -> str:
     """Read the key, or make one and keep it in the data directory."""
     if path is not None:
-        try:
-            return path.read_text().strip()
-        except OSError as error:
-            raise CloudScaleError(f"the key file {path} cannot be read: {error.strerror}") from error
+        return _read_key(path)
     own = directory / KEY_FILE
     if not own.exists():
         write_private(own, f"{secrets.token_urlsafe(32)}\n".encode())
     return own.read_text().strip()
+
+
+def _read_key(path: Path) -> str:
+    try:
+        key = path.read_text().strip()
+    except OSError as error:
+        raise CloudScaleError(f"the key file {path} cannot be read: {error.strerror}") from error
+    if not key:
+        raise CloudScaleError(f"the key file {path} is empty: put a key in it")
+    return key
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -132,6 +157,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help=f"file with the key (default: {KEY_FILE} in the data directory, made on the first start)",
     )
+    parser.add_argument(
+        "--shared-access-policy",
+        action="append",
+        default=[],
+        metavar="NAME:RIGHTS:FILE",
+        help=f"a further key with some rights only, separated by commas: {', '.join(Right)}; may be repeated",
+    )
     parser.add_argument("--tls", action="store_true", help="speak TLS on the AMQP port as well")
     parser.add_argument("--tls-certificate", type=Path, metavar="FILE", help="certificate chain in PEM")
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its key, if the file does not hold it")
@@ -143,4 +175,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    gc.freeze()
+    gc.enable()
     sys.exit(main())

@@ -10,12 +10,13 @@ import msgspec
 from aiohttp import web
 
 from cloudscale.emulators.servicebus import atom, metrics
-from cloudscale.emulators.servicebus.authorization import entity_path, verify
+from cloudscale.emulators.servicebus.authorization import Right, entity_path, required, verify
 from cloudscale.emulators.servicebus.conditions import (
     ArgumentError,
     ConditionError,
     NotImplementedConditionError,
 )
+from cloudscale.emulators.servicebus.connection import NO_WEBSOCKETS
 from cloudscale.emulators.servicebus.description import QueueDescription
 from cloudscale.emulators.servicebus.faults import NO_FAULTS, Faults
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from cloudscale.emulators.servicebus.server import Connections
 
 CONTENT_TYPE = "application/atom+xml;type=entry;charset=utf-8"
-OPEN_PATHS = {"/health", "/metrics"}
+OPEN_PATHS = {"/health", "/metrics", "/$servicebus/websocket"}
 PAGE_SIZE = 100
 NAMESPACE = "cloudscale"
 
@@ -50,6 +51,7 @@ class Administration:
                 web.get("/{path:\\$[Rr]esources/[Qq]ueues}", self._list),
                 web.get("/{path:\\$[Nn]amespaceinfo}", self._namespace),
                 web.get("/{path:\\$[Rr]esources/[Tt]opics}", self._list_topics),
+                web.get("/$servicebus/websocket{_:/?}", self._websocket),
                 web.get("/{path:.+}", self._get),
                 web.put("/{path:.+}", self._put),
                 web.delete("/{path:.+}", self._delete),
@@ -61,10 +63,13 @@ class Administration:
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Check the token, and turn errors into the service's form of them."""
         try:
-            if request.path not in OPEN_PATHS:
-                claim = verify(request.headers.get("Authorization", ""), self._broker.key, now=time.time())
+            if request.path.rstrip("/") not in OPEN_PATHS:
+                claim = verify(request.headers.get("Authorization", ""), *self._broker.keys, now=time.time())
                 if claim.path and not claim.covers(entity_path(request.path), time.time()):
                     return self._xml(401, atom.render_error(401, f"the token does not cover {request.path}"))
+                rights = (Right.MANAGE, Right.ENTITY_READ) if request.method == "GET" else (Right.MANAGE,)
+                if not claim.grants(*rights):
+                    return self._xml(401, atom.render_error(401, required(*rights)))
             return await handler(request)
         except ConditionError as error:
             return self._xml(error.status, atom.render_error(error.status, str(error)))
@@ -104,6 +109,9 @@ class Administration:
 
     async def _list_topics(self, _: web.Request) -> web.Response:
         raise NotImplementedConditionError("topics are not supported by this emulator: it has queues only")
+
+    async def _websocket(self, _: web.Request) -> web.Response:
+        raise NotImplementedConditionError(f"{NO_WEBSOCKETS}: connect to the AMQP port")
 
     async def _get(self, request: web.Request) -> web.Response:
         queue = self._broker.queue(request.match_info["path"])

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cloudscale.emulators.servicebus.address import CBS, parse_address
-from cloudscale.emulators.servicebus.authorization import entity_path
-from cloudscale.emulators.servicebus.codec import Described, Symbol, UnsignedLong
+from cloudscale.emulators.servicebus.authorization import Right, entity_path
+from cloudscale.emulators.servicebus.codec import CodecError, Described, Symbol, UnsignedLong
 from cloudscale.emulators.servicebus.conditions import (
     ConditionError,
     NotAllowedError,
@@ -63,7 +63,13 @@ class PendingAttach:
 
 
 def attach(channel: Channel, broker: Broker, request: Attach) -> None:
-    """Answer an attach with a link, or refuse it: attach without a terminus, then detach with the error (2.6.3)."""
+    """Answer an attach with a link, or refuse it: attach without a terminus, then detach with the error (2.6.3).
+
+    Raises:
+        CodecError: the handle belongs to another link, which would go on to take messages unseen.
+    """
+    if request.handle in channel.incoming or request.handle in channel.outgoing or request.handle in channel.pending:
+        raise CodecError(f"handle {request.handle} on channel {channel.number} is in use: detach its link first")
     try:
         _attach(channel, broker, request)
     except ConditionError as error:
@@ -99,6 +105,7 @@ def _attach(channel: Channel, broker: Broker, request: Attach) -> None:
         _attach_requests(channel, broker, request, path=path, check=lambda: None)
         return
     address = parse_address(path)
+    rights = (Right.LISTEN, Right.SEND) if address.management else (Right.LISTEN if request.role else Right.SEND,)
 
     def check() -> None:
         if address.management:
@@ -107,10 +114,10 @@ def _attach(channel: Channel, broker: Broker, request: Attach) -> None:
             queue.availability.check_receiving()
         else:
             queue.availability.check_sending()
-        channel.connection.authorize(address.resource)
+        channel.connection.authorize(address.resource, *rights)
 
     # Whoever has no token learns nothing about which queues exist.
-    channel.connection.authorize(address.resource)
+    channel.connection.authorize(address.resource, *rights)
     queue = broker.queue(address.entity)
     check()
     if address.management:
@@ -159,9 +166,6 @@ def _attach_receiver(channel: Channel, broker: Broker, request: Attach, link: Ou
     if identifier is not None:
         _start_session(channel, request, link, identifier)
         return
-
-    if request.handle in channel.pending:
-        raise NotAllowedError(f"handle {request.handle} waits for a session already: detach it first")
 
     def accept(found: str) -> None:
         del channel.pending[request.handle]

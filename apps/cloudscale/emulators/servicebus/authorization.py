@@ -3,6 +3,10 @@ r"""Shared access signatures: who may use which entity ("Service Bus access cont
 A token names a resource (``sr``), a key (``skn``), an expiry in Unix seconds (``se``) and the base64 HMAC-SHA256 of
 ``sr + "\n" + se`` under the key (``sig``). It is good for the resource and everything below it; the host in it does
 not matter, because an emulator is known by many names.
+
+A key may have some rights only, as an authorization rule of a namespace gives them: Send, Listen, or Manage, without
+which nobody reads or changes a queue's description. Azure's roles can allow to read it, and the depth with it, and no
+more. Azure's keys cannot: ``EntityRead`` is a key's right here because a key stands for such an identity.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ import base64
 import hashlib
 import hmac
 from dataclasses import dataclass
+from enum import StrEnum
 from urllib.parse import unquote, urlsplit
 
 from cloudscale.emulators.servicebus.address import MANAGEMENT
@@ -19,12 +24,25 @@ from cloudscale.emulators.servicebus.conditions import ArgumentError, Unauthoriz
 _PREFIX = "SharedAccessSignature "
 
 
+class Right(StrEnum):
+    """What a key allows."""
+
+    LISTEN = "Listen"
+    SEND = "Send"
+    ENTITY_READ = "EntityRead"
+    MANAGE = "Manage"
+
+
+ALL_RIGHTS = frozenset(Right)
+
+
 @dataclass(frozen=True, slots=True)
 class SharedAccessKey:
-    """The one key of the emulated namespace, with all rights."""
+    """A key of the emulated namespace. The root key has all rights."""
 
     name: str
     key: str
+    rights: frozenset[Right] = ALL_RIGHTS
 
     def matches(self, name: str, key: str) -> bool:
         """Compare a name and key in constant time (SASL PLAIN sends them as they are)."""
@@ -33,19 +51,24 @@ class SharedAccessKey:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to use ``path`` and all below it (empty: everything) until ``expires``, in Unix seconds."""
+    """The rights to use ``path`` and all below it (empty: everything) until ``expires``, in Unix seconds."""
 
     path: str
     expires: float
+    rights: frozenset[Right] = ALL_RIGHTS
 
     def covers(self, entity: str, now: float) -> bool:
-        """Whether the claim allows to use an entity now."""
+        """Whether the claim is about an entity, now."""
         entity = entity.lower()
         return now < self.expires and (not self.path or entity == self.path or entity.startswith(self.path + "/"))
 
+    def grants(self, *rights: Right) -> bool:
+        """Whether it has one of the rights."""
+        return not self.rights.isdisjoint(rights)
 
-def verify(token: str, key: SharedAccessKey, *, now: float) -> Claim:
-    """Check a token and return what it allows.
+
+def verify(token: str, *keys: SharedAccessKey, now: float) -> Claim:
+    """Check a token, which one of the keys must have signed, and return what it allows.
 
     Raises:
         UnauthorizedError: says which part of the token is wrong.
@@ -63,7 +86,8 @@ def verify(token: str, key: SharedAccessKey, *, now: float) -> Claim:
     missing = [name for name in ("sr", "sig", "se", "skn") if name not in fields]
     if missing:
         raise UnauthorizedError(f"the token lacks {', '.join(missing)}")
-    if fields["skn"] != key.name:
+    key = next((key for key in keys if key.name == fields["skn"]), None)
+    if key is None:
         raise UnauthorizedError(f"there is no key named {fields['skn']!r}: check SharedAccessKeyName")
     signed = f"{raw['sr']}\n{raw['se']}".encode()
     expected = base64.b64encode(hmac.new(key.key.encode(), signed, hashlib.sha256).digest())
@@ -75,7 +99,12 @@ def verify(token: str, key: SharedAccessKey, *, now: float) -> Claim:
         raise UnauthorizedError(f"the expiry {fields['se']!r} of the token is no number of seconds") from None
     if not expires > now:  # "nan" is a number of seconds too
         raise UnauthorizedError("the token has expired: check the clock, or ask for a new token")
-    return Claim(entity_path(fields["sr"]).removesuffix(MANAGEMENT), expires)
+    return Claim(entity_path(fields["sr"]).removesuffix(MANAGEMENT), expires, key.rights)
+
+
+def required(*rights: Right) -> str:
+    """What Azure says to a client that has none of the rights."""
+    return f"Unauthorized access. '{','.join(rights)}' claim(s) are required to perform this operation."
 
 
 def entity_path(address: str) -> str:

@@ -9,7 +9,12 @@ import msgspec
 import structlog
 
 from cloudscale.emulators.servicebus import records
-from cloudscale.emulators.servicebus.conditions import ArgumentError, EntityExistsError, EntityNotFoundError
+from cloudscale.emulators.servicebus.conditions import (
+    ArgumentError,
+    EntityExistsError,
+    EntityNotFoundError,
+    NotImplementedConditionError,
+)
 from cloudscale.emulators.servicebus.faults import NO_FAULTS, Faults
 from cloudscale.emulators.servicebus.journal import SEGMENT_BYTES, Journal
 from cloudscale.emulators.servicebus.queue import Clock, Queue
@@ -25,6 +30,7 @@ if TYPE_CHECKING:
     from cloudscale.emulators.servicebus.stored import StoredMessage
 
 MOVED_IN_A_TICK = 256
+SUBSCRIPTIONS = "/subscriptions/"
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +47,7 @@ class Broker:
         self,
         directory: Path,
         key: SharedAccessKey,
-        *,
+        *further_keys: SharedAccessKey,
         clock: Clock = wall_clock,
         cache_bytes: int = CACHE_BYTES,
         segment_bytes: int = SEGMENT_BYTES,
@@ -51,7 +57,7 @@ class Broker:
         Raises:
             JournalError: the directory is in use or damaged.
         """
-        self.key = key
+        self.keys = (key, *further_keys)
         self.clock = clock
         self.started = clock()
         self.faults: Faults = NO_FAULTS
@@ -74,8 +80,13 @@ class Broker:
 
         Raises:
             EntityNotFoundError: there is none of this name.
+            NotImplementedConditionError: it is the name of a topic's subscription.
         """
         queue = self.queues.get(name.lower())
+        if queue is None and SUBSCRIPTIONS in f"{name.lower()}/":
+            raise NotImplementedConditionError(
+                f"{name!r}: topics and subscriptions are not supported by this emulator: it has queues only"
+            )
         if queue is None:
             raise EntityNotFoundError(
                 f"the queue {name!r} does not exist: create it with the management API or --queue"

@@ -100,15 +100,16 @@ class Channel:
         self._drop_link(handle, counted=False)
         self.write(Detach(handle, closed=True, error=ErrorDetail(error.condition, str(error))).encode())
 
-    def close(self, *, counted: bool, keep_locks: bool = False) -> None:
-        """End all links. The locks of messages end too, unless the connection goes on without this session."""
+    def end_links(self, *, counted: bool) -> None:
+        """End all links. The locks of messages stay: the connection may go on without this session."""
         for handle in {*self.incoming, *self.outgoing}:
             self._drop_link(handle, counted=counted)
         for pending in self.pending.values():
             pending.withdraw()
         self.pending.clear()
-        if keep_locks:
-            return
+
+    def give_back(self, *, counted: bool) -> None:
+        """Return the messages that were delivered and not settled."""
         for link, token in self.unsettled.values():
             link.give_back(token, counted=counted)
         self.unsettled.clear()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 import structlog
 
 from cloudscale.emulators.servicebus import frames, performatives
-from cloudscale.emulators.servicebus.authorization import Claim
+from cloudscale.emulators.servicebus.authorization import Claim, Right, required
 from cloudscale.emulators.servicebus.channel import Channel
 from cloudscale.emulators.servicebus.codec import CodecError
 from cloudscale.emulators.servicebus.conditions import UnauthorizedError
@@ -28,6 +28,8 @@ SMALLEST_MAX_FRAME_SIZE = 512
 IDLE_TIMEOUT_SECONDS = 240.0
 CHANNEL_MAX = 4095
 FOREVER = float("inf")
+HTTP_HEADER = b"GET "
+NO_WEBSOCKETS = "AMQP over WebSockets is not supported by this emulator"
 
 _SIZE = struct.Struct(">I")
 _CHANNEL = struct.Struct(">H")
@@ -43,6 +45,7 @@ class Connection(asyncio.Protocol):
         self.max_frame_size = MAX_FRAME_SIZE
         self.claims: dict[str, Claim] = {}
         self.channels: dict[int, Channel] = {}
+        self._ended: set[int] = set()
         self.transport: asyncio.Transport | None = None
         self._connections = connections
         self._received = bytearray()
@@ -64,10 +67,20 @@ class Connection(asyncio.Protocol):
         """Return what the client held; a broken connection counts as a failed delivery."""
         self._connections.discard(self)
         # A journal that failed records no return; the restart brings the messages back.
-        for channel in () if self.broker.journal.failure else self.channels.values():
-            channel.close(counted=not self._closing)
-        self.channels.clear()
+        if not self.broker.journal.failure:
+            self._release(counted=not self._closing)
         self.transport = None
+
+    def _release(self, *, counted: bool) -> None:
+        """End all sessions and return what the client held.
+
+        All links end before the first message returns: one of them would be given it.
+        """
+        for channel in self.channels.values():
+            channel.end_links(counted=counted)
+        for channel in self.channels.values():
+            channel.give_back(counted=counted)
+        self.channels.clear()
 
     def data_received(self, data: bytes) -> None:
         """Take in octets and handle the frames that are complete."""
@@ -82,11 +95,14 @@ class Connection(asyncio.Protocol):
         data = bytes(self._received)
         position = 0
         try:
-            while len(data) - position >= 8 and self.transport is not None:
+            while len(data) - position >= 8 and self.transport is not None and not self._closing:
                 if data[position : position + 4] == b"AMQP":
                     self._on_header(data[position : position + 8])
                     position += 8
                     continue
+                if not self.channels and data[position : position + 4] == HTTP_HEADER:
+                    self._refuse_http()
+                    break
                 size = _frame_size(data, position)
                 if len(data) - position < size:
                     break
@@ -165,18 +181,25 @@ class Connection(asyncio.Protocol):
         elif isinstance(performative, SaslInitialise):
             self._on_sasl(performative)
         elif isinstance(performative, Close):
+            # At once: a client that reads no more keeps the connection from being closed.
             self._closing = True
+            self._release(counted=False)
             self.write(0, Close().encode())
         elif isinstance(performative, performatives.Begin):
             if channel in self.channels or channel > CHANNEL_MAX:
                 raise CodecError(f"channel {channel} is in use or above the maximum of {CHANNEL_MAX}")
+            self._ended.discard(channel)
             self.channels[channel] = Channel(self, self.broker, channel, performative)
+        elif channel in self._ended:
+            # Python's SDK detaches its management link after it has ended the session. The service takes no offence.
+            return
         elif (known := self.channels.get(channel)) is None:
             raise CodecError(f"a {type(performative).__name__} frame arrived on channel {channel}, which never began")
         elif isinstance(performative, performatives.End):
-            known.close(counted=False, keep_locks=True)
+            known.end_links(counted=False)
             self.write(channel, performatives.End().encode())
             del self.channels[channel]
+            self._ended.add(channel)
         else:
             known.on_performative(performative)
 
@@ -194,13 +217,21 @@ class Connection(asyncio.Protocol):
         if initialise.mechanism == "PLAIN":
             _, _, credential = (initialise.initial_response or b"").decode("utf-8", "replace").partition("\0")
             name, _, password = credential.partition("\0")
-            if self.broker.key.matches(name, password):
-                self.claims[""] = Claim("", FOREVER)
-            else:
+            key = next((key for key in self.broker.keys if key.matches(name, password)), None)
+            if key is None:
                 result = 1
+            else:
+                self.claims[""] = Claim("", FOREVER, key.rights)
         elif initialise.mechanism not in {"ANONYMOUS", "MSSBCBS"}:
             result = 1
         self.write(0, performatives.SaslOutcome(result).encode(), kind=1)
+
+    def _refuse_http(self) -> None:
+        """Answer a client that begins with HTTP, as one does that wants a WebSocket."""
+        text = f"{NO_WEBSOCKETS}: connect to this port with TCP\n".encode()
+        head = f"HTTP/1.1 501 Not Implemented\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+        self._write_raw(head.encode() + text)
+        self._closing = True
 
     def _fail(self, condition: str, description: str) -> None:
         log.warning("connection refused", condition=condition, description=description)
@@ -210,17 +241,20 @@ class Connection(asyncio.Protocol):
 
     # time and authorization
 
-    def authorize(self, entity: str) -> None:
-        """Check that a token on this connection allows to use an entity.
+    def authorize(self, entity: str, *rights: Right) -> None:
+        """Check that a token on this connection allows to use an entity, with one of the rights.
 
         Raises:
             UnauthorizedError: none does.
         """
         now = time.time()
-        if not any(claim.covers(entity, now) for claim in self.claims.values()):
+        claims = [claim for claim in self.claims.values() if claim.covers(entity, now)]
+        if not claims:
             raise UnauthorizedError(
                 f"no valid token on this connection covers {entity!r}: send one to $cbs first, or renew it"
             )
+        if not any(claim.grants(*rights) for claim in claims):
+            raise UnauthorizedError(required(*rights))
 
     def tick(self) -> None:
         """Send a heartbeat, end a connection that is silent, and links whose token or queue is gone."""

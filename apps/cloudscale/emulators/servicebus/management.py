@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cloudscale.emulators.servicebus.address import parse_address
+from cloudscale.emulators.servicebus.authorization import Right
 from cloudscale.emulators.servicebus.codec import Array, Integer, Timestamp
 from cloudscale.emulators.servicebus.conditions import (
     ArgumentError,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from cloudscale.emulators.servicebus.stored import StoredMessage
 
 PREFIX = "com.microsoft:"
+SENDING = frozenset({"schedule-message", "cancel-scheduled-message"})
 NO_CONTENT = 204
 MAX_PEEKED_BYTES = 900_000
 """A reply has to stay below the maximum message size; the client asks again from where it ended."""
@@ -66,6 +68,15 @@ class Call:
         return [token.bytes_le if isinstance(token, uuid.UUID) else bytes(token) for token in tokens]
 
 
+def right_for(request: Request) -> Right:
+    """The right that a request needs: to send for what puts messages into the queue or takes them back."""
+    return Right.SEND if _operation(request) in SENDING else Right.LISTEN
+
+
+def _operation(request: Request) -> str:
+    return str(request.properties.get("operation", "")).removeprefix(PREFIX)
+
+
 def manage(broker: Broker, path: str, request: Request) -> Reply:
     """Carry a request out.
 
@@ -73,7 +84,7 @@ def manage(broker: Broker, path: str, request: Request) -> Reply:
         ConditionError: why it cannot be.
     """
     address = parse_address(path)
-    operation = str(request.properties.get("operation", "")).removeprefix(PREFIX)
+    operation = _operation(request)
     handler = OPERATIONS.get(operation)
     if handler is None:
         raise NotImplementedConditionError(f"the emulator does not know the operation {operation!r}")

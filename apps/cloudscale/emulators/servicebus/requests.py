@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from cloudscale.emulators.servicebus.address import CBS
+from cloudscale.emulators.servicebus.address import CBS, parse_address
 from cloudscale.emulators.servicebus.authorization import verify
 from cloudscale.emulators.servicebus.codec import Integer, Symbol
 from cloudscale.emulators.servicebus.conditions import ConditionError
 from cloudscale.emulators.servicebus.links import ReplyLink
-from cloudscale.emulators.servicebus.management import manage
+from cloudscale.emulators.servicebus.management import manage, right_for
 from cloudscale.emulators.servicebus.message import Request, parse_request, response
 
 if TYPE_CHECKING:
@@ -29,7 +29,11 @@ def answers(channel: Channel, broker: Broker, path: str) -> Callable[[bytes, int
 
     def receive(data: bytes, _: int) -> None:
         request = parse_request(data)
-        reply = _token_reply(channel, broker, request) if path == CBS else _management_reply(broker, path, request)
+        reply = (
+            _token_reply(channel, broker, request)
+            if path == CBS
+            else _management_reply(channel, broker, path=path, request=request)
+        )
         link = _reply_link(channel, path)
         if link is not None:
             link.reply(reply)
@@ -50,7 +54,7 @@ def _token_reply(channel: Channel, broker: Broker, request: Request) -> bytes:
     status, description = 202, "Accepted"
     try:
         # The Python SDK calls its signatures jwt, so the type says nothing.
-        claim = verify(_text(request.value), broker.key, now=time.time())
+        claim = verify(_text(request.value), *broker.keys, now=time.time())
         channel.connection.claims[str(request.properties.get("name"))] = claim
     except ConditionError as error:
         status, description = error.status, str(error)
@@ -61,11 +65,12 @@ def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
-def _management_reply(broker: Broker, path: str, request: Request) -> bytes:
+def _management_reply(channel: Channel, broker: Broker, *, path: str, request: Request) -> bytes:
     value: Any = None
     properties: dict[str, Any] = {}
     try:
         broker.faults.check()
+        channel.connection.authorize(parse_address(path).resource, right_for(request))
         status, value, condition = manage(broker, path, request)
         description = "OK"
     except ConditionError as error:

@@ -52,6 +52,8 @@ class Settings:
     queues: tuple[QueueDescription, ...] = ()
     sync: SyncPolicy = SyncPolicy.INTERVAL
     tls: bool = False
+    further_keys: tuple[SharedAccessKey, ...] = ()
+    """Keys with some of the rights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ async def serve(settings: Settings, *, ready: Callable[[Ports], None], stop: asy
         PortInUseError: a port cannot be bound.
         JournalError: the data directory cannot be used, or stops to be usable.
     """
-    broker = Broker(settings.data_directory, settings.key)
+    broker = Broker(settings.data_directory, settings.key, *settings.further_keys)
     loop = asyncio.get_running_loop()
     turn = Turn(broker.journal, settings.sync)
     connections = Connections(broker, turn)

@@ -1,5 +1,6 @@
 // Dead letters by reason: look into one, replay or discard some or all, and see how far that is.
 
+import { addressOf } from "../address.js";
 import { get, send } from "../api.js";
 import { block, card, confirm, definitions, dialog, fill, given, h, notice, table } from "../dom.js";
 import { count, time, visible, words } from "../format.js";
@@ -24,10 +25,17 @@ const COLUMNS = [
 // Written out, because a number of a partitioned queue is larger than a script's numbers are exact.
 const numbered = (numbers) => `{"sequenceNumbers":[${numbers.join(",")}]}`;
 
-function groupsOf(letters) {
-  const groups = new Map();
-  for (const letter of letters) groups.set(letter.reason, [...(groups.get(letter.reason) ?? []), letter]);
-  return [...groups].sort(([, one], [, other]) => other.length - one.length);
+const OTHER_REASONS = "(other reasons)";
+
+// Every reason with how many dead letters it has, as far as they are counted, and those of them that are shown.
+function groupsOf(letters, reasons) {
+  const groups = new Map(reasons.map(({ reason, count: all }) => [reason, { reason, all, rows: [] }]));
+  for (const letter of letters) {
+    if (!groups.has(letter.reason)) groups.set(letter.reason, { reason: letter.reason, all: 0, rows: [] });
+    groups.get(letter.reason).rows.push(letter);
+  }
+  for (const group of groups.values()) group.all = Math.max(group.all, group.rows.length);
+  return [...groups.values()].sort((one, other) => other.all - one.all);
 }
 
 function progress({ who, act, chosen, done }) {
@@ -38,13 +46,15 @@ function progress({ who, act, chosen, done }) {
 export default {
   title: "Dead letters",
 
-  show(root, { viewer, head, pipeline }) {
+  show(root, { viewer, head, pipeline, query }) {
+    const asked = { reason: query.get("reason") ?? "" };
     const said = h("div", { "aria-live": "polite" });
     const doing = h("div", {});
     const list = h("div", { class: "page" });
     const buttons = h("div", { class: "actions" });
     const chosen = new Set();
     let letters = [];
+    let reasons = [];
     let shown = "";
     head.append(buttons);
     fill(root, said, doing, list);
@@ -66,6 +76,7 @@ export default {
     }
 
     const actOnChosen = (name) => () => act(name, numbered([...chosen]), `${count(chosen.size)} dead ${chosen.size === 1 ? "letter" : "letters"}`);
+    const actOnReason = (name) => () => act(name, asked, `all dead letters with the reason ${visible(asked.reason)}`, { typed: name === "discard" ? pipeline.name : "" });
     const actOnAll = (name) => () => act(name, { all: true }, "all dead letters", { typed: name === "discard" ? pipeline.name : "" });
 
     function button(name, text, onclick) {
@@ -75,8 +86,8 @@ export default {
     function offer() {
       if (!viewer.mayAct || !letters.length) return fill(buttons);
       const some = chosen.size > 0;
-      const which = some ? `${count(chosen.size)} chosen` : "all";
-      const onclick = some ? actOnChosen : actOnAll;
+      const which = some ? `${count(chosen.size)} chosen` : asked.reason ? "all with this reason" : "all";
+      const onclick = some ? actOnChosen : asked.reason ? actOnReason : actOnAll;
       return fill(buttons, ["discard", "replay"].map((name) => button(name, `${TITLES[name]} ${which}`, onclick(name))));
     }
 
@@ -118,9 +129,9 @@ export default {
       }
     }
 
-    function group([reason, rows]) {
+    function group({ reason, all, rows }) {
       const boxes = () => [...section.querySelectorAll("td input")];
-      const every = h("input", { type: "checkbox", checked: rows.every((row) => chosen.has(row.number)) });
+      const every = h("input", { type: "checkbox", checked: rows.length > 0 && rows.every((row) => chosen.has(row.number)) });
       const setEvery = () => {
         every.checked = rows.every((row) => chosen.has(row.number));
       };
@@ -137,33 +148,59 @@ export default {
         name: (row) => `dead letter ${row.number}`,
       };
       const section = card(
-        `${reason ? visible(reason) : "Without a reason"}: ${count(rows.length)}`,
-        viewer.mayAct ? h("label", { class: "check" }, every, `Choose all with this reason`) : null,
-        table(`Dead letters: ${reason}`, COLUMNS, rows, { onrow: look, choice: viewer.mayAct ? choice : null }),
+        `${reason ? visible(reason) : "Without a reason"}: ${count(all)}`,
+        rows.length < all ? h("p", { class: "muted" }, partly(reason, rows.length)) : null,
+        viewer.mayAct && rows.length ? h("label", { class: "check" }, every, rows.length < all ? `Choose the ${count(rows.length)} shown` : "Choose all with this reason") : null,
+        rows.length ? table(`Dead letters: ${reason}`, COLUMNS, rows, { onrow: look, choice: viewer.mayAct ? choice : null }) : null,
       );
       return section;
     }
 
+    function partly(reason, number) {
+      const some = number ? `The first ${count(number)} of them are shown. ` : "None of them is among the first, which are shown. ";
+      if (asked.reason || !reason || reason === OTHER_REASONS) return some;
+      return [some, h("a", { href: addressOf("dead-letters", { reason }) }, "Show this reason only")];
+    }
+
+    function remarks(content) {
+      const lines = [];
+      if (asked.reason) {
+        lines.push(h("p", {}, "Only dead letters with one reason are shown. ", h("a", { href: addressOf("dead-letters") }, "Show all")));
+      } else if (content.more) {
+        const all = content.depth == null ? "" : ` of ${count(content.depth)}`;
+        lines.push(notice(`The first ${count(letters.length)}${all} dead letters are shown. What is done with all is done with the others too.`));
+      }
+      if (content.isAll === false) lines.push(notice(`Reasons are counted among the first ${count(content.lookedAt)} dead letters only.`));
+      return lines;
+    }
+
     function render(content) {
+      if (content.pending) {
+        if (!list.querySelector(".card")) fill(list, notice("Looking through the dead letters…"));
+        return;
+      }
       fill(doing, content.running.map(progress));
-      const text = JSON.stringify([content.deadLetters, content.more]);
+      // While they are counted anew, the last count holds.
+      reasons = content.reasons ?? reasons;
+      const text = JSON.stringify([content.deadLetters, content.more, reasons]);
       // The list stays as it is while only the progress changes.
       if (text === shown && list.querySelector(".card")) return;
       shown = text;
       letters = content.deadLetters;
       const there = new Set(letters.map((row) => row.number));
       for (const number of chosen) if (!there.has(number)) chosen.delete(number);
-      const all = content.depth == null ? "" : ` of ${count(content.depth)}`;
+      const groups = groupsOf(letters, reasons).filter(({ reason }) => !asked.reason || reason === asked.reason);
+      const none = asked.reason ? "No dead letter has this reason any more." : "No dead letters. Every event could be processed.";
       fill(
         list,
         viewer.mayAct ? null : h("p", { class: "muted" }, "Replaying and discarding needs an access token that allows it."),
-        content.more ? notice(`The first ${count(letters.length)}${all} dead letters are shown. What is done with all is done with the others too.`) : null,
-        letters.length ? groupsOf(letters).map(group) : card("Dead letters", h("p", { class: "empty" }, "No dead letters. Every event could be processed.")),
+        remarks(content),
+        groups.length ? groups.map(group) : card("Dead letters", h("p", { class: "empty" }, none)),
       );
       offer();
     }
 
-    const page = refreshing(list, viewer.tenants ? 5 : 2, () => get("/api/dead-letters"), render);
+    const page = refreshing(list, viewer.tenants ? 5 : 2, () => get("/api/dead-letters", asked), render);
     return page.stop;
   },
 };

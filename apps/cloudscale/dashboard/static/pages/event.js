@@ -41,6 +41,7 @@ export async function showEvent({ eventId, tenantId }) {
         ["Type", given(words(event.eventType))],
         ["Tenant", given(event.tenantId)],
         ["User", event.userId ? h("a", { href: addressOf("users", { user: event.userId, tenant: event.tenantId }) }, given(event.userId)) : null],
+        ["Device", typeof event.deviceId === "string" ? h("a", { href: addressOf("devices", { id: event.deviceId, tenant: event.tenantId }) }, given(event.deviceId, "code")) : null],
         ["Correlation id", h("a", { href: addressOf("events", { correlationId: event.correlationId }) }, given(event.correlationId, "code"))],
         ["Client", given(event.clientAddress)],
         ["Fraud check", event.suspicious ? h("span", { class: "tag warn" }, "Suspicious") : "Not suspicious"],

@@ -1,13 +1,13 @@
-// Find events by id, correlation id, tenant, user, type, time and suspicion, page by page; the address has what is asked.
+// Find events by id, correlation id, tenant, user, device, type, time and suspicion, page by page; the address has what is asked.
 
 import { addressOf } from "../address.js";
 import { get } from "../api.js";
 import { fill, given, h, notice, table } from "../dom.js";
 import { count, milliseconds, time, words } from "../format.js";
 import { showEvent } from "./event.js";
-import { field, finder, textInputs, typed } from "./finding.js";
+import { field, finder, textInputs, turns, typed } from "./finding.js";
 
-const FIELDS = { id: "Event id", correlationId: "Correlation id", tenant: "Tenant", user: "User", type: "Type" };
+const FIELDS = { id: "Event id", correlationId: "Correlation id", tenant: "Tenant", user: "User", device: "Device", type: "Type" };
 
 const COLUMNS = [
   { title: "Event", value: (row) => given(row.eventId, "code") },
@@ -55,12 +55,6 @@ export default {
     fill(root, finder("events", "Find events", fields, { read, again: find }), results);
     let over = false;
 
-    function turning(events, next) {
-      const first = asked.after ? h("a", { class: "button", href: addressOf("events", { ...asked, after: "" }) }, "Newest") : null;
-      const older = next ? h("a", { class: "button", href: addressOf("events", { ...asked, after: next }) }, "Older") : null;
-      return first || older ? h("nav", { class: "actions turning", "aria-label": "Pages of events" }, [first, older]) : null;
-    }
-
     async function find() {
       try {
         const { events, next } = await get("/api/events", asked);
@@ -73,7 +67,7 @@ export default {
             { class: "card" },
             h("h2", {}, heading),
             table("Events", COLUMNS, events, { empty: "No event matches. It may still be in the queue, or be a dead letter.", onrow: showEvent }),
-            turning(events, next),
+            turns("events", asked, next, { first: "Newest", following: "Older" }),
           ),
         );
       } catch (problem) {

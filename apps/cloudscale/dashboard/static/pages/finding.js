@@ -31,3 +31,10 @@ export function finder(page, label, fields, { read, again }) {
   });
   return form;
 }
+
+// Links to the first page and to the one behind this; null where there is only one. `next` is where that one begins.
+export function turns(page, asked, next, { first, following }) {
+  const back = asked.after ? h("a", { class: "button", href: addressOf(page, { ...asked, after: "" }) }, first) : null;
+  const on = next ? h("a", { class: "button", href: addressOf(page, { ...asked, after: next }) }, following) : null;
+  return back || on ? h("nav", { class: "actions turning", "aria-label": `Pages of ${page}` }, [back, on]) : null;
+}

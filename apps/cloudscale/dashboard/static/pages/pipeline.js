@@ -81,7 +81,7 @@ export default {
           root,
           ...cluster(kubernetes),
           card("Processes", table("Processes", PROCESSES, processes, { empty: "No process reports figures." })),
-          card("Audit record", table("Audit record", AUDIT, audit, { empty: "Nobody replayed or discarded anything." })),
+          card("Audit record", table("Audit record", AUDIT, audit, { empty: "Nobody has changed anything." })),
           card("Resource", details),
         );
       },

@@ -4,7 +4,7 @@ import { addressOf } from "../address.js";
 import { get } from "../api.js";
 import { card, definitions, dialog, fill, given, h, table } from "../dom.js";
 import { count, time, words } from "../format.js";
-import { field, finder, textInputs, typed } from "./finding.js";
+import { field, finder, textInputs, turns, typed } from "./finding.js";
 import { refreshing } from "./refreshing.js";
 
 const money = (amount, currency) => `${amount.toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 })} ${currency}`;
@@ -40,9 +40,10 @@ function showUser(row) {
   );
 }
 
-// How many profiles match, and how many of them are shown.
-function found(shown, total, filtered) {
+// How many profiles match, and which of them are shown.
+function found(shown, total, { filtered, isFirst }) {
   const profiles = `${count(total)} ${filtered ? "matching " : ""}${total === 1 ? "user has" : "users have"} a profile.`;
+  if (!isFirst) return `${profiles} ${count(shown)} of them with lower scores are shown.`;
   return shown < total ? `${profiles} The ${count(shown)} with the highest scores are shown.` : profiles;
 }
 
@@ -50,7 +51,7 @@ export default {
   title: "Users",
 
   show(root, { query }) {
-    const asked = { tenant: query.get("tenant") ?? "", user: query.get("user") ?? "" };
+    const asked = { tenant: query.get("tenant") ?? "", user: query.get("user") ?? "", after: query.get("after") ?? "" };
     const filtered = Boolean(asked.tenant || asked.user);
     const inputs = textInputs(FIELDS, asked);
     const fields = Object.entries(FIELDS).map(([name, label]) => field(label, inputs[name]));
@@ -60,12 +61,11 @@ export default {
       results,
       5,
       () => get("/api/users", asked),
-      ({ users, count: total }) => {
-        const empty = filtered ? "No user matches." : "No profiles.";
-        fill(
-          results,
-          card("Highest engagement scores", h("p", { class: "muted" }, users.length ? `${found(users.length, total, filtered)} ${ABOUT}` : ABOUT), table("Users", COLUMNS, users, { empty, onrow: showUser })),
-        );
+      ({ users, count: total, next }) => {
+        const empty = asked.after ? "No user has a lower score." : filtered ? "No user matches." : "No profiles.";
+        const said = users.length ? `${found(users.length, total, { filtered, isFirst: !asked.after })} ${ABOUT}` : ABOUT;
+        const turning = turns("users", asked, next, { first: "Highest scores", following: "Lower scores" });
+        fill(results, card(asked.after ? "Lower engagement scores" : "Highest engagement scores", h("p", { class: "muted" }, said), table("Users", COLUMNS, users, { empty, onrow: showUser }), turning));
       },
     );
     return page.stop;

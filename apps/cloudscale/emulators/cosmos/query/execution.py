@@ -8,7 +8,9 @@ never changes, or of the ORDER BY.
 import base64
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from itertools import islice
+from operator import itemgetter
+from typing import Any, Final
 
 import msgspec
 
@@ -16,6 +18,7 @@ from cloudscale.emulators.cosmos.decoding import decode_json
 from cloudscale.emulators.cosmos.errors import bad_request
 from cloudscale.emulators.cosmos.query.ast import UNDEFINED
 from cloudscale.emulators.cosmos.query.results import SortKeys, compute, sort, sort_keys
+from cloudscale.emulators.cosmos.query.rows import NO_DOCUMENTS, Position, Row, Rows
 from cloudscale.emulators.cosmos.query.scope import DOCUMENT, Values
 from cloudscale.emulators.cosmos.query.selection import Selection
 from cloudscale.emulators.cosmos.query.values import encode
@@ -34,8 +37,6 @@ class Continuation(msgspec.Struct, array_like=True):
     keys: list[str | int | float | bool | None] = []
 
 
-Position = tuple[int, ...]
-"""Where a document comes in the order in which documents are read; no two have the same."""
 SortedRow = tuple[SortKeys, Position, int]
 """What a row is ordered by, the position of its document, and its number in it."""
 
@@ -53,30 +54,6 @@ class Page:
     token: str | None
     size: int
     read: int = 0
-
-
-class Row(Protocol):
-    """A document that a query looks at."""
-
-    @property
-    def position(self) -> Position:
-        """Its place in the order in which documents are read."""
-
-    def load(self) -> dict[str, Any]:
-        """What the query needs of it."""
-
-    def render(self) -> bytes:
-        """All of it, as clients see it."""
-
-
-class Rows(Protocol):
-    """The documents that a query is about."""
-
-    def start(self, position: Position | None) -> Iterator[Row]:
-        """The documents from a position on, or all."""
-
-    def fetch(self, position: Position) -> Row | None:
-        """The document at a position, unless it is gone."""
 
 
 def decode_token(token: str | None) -> Continuation | None:
@@ -108,28 +85,10 @@ def run_page(
     wanted = page_size if remaining is None else min(page_size, remaining)
     run = _Run(selection, rows, [UNDEFINED] * places, wanted)
     if not selection.reads_documents:
-        run.rows = _Nothing()
+        run.rows = NO_DOCUMENTS
     if selection.is_whole:
         return run.whole(start)
     return run.sorted(start, remaining) if selection.order_by else run.streamed(start, remaining)
-
-
-class _Nothing:
-    """One row for a query that is about no documents."""
-
-    position = (0,)
-
-    def start(self, position: Position | None) -> Iterator[Row]:  # noqa: ARG002 - the interface's signature
-        yield self
-
-    def fetch(self, position: Position) -> Row:  # noqa: ARG002 - the interface's signature
-        return self
-
-    def load(self) -> dict[str, Any]:
-        return {}
-
-    def render(self) -> bytes:
-        return b"{}"
 
 
 class _Run:
@@ -234,16 +193,29 @@ class _Run:
         descending = [each for _, each in self._selection.order_by]
         after = _decode_keys(start.keys, len(descending))
         found: list[SortedRow] = []
-        for row in self.rows.start(None):
+        in_order = self.rows.in_order(after[0][0] if after is not None else None)
+        unordered = self.rows.start(None) if in_order is None else in_order[0]
+        for candidate in self._behind(unordered, after, descending):
+            found.append(candidate)
+            if len(found) > 2 * count + _SORTED_ROWS:
+                found = _first(found, descending, count)
+        if in_order is not None:
+            found += islice(self._behind(in_order[1], after, descending), count)
+        return _first(found, descending, count)
+
+    def _behind(self, rows: Iterable[Row], after: SortedRow | None, descending: Sequence[bool]) -> Iterator[SortedRow]:
+        for row in rows:
             for index, values in enumerate(self._combinations(row)):
                 candidate = sort_keys(self._selection, values), row.position, index
                 if after is None or _is_after(candidate, after, descending):
-                    found.append(candidate)
-            if len(found) > 2 * count + _SORTED_ROWS:
-                sort(found, descending)
-                del found[count:]
-        sort(found, descending)
-        return found[:count]
+                    yield candidate
+
+
+def _first(found: list[SortedRow], descending: Sequence[bool], count: int) -> list[SortedRow]:
+    # Those of one key follow each other as they are read, which is what a continuation goes by.
+    found.sort(key=itemgetter(1, 2))
+    sort(found, descending)
+    return found[:count]
 
 
 def _foreign() -> Exception:

@@ -36,7 +36,7 @@ class Narrowing:
     ``partition_key`` is the only one that can match; with ``partition_prefix`` only those can that begin so.
     ``timestamps`` are comparisons of ``_ts`` with a number.
     ``rest`` is what is left of the condition when the partition key, or else the prefix, is taken care of;
-    ``comparisons`` are what it compares with constants.
+    ``comparisons`` are those of its parts that compare a path with a constant.
     ``points_are_all`` says that nothing is left when the points are.
     """
 
@@ -45,7 +45,7 @@ class Narrowing:
     points: list[Point] | None
     points_are_all: bool
     timestamps: list[tuple[str, float]]
-    comparisons: list[Comparison]
+    comparisons: list[tuple[Expression, Comparison]]
     rest: list[Expression]
 
 
@@ -68,7 +68,7 @@ def constants(parameters: Mapping[str, object]) -> Constant:
 
 def narrow(where: Expression | None, alias: str, definition: PartitionKeyDefinition, constant: Constant) -> Narrowing:
     """Look at a condition; ``constant`` gives the value of literals and parameters."""
-    conjuncts = _operands("AND", where)
+    conjuncts = operands("AND", where)
     reader = _Reader(alias, definition, constant)
     key, used = reader.partition_key(conjuncts)
     timestamps = [
@@ -87,15 +87,16 @@ def narrow(where: Expression | None, alias: str, definition: PartitionKeyDefinit
                 used = [conjunct]
                 break
     rest = [conjunct for conjunct in conjuncts if not any(conjunct is each for each in used)]
-    comparisons = [found for found in map(reader.comparison, rest) if found[1]]
+    comparisons = [(conjunct, found) for conjunct in rest if (found := reader.comparison(conjunct))[1]]
     return Narrowing(key, prefix, points, points_are_all, timestamps, comparisons, rest)
 
 
-def _operands(operator: str, expression: Expression | None) -> list[Expression]:
+def operands(operator: str, expression: Expression | None) -> list[Expression]:
+    """What an expression joins by AND or OR, all of it at one level; itself when it joins nothing so."""
     if expression is None:
         return []
     if isinstance(expression, Logical) and expression.operator == operator:
-        return [inner for operand in expression.operands for inner in _operands(operator, operand)]
+        return [inner for operand in expression.operands for inner in operands(operator, operand)]
     return [expression]
 
 
@@ -140,7 +141,7 @@ class _Reader:
 
     def points(self, expression: Expression) -> tuple[list[Point] | None, bool]:
         """The points of a condition, if it has some, and whether it says nothing else."""
-        alternatives = _operands("OR", expression)
+        alternatives = operands("OR", expression)
         if len(alternatives) > 1:
             result: list[Point] = []
             are_all = True
@@ -151,7 +152,7 @@ class _Reader:
                 result += points
                 are_all &= exact
             return result, are_all
-        conjuncts = _operands("AND", expression)
+        conjuncts = operands("AND", expression)
         key, used = self.partition_key(conjuncts)
         for conjunct in conjuncts:
             ids = self._ids(conjunct)

@@ -7,10 +7,12 @@ from typing import Any, Final
 import msgspec
 
 from cloudscale.emulators.cosmos.decoding import decode_json
-from cloudscale.emulators.cosmos.query.execution import MAXIMUM_PAGE_ITEMS, Position, Row, run_page
+from cloudscale.emulators.cosmos.query.execution import MAXIMUM_PAGE_ITEMS, run_page
 from cloudscale.emulators.cosmos.query.parser import parse_query
+from cloudscale.emulators.cosmos.query.rows import Position, Row
 from cloudscale.emulators.cosmos.query.scope import Compilation, Deadline
 from cloudscale.emulators.cosmos.query.selection import compile_query
+from cloudscale.emulators.cosmos.query.values import SortKey
 
 # These queries run on the event loop, over what is in memory.
 RESOURCE_SECONDS: Final = 1.0
@@ -65,6 +67,9 @@ class _Resources:
 
     def fetch(self, position: Position) -> Row | None:
         return self._members[position[0]]
+
+    def in_order(self, after: SortKey | None) -> None:
+        """They are few: they are sorted for each query."""
 
 
 def select_resources(members: Sequence[bytes], body: bytes) -> list[bytes]:

@@ -203,13 +203,12 @@ def counts_documents(query: Query) -> bool:
     )
 
 
-def orders_by_time(query: Query) -> bool:
-    """Whether the order is that of ``_ts``, in which documents can be read."""
+def ordering_member(query: Query) -> str | None:
+    """The member at the top of the document that the results are ordered by, where nothing but this order is needed."""
     if len(query.order_by) != 1 or query.group_by or query.distinct or query.joins:
-        return False
+        return None
     expression = query.order_by[0].expression
-    return (
-        isinstance(expression, Property)
-        and expression.key == "_ts"
-        and expression.target == Name(query.container, getattr(expression.target, "position", 0))
-    )
+    if not isinstance(expression, Property) or not isinstance(expression.key, str):
+        return None
+    is_of_document = expression.target == Name(query.container, getattr(expression.target, "position", 0))
+    return expression.key if is_of_document else None

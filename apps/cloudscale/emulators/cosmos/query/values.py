@@ -126,7 +126,7 @@ def to_text(value: Any) -> Any:
     return encode(plain).decode()
 
 
-def decode_document(decoder: msgspec.json.Decoder[Any], text: bytes) -> dict[str, Any]:
+def decode_document(decoder: msgspec.json.Decoder[Any], text: bytes | str) -> dict[str, Any]:
     """A stored document. Numbers beyond a double, which older stores may hold, become the largest double."""
     try:
         document: dict[str, Any] = decoder.decode(text)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudscale.ingestion.client_address import MOST_HOPS, ClientAddresses, without_port
+from cloudscale.limits.client_address import MOST_HOPS, ClientAddresses, without_port
 from cloudscale.pipeline import Ingestion
 
 PROXIES = ("10.0.0.0/8", "2001:db8:ffff::/48")

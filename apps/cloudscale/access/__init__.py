@@ -1,0 +1,1 @@
+"""Who may do what, and for whom: tenants, API keys, tokens and devices."""

@@ -1,0 +1,197 @@
+"""One administrator at work: does what its authority allows, and records every change before it is tried.
+
+The command line, the API and the dashboard's page all come this way, so the same rules and the same record hold for
+each of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+from cloudscale.access.administration import NO_QUOTA
+from cloudscale.access.container import NotFoundError, position_of
+from cloudscale.access.new_keys import SENDS_EVENTS, KeyRights, rights_of
+from cloudscale.access.records import Key, Reference, Tenant
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import timedelta
+
+    from cloudscale.access.administration import Administration
+    from cloudscale.access.authority import Authority
+    from cloudscale.access.container import AccessContainer
+    from cloudscale.access.new_keys import NewKey
+    from cloudscale.access.records import Quota
+
+Act = Literal["create tenant", "change tenant", "create key", "rotate key", "revoke key", "create device"]
+
+T = TypeVar("T")
+
+
+class AuditRecord(Protocol):
+    """Where acts are recorded, as :class:`cloudscale.ledger.audit.Audit` is."""
+
+    async def around(
+        self, do: Callable[[], Awaitable[T]], *, who: str, act: Act, what: str, outcome: Callable[[T], str]
+    ) -> T:
+        """Do something that is recorded; it is not done if it cannot be recorded."""
+        ...
+
+
+class Administrator:
+    """Reads and changes the directory as far as an authority allows.
+
+    Every method raises ``NotAllowedError`` for what it does not allow, ``BackendError`` when the store does not do what
+    it should, and every change ``RedisError`` when it cannot be recorded, so that it was not done.
+
+    Args:
+        authority: what is allowed, and whose name is recorded.
+        administration: makes the changes.
+        container: where records are read.
+        audit: where changes are recorded.
+    """
+
+    def __init__(
+        self, authority: Authority, administration: Administration, container: AccessContainer, audit: AuditRecord
+    ) -> None:
+        self.authority = authority
+        self._administration = administration
+        self._container = container
+        self._audit = audit
+
+    async def tenants(self, *, after: str = "", limit: int = 100) -> list[Tenant]:
+        """The tenants that it administers, in the order of their ids, behind the position ``after``."""
+        own = self.authority.tenants
+        if own is None:
+            return await self._container.page(Tenant, after=after, limit=limit)
+        found = await self._container.find([Reference("tenant", each) for each in sorted(own)])
+        tenants = sorted((each for each in found.values() if isinstance(each, Tenant)), key=position_of)
+        return [each for each in tenants if position_of(each) > after][:limit]
+
+    async def tenant(self, tenant_id: str) -> Tenant:
+        """One tenant.
+
+        Raises:
+            NotFoundError: there is no such tenant.
+        """
+        self.authority.require_tenant(tenant_id)
+        return await self._container.read(Tenant, tenant_id, tenant_id=tenant_id)
+
+    async def create_tenant(self, tenant_id: str, *, quota: Quota = NO_QUOTA) -> Tenant:
+        """A new tenant; see :meth:`Administration.create_tenant`."""
+        self.authority.require_all_tenants()
+        return await self._recorded(
+            "create tenant",
+            f"tenant {tenant_id}{_described(quota)}",
+            lambda: self._administration.create_tenant(tenant_id, quota=quota),
+        )
+
+    async def change_tenant(
+        self, tenant_id: str, *, quota: Quota | None = None, disabled: bool | None = None
+    ) -> Tenant:
+        """Another quota, or the right to send taken or given back; see :meth:`Administration.change_tenant`."""
+        self.authority.require_all_tenants()
+        state = {None: "", True: ", disabled", False: ", enabled"}[disabled]
+        return await self._recorded(
+            "change tenant",
+            f"tenant {tenant_id}{'' if quota is None else _described(quota) or ', the quota of every tenant'}{state}",
+            lambda: self._administration.change_tenant(tenant_id, quota=quota, disabled=disabled),
+        )
+
+    async def keys(self, tenant_id: str | None = None, *, after: str = "", limit: int = 100) -> list[Key]:
+        """Keys of one tenant, in the order of their ids, behind the position ``after``; None for those of all tenants.
+
+        Raises:
+            NotFoundError: there is no such tenant.
+        """
+        if tenant_id is None:
+            self.authority.require_all_tenants()
+        else:
+            await self.tenant(tenant_id)
+        return await self._container.page(Key, tenant_id=tenant_id, after=after, limit=limit)
+
+    async def create_key(
+        self, tenant_id: str, name: str, *, rights: KeyRights = SENDS_EVENTS, expires_in: timedelta | None = None
+    ) -> NewKey:
+        """A new key; see :meth:`Administration.create_key`."""
+        self.authority.require_tenant(tenant_id)
+        self.authority.require_rights(rights)
+        return await self._recorded(
+            "create key",
+            f"a key {name} of tenant {tenant_id} for {' '.join(sorted(rights.scopes))}",
+            lambda: self._administration.create_key(tenant_id, name, rights=rights, expires_in=expires_in),
+            outcome=_key_made,
+        )
+
+    async def rotate_key(self, key_id: str, *, tenant_id: str | None = None, overlap: timedelta) -> NewKey:
+        """A new key with the rights of another; see :meth:`Administration.rotate_key`."""
+        old = await self._key(key_id, tenant_id)
+        self.authority.require_rights(rights_of(old))
+        return await self._recorded(
+            "rotate key",
+            f"key {key_id} of tenant {old.tenant_id}, which holds for {overlap} more",
+            lambda: self._administration.rotate_key(old.tenant_id, key_id, overlap=overlap),
+            outcome=_key_made,
+        )
+
+    async def revoke_key(self, key_id: str, *, tenant_id: str | None = None) -> Key:
+        """End a key now; see :meth:`Administration.revoke_key`."""
+        old = await self._key(key_id, tenant_id)
+        self.authority.require_revocation(old)
+        return await self._recorded(
+            "revoke key",
+            f"key {key_id} of tenant {old.tenant_id}",
+            lambda: self._administration.revoke_key(old.tenant_id, key_id),
+        )
+
+    async def create_device(
+        self,
+        tenant_id: str,
+        device_id: str,
+        *,
+        type: str | None = None,  # noqa: A002 - the field's name
+        model: str | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> NewKey:
+        """A new device with its key; see :meth:`Administration.create_device`."""
+        self.authority.require_tenant(tenant_id)
+        self.authority.require_rights(KeyRights(device_id=device_id, event_types=self.authority.event_types))
+        return await self._recorded(
+            "create device",
+            f"device {device_id} of tenant {tenant_id}",
+            lambda: self._administration.create_device(tenant_id, device_id, type=type, model=model, metadata=metadata),
+            outcome=_key_made,
+        )
+
+    async def _key(self, key_id: str, tenant_id: str | None) -> Key:
+        """A key of the given tenant, or of whichever it belongs to.
+
+        Raises:
+            NotFoundError: there is none that this administrator may know of.
+        """
+        if tenant_id is not None:
+            self.authority.require_tenant(tenant_id)
+            return await self._container.read(Key, key_id, tenant_id=tenant_id)
+        found = (await self._container.find([reference := Reference("key", key_id)])).get(reference)
+        own = self.authority.tenants
+        if not isinstance(found, Key) or (own is not None and found.tenant_id not in own):
+            raise NotFoundError(f"there is no key {key_id}: look at the list of keys")
+        return found
+
+    async def _recorded(
+        self, act: Act, what: str, do: Callable[[], Awaitable[T]], *, outcome: Callable[[T], str] = lambda _: "done"
+    ) -> T:
+        return await self._audit.around(do, who=self.authority.who, act=act, what=what, outcome=outcome)
+
+
+def _key_made(made: NewKey) -> str:
+    return f"key {made.record.id} made"
+
+
+def _described(quota: Quota) -> str:
+    texts = [
+        f"{value:g} {unit}"
+        for value, unit in ((quota.requests_per_second, "requests/s"), (quota.events_per_second, "events/s"))
+        if value is not None
+    ]
+    return f", {' and '.join(texts)}" if texts else ""

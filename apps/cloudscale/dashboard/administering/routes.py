@@ -1,0 +1,137 @@
+"""The routes that administer tenants and keys: by API with a key or token, by the dashboard's page with a session."""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import TYPE_CHECKING, Final
+
+from redis.exceptions import RedisError
+from starlette.routing import Route
+
+from cloudscale.access.administration import EndedKeyError, NotAnnouncedError
+from cloudscale.access.administrator import Administrator
+from cloudscale.access.authority import SCOPES_OF_A_TENANT, Authority, authority_of
+from cloudscale.access.container import AlreadyExistsError, NotFoundError
+from cloudscale.access.new_keys import NotPossibleError
+from cloudscale.dashboard.administering import endpoints
+from cloudscale.dashboard.administering.measuring import measured
+from cloudscale.dashboard.reading import problems
+from cloudscale.dashboard.reading.callers import caller_of
+from cloudscale.dashboard.reading.problems import Kind, RefusedReadingError, unavailable
+from cloudscale.dashboard.responses import RefusedError
+from cloudscale.dashboard.sessions import refuse_other_sites, viewer_of
+from cloudscale.errors import CloudScaleError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from cloudscale.dashboard.access import Viewer
+    from cloudscale.dashboard.backends import Backends
+    from cloudscale.dashboard.reading.rates import ReadingLimits
+
+    Endpoint = Callable[[Request, Administrator], Awaitable[Response]]
+    Answering = Callable[[Request], Awaitable[Response]]
+
+READS: Final = frozenset({"GET", "HEAD"})
+
+
+def by_key(endpoint: Endpoint) -> Answering:
+    """A route for who has a key or token that administers."""
+
+    async def asked(request: Request) -> Response:
+        caller = await caller_of(request)
+        limits: ReadingLimits = request.app.state.reading_limits
+        limits.admit(caller.name)
+        authority = authority_of(caller)
+        async with limits.turn():
+            return await endpoint(request, await _administrator(request, authority))
+
+    @wraps(endpoint)
+    async def answered(request: Request) -> Response:
+        return await _or_refusal(asked(request))
+
+    return answered
+
+
+def by_page(endpoint: Endpoint) -> Answering:
+    """A route for people with the role admin. What changes something has to come from the dashboard's own page."""
+
+    async def asked(request: Request, authority: Authority) -> Response:
+        return await endpoint(request, await _administrator(request, authority))
+
+    @wraps(endpoint)
+    async def answered(request: Request) -> Response:
+        viewer = await viewer_of(request)
+        authority = authority_of_viewer(viewer)
+        if request.method not in READS:
+            refuse_other_sites(request)
+        return await _or_refusal(asked(request, authority))
+
+    return answered
+
+
+async def _or_refusal(answer: Awaitable[Response]) -> Response:
+    """The answer, or the problem document of the error that prevents it."""
+    try:
+        return await answer
+    except RefusedError:
+        raise
+    except (CloudScaleError, RedisError) as error:
+        return problems.answer(_refusal_of(error))
+
+
+def authority_of_viewer(viewer: Viewer) -> Authority:
+    """What somebody who is signed in may administer.
+
+    Raises:
+        RefusedError: nothing.
+    """
+    if not viewer.may_manage:
+        raise RefusedError(403, "Tenants and keys need the role admin, or an access token that manages.")
+    if viewer.tenants is None:
+        return Authority(who=viewer.name)
+    return Authority(who=viewer.name, tenants=viewer.tenants, grants=SCOPES_OF_A_TENANT)
+
+
+async def _administrator(request: Request, authority: Authority) -> Administrator:
+    state = request.app.state
+    backends: Backends = state.backends
+    return Administrator(authority, await backends.administration(), await backends.directory(), state.audit)
+
+
+def _refusal_of(error: CloudScaleError | RedisError) -> RefusedReadingError:
+    """What an error means to who administers."""
+    if isinstance(error, NotFoundError):
+        return RefusedReadingError(Kind.NOT_FOUND, "There is no such tenant, key or device.")
+    if isinstance(error, AlreadyExistsError | EndedKeyError):
+        return RefusedReadingError(Kind.CONFLICT, f"{error}.")
+    if isinstance(error, NotPossibleError):
+        return RefusedReadingError(Kind.INVALID, f"{error}.")
+    if isinstance(error, NotAnnouncedError):
+        return unavailable("It is done, but the running processes could not be told: do it again in a moment.")
+    if isinstance(error, RedisError):
+        return unavailable("Nothing was done, since it cannot be recorded now: try again.")
+    return problems.refusal_of(error)
+
+
+def _routes(prefix: str, way: Callable[[Endpoint], Answering]) -> list[Route]:
+    return [
+        Route(f"{prefix}/tenants", way(endpoints.tenants), methods=["GET"]),
+        Route(f"{prefix}/tenants", way(endpoints.create_tenant), methods=["POST"]),
+        Route(f"{prefix}/tenants/{{tenant_id}}", way(endpoints.tenant), methods=["GET"]),
+        Route(f"{prefix}/tenants/{{tenant_id}}", way(endpoints.change_tenant), methods=["PATCH"]),
+        Route(f"{prefix}/keys", way(endpoints.keys), methods=["GET"]),
+        Route(f"{prefix}/keys", way(endpoints.create_key), methods=["POST"]),
+        Route(f"{prefix}/keys/{{key_id}}/rotate", way(endpoints.rotate_key), methods=["POST"]),
+        Route(f"{prefix}/keys/{{key_id}}/revoke", way(endpoints.revoke_key), methods=["POST"]),
+    ]
+
+
+routes = [
+    *_routes("/api/v1", by_key),
+    *_routes("/api/access", by_page),
+    Route("/api/access/rates", by_page(measured), methods=["GET"]),
+]

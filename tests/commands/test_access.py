@@ -1,0 +1,150 @@
+"""``cloudscale tenants``, ``keys`` and ``devices`` as an administrator types them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from tests.servers.cosmos import cosmos_server
+from tests.servers.redis import redis_server
+
+from cloudscale.access import api_key
+from cloudscale.access.given_keys import read
+from cloudscale.access.scopes import Scope
+from cloudscale.access.sightings import DeviceName, Sighting, Sightings
+from cloudscale.cache.connection import open_redis
+from cloudscale.cache.keys import Keys
+from cloudscale.settings import Settings, as_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What names the pipeline, as in one of its pods."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    resource = {"apiVersion": "cloudscale.io/v1alpha1", "kind": "EventPipeline", "metadata": {"name": "shop"}}
+    (folder / "pipeline.json").write_bytes(msgspec.json.encode(resource))
+    with cosmos_server(folder / "cosmos") as cosmos, redis_server(tmp_path_factory.mktemp("redis")) as redis:
+        settings = Settings(
+            pipeline_file=str(folder / "pipeline.json"),
+            redis_url=redis.url,
+            cosmos_connection_string=cosmos.connection_string,
+        )
+        yield {**os.environ, **as_environment(settings)}
+
+
+def typed(environment: dict[str, str], line: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cloudscale.commands.cli", *line.split()]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=90, env=environment)
+
+
+def told(environment: dict[str, str], line: str) -> Any:
+    done = typed(environment, f"{line} --json")
+    assert done.returncode == 0, done.stderr
+    return msgspec.json.decode(done.stdout)
+
+
+def test_a_tenants_keys_from_the_first_to_the_last_day(environment: dict[str, str]) -> None:
+    assert typed(environment, "tenants create acme --events-per-second 1000").returncode == 0
+    made = typed(environment, "keys create --tenant acme --name web --expires 90d --event-type purchase")
+    assert made.stdout.startswith("cs_")
+    assert "it is not shown again" in made.stderr, "the key stands alone in the output, for key=$(…)"
+    identity = made.stdout.split("_")[1]
+
+    rotated = told(environment, f"keys rotate {identity} --tenant acme --overlap 1h")
+    assert (rotated["eventTypes"], rotated["name"], "digest" in rotated) == (["purchase"], "web", False)
+    revoked = typed(environment, f"keys revoke {identity} --tenant acme")
+    assert f"replaced by {rotated['id']}" in revoked.stdout
+    listed = {key["id"]: key for key in told(environment, "keys list --tenant acme")}
+    assert listed.keys() == {identity, rotated["id"]}
+    assert not any("key" in key or "digest" in key for key in listed.values())
+    changed = typed(environment, "tenants change acme --disable")
+    assert "1000 events/s  disabled" in changed.stdout
+    assert [tenant["id"] for tenant in told(environment, "tenants list")] == ["acme"]
+
+
+def test_a_given_key_is_written_into_a_file_and_asks_no_pipeline(tmp_path: Path) -> None:
+    path = tmp_path / "keys.yaml"
+    path.write_text("# who sends\n")
+    nowhere = {name: value for name, value in os.environ.items() if not name.startswith("CLOUDSCALE_")}
+    line = f"keys create --tenant acme --given {path} --data-dir {tmp_path / 'none'} --name"
+    made = typed(nowhere, f"{line} web --expires 90d --event-type purchase")
+    assert made.returncode == 0, made.stderr
+    second = told(nowhere, f"{line} reports --scope events:read")
+
+    text = path.read_text()
+    assert text.startswith("# who sends\n- id: ")
+    given = read(path.read_bytes())
+    assert given.problems == ()
+    key = api_key.parse(made.stdout.strip())
+    assert key is not None
+    assert key.secret not in text
+    assert api_key.is_secret_of(key.secret, given.keys[key.id].digest)
+    assert given.keys[key.id].event_types == frozenset({"purchase"})
+    assert given.keys[second["id"]].scopes == frozenset({Scope.READ_EVENTS})
+
+
+def test_a_file_of_json_stays_one(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text("[]")
+    assert typed(dict(os.environ), f"keys create --tenant acme --name web --given {path}").returncode == 0
+    ((entry),) = msgspec.json.decode(path.read_bytes())
+    assert entry["tenantId"] == "acme"
+
+
+def test_a_file_that_is_something_else_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "values.yaml"
+    path.write_text("image: cloudscale\n")
+    done = typed(dict(os.environ), f"keys create --tenant acme --name web --given {path}")
+    assert done.returncode != 0
+    assert f"{path} cannot be added to: it is not a list of keys" in done.stderr
+    assert path.read_text() == "image: cloudscale\n"
+
+
+def test_a_device_and_what_is_known_of_it(environment: dict[str, str]) -> None:
+    assert typed(environment, "tenants create home").returncode == 0
+    made = told(environment, "devices create t-7 --tenant home --type thermostat --model T --metadata floor=3")
+    assert (made["deviceId"], made["key"][:3]) == ("t-7", "cs_")
+
+    async def send() -> None:
+        async with open_redis(environment["CLOUDSCALE_REDIS_URL"]) as redis:
+            sighting = Sighting(1_764_331_200_000, 1_764_331_205_000, 90_500)
+            keys = Keys(namespace="default", name="shop")
+            await Sightings(redis, keys=keys).add([(DeviceName("home", "t-7"), sighting)])
+
+    asyncio.run(send())
+    listed = typed(environment, "devices list --tenant home").stdout
+    assert listed.startswith("t-7  thermostat T  since ")
+    assert listed.endswith("  last seen 2025-11-28 12:00:05 UTC  clock 90.5 s behind\n")
+    shown = told(environment, "devices show t-7 --tenant home")
+    assert shown["metadata"] == {"floor": "3"}
+    assert (shown["lastSeen"], shown["skewSeconds"]) == ("2025-11-28T12:00:05Z", 90.5)
+    assert (shown["firstSeen"], shown["keyIds"]) == ("2025-11-28T12:00:00Z", [made["id"]])
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("keys create --tenant nobody --name web", "there is no tenant nobody"),
+        ("tenants create a/b", "this cannot be used"),
+        ("keys create --tenant acme --name web --expires soon", "--expires 'soon' is not a time: write 90d"),
+        ("devices create t-8 --tenant acme --metadata floor", "write NAME=VALUE"),
+        ("devices show t-9 --tenant nobody", "there is no device t-9 of tenant nobody"),
+        ("keys revoke AAAAAAAAAAAA --tenant nobody", "there is no key AAAAAAAAAAAA of tenant nobody"),
+        ("keys create --tenant acme --name web --scope everything", "everything"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_a_line(environment: dict[str, str], line: str, problem: str) -> None:
+    done = typed(environment, line)
+
+    assert done.returncode == 2
+    assert problem in done.stderr
+    assert "Traceback" not in done.stderr

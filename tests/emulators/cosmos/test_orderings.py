@@ -1,0 +1,199 @@
+"""Documents are kept in the order that queries ask for: the same answers, without looking at all of them."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.emulators.cosmos.stores import emulator_of, open_catalogue
+
+from cloudscale.emulators.cosmos import ordered_members, orderings
+from cloudscale.emulators.cosmos.ordered_members import find_order
+from cloudscale.emulators.cosmos.orderings import keep_in_order
+from cloudscale.emulators.cosmos.protocol import Request
+from cloudscale.emulators.cosmos.queries import run_query
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from cloudscale.emulators.cosmos.documents import Documents
+    from cloudscale.emulators.cosmos.emulator import Emulator
+
+DOCUMENTS = 60
+PAGE_ITEMS = 7
+VALUES: list[Any] = [None, True, False, -1, 0, 0.5, 10, 1e300, "", "a", "ab", "é", "\u0000", [1], {"x": 1}]
+UNDEFINED = object()
+
+
+@pytest.fixture(autouse=True)
+def small_containers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep orders of small containers too, and leave some documents to be looked at one by one."""
+    monkeypatch.setattr(ordered_members, "LEAST_DOCUMENTS", 1)
+    monkeypatch.setattr(ordered_members, "DOCUMENTS_PER_STEP", 10)
+
+
+@pytest.fixture
+async def emulator(tmp_path: Path) -> AsyncIterator[Emulator]:
+    async with open_catalogue(tmp_path) as (storage, catalogue):
+        yield emulator_of(storage, catalogue)
+
+
+@pytest.fixture
+def documents(emulator: Emulator) -> Documents:
+    return next(iter(emulator.catalogue.all_containers()))
+
+
+def body(number: int, value: Any) -> bytes:
+    member = {} if value is UNDEFINED else {"v": value}
+    return msgspec.json.encode({"id": str(number), "pk": "ab"[number % 2], **member})
+
+
+async def put(emulator: Emulator, documents: Documents, number: int, value: Any) -> None:
+    await emulator.storage.write(lambda: documents.upsert(body(number, value), None))
+
+
+async def pages(emulator: Emulator, documents: Documents, query: str, partition: str | None) -> list[Any]:
+    """All results, a few at a time."""
+    headers = {"x-ms-max-item-count": str(PAGE_ITEMS), "x-ms-documentdb-partitionkeyrangeid": "0"}
+    if partition is not None:
+        headers["x-ms-documentdb-partitionkey"] = f'["{partition}"]'
+    results: list[Any] = []
+    while True:
+        request = Request("POST", "/", headers, msgspec.json.encode({"query": query}))
+        response = await run_query(emulator, documents, request)
+        results += msgspec.json.decode(response.body)["Documents"]
+        token = response.headers.get("x-ms-continuation")
+        if token is None:
+            return results
+        headers = headers | {"x-ms-continuation": token}
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 1000),
+    direction=st.sampled_from(["", " DESC"]),
+    condition=st.sampled_from(["", " WHERE c.v > 'a'", " WHERE c.v <= 10", " WHERE 'ab' = c.v", " WHERE c.id > '3'"]),
+    partition=st.sampled_from([None, "a"]),
+)
+async def test_an_order_that_is_kept_gives_the_pages_that_sorting_gives(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, direction: str, condition: str, partition: str | None
+) -> None:
+    chance = random.Random(seed)
+    query = f"SELECT VALUE c.id FROM c{condition} ORDER BY c.v{direction}"  # noqa: S608 - a test's own
+    async with open_catalogue(tmp_path_factory.mktemp("order")) as (storage, catalogue):
+        emulator = emulator_of(storage, catalogue)
+        documents = catalogue.containers("db")[0]
+        for number in range(DOCUMENTS):
+            await put(emulator, documents, number, chance.choice([*VALUES, UNDEFINED]))
+        await pages(emulator, documents, query, partition)
+        await keep_in_order(emulator, {})
+        # Some are out of date now, some are gone, and some are new.
+        for number in chance.sample(range(DOCUMENTS), 5):
+            await put(emulator, documents, number, chance.choice(VALUES))
+        gone = str(chance.randrange(0, DOCUMENTS, 2))
+        await storage.write(lambda: documents.delete(gone, ("a",)))
+        await put(emulator, documents, DOCUMENTS, "a")
+        in_order = await pages(emulator, documents, query, partition)
+        await storage.write(lambda: storage.connection.execute("UPDATE orders SET lsn = -1"))
+        sorted_each_time = await pages(emulator, documents, query, partition)
+    assert in_order == sorted_each_time
+
+
+async def test_a_page_in_order_looks_at_no_more_documents_than_it_has(emulator: Emulator, documents: Documents) -> None:
+    for number in range(DOCUMENTS):
+        await put(emulator, documents, number, f"{number:03}")
+    headers = {"x-ms-documentdb-partitionkey": '["a"]', "x-ms-documentdb-populatequerymetrics": "true"}
+    await pages(emulator, documents, "SELECT * FROM c ORDER BY c.v", None)
+    await keep_in_order(emulator, {})
+    looked_at = []
+    for query in ("ORDER BY c.v DESC", "WHERE c.v < '020' ORDER BY c.v DESC", "ORDER BY c.v"):
+        text = msgspec.json.encode({"query": f"SELECT TOP 3 * FROM c {query}"})  # noqa: S608 - a test's own
+        response = await run_query(emulator, documents, Request("POST", "/", headers, text))
+        metrics = dict(part.split("=") for part in response.headers["x-ms-documentdb-query-metrics"].split(";"))
+        looked_at.append(int(metrics["retrievedDocumentCount"]))
+    assert max(looked_at) <= 10, "the page's, one more, and each of them once more to answer it"
+
+
+async def test_an_order_is_read_from_an_index(emulator: Emulator, documents: Documents) -> None:
+    for number in range(DOCUMENTS):
+        await put(emulator, documents, number, number)
+    await pages(emulator, documents, "SELECT * FROM c ORDER BY c.v", None)
+    order = find_order(emulator.storage.connection, documents.container.number, "v")
+    assert order is not None
+    plan = emulator.storage.connection.execute(
+        f"EXPLAIN QUERY PLAN SELECT d.body FROM {order.table} AS e CROSS JOIN documents_1 AS d ON d.number = e.number"  # noqa: S608
+        " WHERE +e.partition = 1 AND d.lsn = e.lsn ORDER BY e.kind DESC, e.value DESC, e.number"
+    ).fetchall()
+    steps = " | ".join(step[3].decode() for step in plan)
+    assert f"SCAN e USING COVERING INDEX {order.table}_value" in steps
+    assert "USE TEMP B-TREE FOR ORDER BY" not in steps
+
+
+async def test_a_partition_with_few_documents_is_not_looked_for_in_the_order_of_all(
+    emulator: Emulator, documents: Documents
+) -> None:
+    for number in range(1, 2 * DOCUMENTS, 2):
+        await put(emulator, documents, number, number)
+    await put(emulator, documents, 2, -1)
+    await pages(emulator, documents, "SELECT * FROM c ORDER BY c.v", None)
+    await keep_in_order(emulator, {})
+    # What is read from the order would be nothing now.
+    emulator.storage.connection.execute("DELETE FROM ordered_1")
+    assert await pages(emulator, documents, "SELECT VALUE c.id FROM c ORDER BY c.v", "a") == ["2"]
+
+
+async def test_numbers_that_have_no_place_in_an_index_are_sorted_each_time(
+    emulator: Emulator, documents: Documents
+) -> None:
+    for number, value in enumerate([2**70 + 2, 2**70, 2**70 + 1, 5]):
+        await put(emulator, documents, number, value)
+    query = "SELECT VALUE c.id FROM c ORDER BY c.v"
+    assert await pages(emulator, documents, query, None) == ["3", "1", "2", "0"]
+    assert find_order(emulator.storage.connection, documents.container.number, "v") is None
+
+
+async def test_orders_are_brought_up_to_date_when_little_is_written(
+    emulator: Emulator, documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orderings, "BUSY_WRITES", DOCUMENTS // 2)
+    await put(emulator, documents, 0, 0)
+    await pages(emulator, documents, "SELECT * FROM c ORDER BY c.v", None)
+    seen: dict[int, int] = {}
+    await keep_in_order(emulator, seen)
+    for number in range(1, DOCUMENTS):
+        await put(emulator, documents, number, number)
+    await keep_in_order(emulator, seen)
+    busy = find_order(emulator.storage.connection, documents.container.number, "v")
+    await keep_in_order(emulator, seen)
+    calm = find_order(emulator.storage.connection, documents.container.number, "v")
+    assert busy is not None
+    assert calm is not None
+    assert busy.lsn == 1
+    assert documents.lsn - calm.lsn < ordered_members.DOCUMENTS_PER_STEP
+
+
+async def test_an_order_survives_a_restart_and_goes_with_its_container(tmp_path: Path) -> None:
+    async with open_catalogue(tmp_path) as (storage, catalogue):
+        documents = catalogue.containers("db")[0]
+        await put(emulator_of(storage, catalogue), documents, 0, 0)
+        await pages(emulator_of(storage, catalogue), documents, "SELECT * FROM c ORDER BY c.v", None)
+    async with open_catalogue(tmp_path) as (storage, catalogue):
+        documents = catalogue.containers("db")[0]
+        assert documents.orders.members == ["v"]
+        await storage.write(lambda: catalogue.delete_container(documents))
+        tables = storage.connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'ordered%'").fetchall()
+        assert tables == []
+
+
+async def test_a_small_container_keeps_no_order(
+    emulator: Emulator, documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ordered_members, "LEAST_DOCUMENTS", 2)
+    await put(emulator, documents, 0, 0)
+    await pages(emulator, documents, "SELECT * FROM c ORDER BY c.v", None)
+    assert documents.orders.members == []
