@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, BrowserContext, Page
 
-PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
+# The first has no window, and does the same with half of the processor's time.
+PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser")
+PROGRAM = next(filter(None, map(shutil.which, PROGRAMS)), None)
 
 ARGUMENTS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
