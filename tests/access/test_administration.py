@@ -9,18 +9,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cloudscale.access import api_key
-from cloudscale.access.administration import NotAnnouncedError
+from cloudscale.access.administration import HalfDoneError, NotAnnouncedError
 from cloudscale.access.container import AlreadyExistsError, NotFoundError
 from cloudscale.access.new_keys import KeyRights, NewKey
 from cloudscale.access.records import Device, Key, Quota
 from cloudscale.access.scopes import Scope
-from cloudscale.errors import ConfigurationError
+from cloudscale.cache.keys import Keys
+from cloudscale.errors import BackendUnavailableError, ConfigurationError
 
 if TYPE_CHECKING:
-    from tests.servers.redis import RedisServer
+    from collections.abc import AsyncIterator
+
+    from redis.asyncio import Redis
 
     from cloudscale.access.administration import Administration
     from cloudscale.access.container import AccessContainer
+
+VERSION = Keys(namespace="default", name="test").access_version
+"""What changes are announced by."""
 
 
 async def test_a_new_key_has_its_secret_in_its_text_and_only_a_digest_in_the_store(
@@ -162,19 +168,95 @@ async def test_an_overlap_is_bounded(administration: Administration, overlap: ti
         await administration.rotate_key("acme", "AAAAAAAAAAAA", overlap=overlap)
 
 
-async def test_a_change_that_nobody_could_be_told_of_says_so(
-    administration: Administration, cache_server: RedisServer, container: AccessContainer
+@pytest.fixture
+async def untold(redis: Redis) -> AsyncIterator[Redis]:
+    """A Redis that can be told of no change while :data:`VERSION` is spoilt."""
+    yield redis
+    await redis.delete(VERSION)
+
+
+async def spoil(redis: Redis) -> None:
+    await redis.delete(VERSION)
+    await redis.rpush(VERSION, "x")
+
+
+async def test_a_revocation_that_nobody_could_be_told_of_is_stored_and_says_when_it_holds(
+    administration: Administration, untold: Redis, container: AccessContainer
 ) -> None:
     await administration.create_tenant("acme")
     key = (await administration.create_key("acme", "web")).record
-    cache_server.stop()
-    try:
-        with pytest.raises(NotAnnouncedError, match="do it again when Redis is back"):
-            await administration.revoke_key("acme", key.id)
-    finally:
-        cache_server.start()
-    assert (await container.read(Key, key.id, tenant_id="acme")).revoked_at is not None
+    await spoil(untold)
+
+    with pytest.raises(NotAnnouncedError, match=r"stored.* within a minute .* within two hours") as untold_of:
+        await administration.revoke_key("acme", key.id)
+
+    stored = await container.read(Key, key.id, tenant_id="acme")
+    assert stored.revoked_at is not None
+    assert untold_of.value.changed == stored
+    await untold.delete(VERSION)
     await administration.revoke_key("acme", key.id)
+
+
+async def test_a_key_that_nobody_could_be_told_of_is_given_to_who_made_it(
+    administration: Administration, untold: Redis, container: AccessContainer
+) -> None:
+    await administration.create_tenant("acme")
+    old = (await administration.create_key("acme", "web")).record
+    await spoil(untold)
+
+    with pytest.raises(NotAnnouncedError, match="half a minute") as created:
+        await administration.create_key("acme", "app")
+    with pytest.raises(NotAnnouncedError) as rotated:
+        await administration.rotate_key("acme", old.id, overlap=timedelta(hours=1))
+
+    texts = [each.value.changed.text for each in (created, rotated) if isinstance(each.value.changed, NewKey)]
+    made = [parsed.id for text in texts if (parsed := api_key.parse(text))]
+    assert {key.id for key in await container.page(Key, tenant_id="acme")} == {old.id, *made}
+    assert (await container.read(Key, old.id, tenant_id="acme")).replaced_by == made[1]
+
+
+async def test_a_rotation_that_the_store_ends_half_way_leaves_no_key_that_nobody_has(
+    administration: Administration, container: AccessContainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await administration.create_tenant("acme")
+    old = (await administration.create_key("acme", "web")).record
+    change, failures = container.change, [BackendUnavailableError("the store is away")]
+
+    async def fail_first(*arguments: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await change(*arguments, **options)
+
+    monkeypatch.setattr(container, "change", fail_first)
+    with pytest.raises(BackendUnavailableError, match="the store is away"):
+        await administration.rotate_key("acme", old.id, overlap=timedelta(hours=1))
+
+    assert [key.id for key in await container.page(Key, tenant_id="acme") if key.revoked_at is None] == [old.id]
+
+    failures += [BackendUnavailableError("the store is away")] * 2
+    with pytest.raises(HalfDoneError, match="the old key holds as before") as half:
+        await administration.rotate_key("acme", old.id, overlap=timedelta(hours=1))
+
+    (new,) = {key.id for key in await container.page(Key, tenant_id="acme") if key.revoked_at is None} - {old.id}
+    assert new in str(half.value)
+
+
+async def test_a_key_that_the_store_may_have_is_named(
+    administration: Administration, container: AccessContainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await administration.create_tenant("acme")
+    create = container.create
+
+    async def create_unanswered(record: Key) -> None:
+        await create(record)
+        raise BackendUnavailableError("the store is away")
+
+    monkeypatch.setattr(container, "create", create_unanswered)
+    with pytest.raises(HalfDoneError, match="revoke it if it is in the list") as half:
+        await administration.create_key("acme", "web")
+
+    (made,) = await container.page(Key, tenant_id="acme")
+    assert made.id in str(half.value)
 
 
 async def test_a_quota_is_changed_without_enabling_a_tenant_again(administration: Administration) -> None:

@@ -19,6 +19,7 @@ from cloudscale.access.scopes import Scope
 from cloudscale.access.sightings import DeviceName, Sighting, Sightings
 from cloudscale.cache.connection import open_redis
 from cloudscale.cache.keys import Keys
+from cloudscale.local.ports import find_free_ports
 from cloudscale.settings import Settings, as_environment
 
 if TYPE_CHECKING:
@@ -128,6 +129,25 @@ def test_a_device_and_what_is_known_of_it(environment: dict[str, str]) -> None:
     assert shown["metadata"] == {"floor": "3"}
     assert (shown["lastSeen"], shown["skewSeconds"]) == ("2025-11-28T12:00:05Z", 90.5)
     assert (shown["firstSeen"], shown["keyIds"]) == ("2025-11-28T12:00:00Z", [made["id"]])
+
+
+def test_a_key_is_revoked_while_redis_is_away(environment: dict[str, str]) -> None:
+    assert typed(environment, "tenants create lost").returncode == 0
+    made = told(environment, "keys create --tenant lost --name web")
+    (port,) = find_free_ports("127.0.0.1", 1)
+    away = {**environment, "CLOUDSCALE_REDIS_URL": f"redis://127.0.0.1:{port}/0"}
+
+    revoked = typed(away, f"keys revoke {made['id']} --tenant lost")
+    refused = typed(away, "keys create --tenant lost --name app")
+
+    assert revoked.returncode == 0, revoked.stderr
+    assert "revoked" in revoked.stdout
+    assert "warning: this is done and stored, but the running processes could not be told" in revoked.stderr
+    assert "the audit record does not say so" in revoked.stderr
+    assert refused.returncode != 0
+    assert "nothing was done, since the audit record in Redis cannot be written" in refused.stderr
+    (key,) = told(away, "keys list --tenant lost")
+    assert "revokedAt" in key
 
 
 @pytest.mark.parametrize(

@@ -54,10 +54,12 @@ RIGHTS: dict[str, tuple[str, KeyRights]] = {
 
 
 class Office(NamedTuple):
-    """The dashboard, and its keys by their names in :data:`RIGHTS`."""
+    """The dashboard, its keys by their names in :data:`RIGHTS`, and its backends."""
 
     dashboard: DashboardServer
     made: dict[str, NewKey]
+    cosmos: CosmosServer
+    redis: RedisServer
 
     def id_of(self, name: str) -> str:
         """The id of a key."""
@@ -93,7 +95,7 @@ def office(directory: Path) -> Iterator[Office]:
         )
         made = asyncio.run(_made(settings, cosmos, redis))
         with dashboard_server(directory, settings, tokens=TOKENS) as dashboard:
-            yield Office(dashboard, made)
+            yield Office(dashboard, made, cosmos, redis)
 
 
 async def _made(settings: Settings, cosmos: CosmosServer, redis: RedisServer) -> dict[str, NewKey]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
+import structlog
 from redis.exceptions import RedisError
 
 from cloudscale.access.new_keys import (
@@ -18,18 +20,49 @@ from cloudscale.access.new_keys import (
     rights_of,
 )
 from cloudscale.access.records import Device, Key, Quota, Reference, Tenant
-from cloudscale.errors import BackendUnavailableError
+from cloudscale.errors import BackendError, BackendUnavailableError, CloudScaleError, ThrottledError
+from cloudscale.store.errors import MissingContainerError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cloudscale.access.container import AccessContainer
-    from cloudscale.access.shared_cache import SharedCache
+
+log = structlog.get_logger(__name__)
+
+C = TypeVar("C", Tenant, Key, NewKey)
 
 NO_QUOTA = Quota()
 LONGEST_OVERLAP = timedelta(days=90)
 
 
+ANNOUNCE_SECONDS = 2.0
+"""How long a change waits until Redis has it."""
+
+
 class NotAnnouncedError(BackendUnavailableError):
-    """A change is made, and the running processes could not be told of it."""
+    """A change is made, and the running processes could not be told of it. ``changed`` is what it has made."""
+
+    def __init__(self, message: str, *, changed: Tenant | Key | NewKey) -> None:
+        self.changed = changed
+        super().__init__(message)
+
+
+class HalfDoneError(BackendUnavailableError):
+    """A part of a change may be made and the store does not answer any more. The message says what to look after."""
+
+
+class Announcing(Protocol):
+    """Tells the processes what has changed, as :class:`cloudscale.access.shared_cache.SharedCache` does."""
+
+    @property
+    def tells_later(self) -> bool:
+        """Whether it goes on trying when it could not."""
+        ...
+
+    async def changed(self, references: Sequence[Reference]) -> str:
+        """Note that these have changed; raises ``RedisError`` where Redis does not answer."""
+        ...
 
 
 class EndedKeyError(NotPossibleError):
@@ -39,11 +72,11 @@ class EndedKeyError(NotPossibleError):
 class Administration:
     """Makes changes in the store and announces them.
 
-    Every method raises :class:`NotAnnouncedError` when the change is made and Redis cannot be told, and
+    Every method raises :class:`NotAnnouncedError`, which has the change, when it is made and Redis cannot be told, and
     ``BackendError`` when the store does not do what it should.
     """
 
-    def __init__(self, container: AccessContainer, cache: SharedCache) -> None:
+    def __init__(self, container: AccessContainer, cache: Announcing) -> None:
         self._container = container
         self._cache = cache
 
@@ -57,8 +90,7 @@ class Administration:
         tenant = checked(Tenant(id=tenant_id, created_at=_now(), quota=quota))
         await self._container.ensure()
         await self._container.create(tenant)
-        await self._announce(Reference("tenant", tenant_id))
-        return tenant
+        return await self._announced(tenant, Reference("tenant", tenant_id), is_new=True)
 
     async def change_tenant(
         self, tenant_id: str, *, quota: Quota | None = None, disabled: bool | None = None
@@ -74,8 +106,7 @@ class Administration:
             return checked(msgspec.structs.replace(tenant, **{k: v for k, v in changes.items() if v is not None}))
 
         changed = await self._container.change(Tenant, tenant_id, tenant_id=tenant_id, change=change)
-        await self._announce(Reference("tenant", tenant_id))
-        return changed
+        return await self._announced(changed, Reference("tenant", tenant_id))
 
     async def create_key(
         self, tenant_id: str, name: str, *, rights: KeyRights = SENDS_EVENTS, expires_in: timedelta | None = None
@@ -89,13 +120,21 @@ class Administration:
         await self._container.read(Tenant, tenant_id, tenant_id=tenant_id)
         if rights.device_id is not None:
             await self._container.read(Device, rights.device_id, tenant_id=tenant_id)
-        return await self._add_key(tenant_id, name, rights=rights, expires_in=expires_in)
+        made = await self._add_key(tenant_id, name, rights=rights, expires_in=expires_in)
+        # A process may remember that there was none with this id.
+        return await self._announced(made, Reference("key", made.record.id), is_new=True)
 
     async def _add_key(self, tenant_id: str, name: str, *, rights: KeyRights, expires_in: timedelta | None) -> NewKey:
         made = new_key(tenant_id, name, rights=rights, expires_in=expires_in)
-        await self._container.create(made.record)
-        # A process may remember that there was none with this id.
-        await self._announce(Reference("key", made.record.id))
+        try:
+            await self._container.create(made.record)
+        except (ThrottledError, MissingContainerError):
+            raise
+        except BackendUnavailableError as error:
+            raise HalfDoneError(
+                f"the store did not say whether the key {made.record.id} was made, whose text nobody has: revoke it if "
+                "it is in the list, and make another"
+            ) from error
         return made
 
     async def rotate_key(self, tenant_id: str, key_id: str, *, overlap: timedelta) -> NewKey:
@@ -121,12 +160,21 @@ class Administration:
 
         try:
             await self._container.change(Key, key_id, tenant_id=tenant_id, change=end)
-        except EndedKeyError:
-            # No process can know the new key: its text was given to nobody.
-            await self._end_now(tenant_id, new.record.id)
+        except CloudScaleError as error:
+            # Its text was given to nobody.
+            await self._take_back(new.record, error)
             raise
-        await self._announce(Reference("key", key_id))
-        return new
+        return await self._announced(new, Reference("key", key_id), Reference("key", new.record.id))
+
+    async def _take_back(self, key: Key, reason: CloudScaleError) -> None:
+        try:
+            await self._end_now(key.tenant_id, key.id)
+        except CloudScaleError as error:
+            log.warning("a key that nobody has the text of cannot be ended", key=key.id, error=str(error))
+            raise HalfDoneError(
+                f"the old key holds as before; the key {key.id} was made, nobody has its text, and it cannot be ended "
+                "now: revoke it when the store answers"
+            ) from reason
 
     async def revoke_key(self, tenant_id: str, key_id: str) -> Key:
         """End a key now. Done again, it does no harm, and tells the processes again.
@@ -135,8 +183,7 @@ class Administration:
             NotFoundError: the tenant has no such key.
         """
         revoked = await self._end_now(tenant_id, key_id)
-        await self._announce(Reference("key", key_id))
-        return revoked
+        return await self._announced(revoked, Reference("key", key_id))
 
     async def _end_now(self, tenant_id: str, key_id: str) -> Key:
         now = _now()
@@ -171,17 +218,41 @@ class Administration:
         )
         await self._container.create(device)
         rights = KeyRights(device_id=device_id)
-        return await self._add_key(tenant_id, device_id[:128], rights=rights, expires_in=None)
-
-    async def _announce(self, *references: Reference) -> None:
         try:
-            await self._cache.changed(references)
-        except (RedisError, OSError, TimeoutError) as error:
-            raise NotAnnouncedError(
-                f"it is done, but the running processes could not be told, since Redis cannot be reached ({error}); "
-                "they notice within a minute if they cannot reach it either, else within an hour: "
-                "do it again when Redis is back"
+            made = await self._add_key(tenant_id, device_id[:128], rights=rights, expires_in=None)
+        except BackendError as error:
+            raise HalfDoneError(
+                f"the device {device_id} is there and its key may not be, since the store does not answer: revoke what "
+                f"is there (cloudscale devices show), and make one with keys create --device {device_id}"
             ) from error
+        return await self._announced(made, Reference("key", made.record.id), is_new=True)
+
+    async def _announced(self, changed: C, *references: Reference, is_new: bool = False) -> C:
+        """What has been changed, after the running processes were told.
+
+        Raises:
+            NotAnnouncedError: they could not be told.
+        """
+        try:
+            async with asyncio.timeout(ANNOUNCE_SECONDS):
+                await self._cache.changed(references)
+        except (RedisError, OSError) as error:
+            problem = str(error) or "it does not answer in time"
+            if is_new:
+                when = "one that was asked for this before it was there refuses it for up to half a minute"
+            elif self._cache.tells_later:
+                when = "they notice within a minute while they cannot reach it either, else seconds after it is back"
+            else:
+                when = (
+                    "they notice within a minute while they cannot reach it either, else within two hours; what is "
+                    "changed again when Redis is back is noticed within seconds"
+                )
+            raise NotAnnouncedError(
+                "this is done and stored, but the running processes could not be told, since Redis cannot be reached "
+                f"({problem}): {when}",
+                changed=changed,
+            ) from error
+        return changed
 
 
 def _now() -> datetime:

@@ -6,9 +6,9 @@ each of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
 
-from cloudscale.access.administration import NO_QUOTA
+from cloudscale.access.administration import NO_QUOTA, NotAnnouncedError
 from cloudscale.access.container import NotFoundError, position_of
 from cloudscale.access.new_keys import SENDS_EVENTS, KeyRights, rights_of
 from cloudscale.access.records import Key, Reference, Tenant
@@ -32,9 +32,19 @@ class AuditRecord(Protocol):
     """Where acts are recorded, as :class:`cloudscale.ledger.audit.Audit` is."""
 
     async def around(
-        self, do: Callable[[], Awaitable[T]], *, who: str, act: Act, what: str, outcome: Callable[[T], str]
+        self,
+        do: Callable[[], Awaitable[T]],
+        *,
+        who: str,
+        act: Act,
+        what: str,
+        outcome: Callable[[T], str],
+        unrecorded: Callable[[], None] | None = None,
     ) -> T:
-        """Do something that is recorded; it is not done if it cannot be recorded."""
+        """Do something that is recorded.
+
+        If it cannot be recorded, it is not done; or it is done all the same and ``unrecorded`` is called, where given.
+        """
         ...
 
 
@@ -42,7 +52,8 @@ class Administrator:
     """Reads and changes the directory as far as an authority allows.
 
     Every method raises ``NotAllowedError`` for what it does not allow, ``BackendError`` when the store does not do what
-    it should, and every change ``RedisError`` when it cannot be recorded, so that it was not done.
+    it should. A change that cannot be recorded is not done, and the record's error is raised; but what takes somebody a
+    right is done whatever is away. ``warnings`` says of what has been done what did not go with it.
 
     Args:
         authority: what is allowed, and whose name is recorded.
@@ -58,6 +69,8 @@ class Administrator:
         self._administration = administration
         self._container = container
         self._audit = audit
+        self.warnings: list[str] = []
+        """What whoever asked for the changes has to know: that one is not recorded, or noticed late."""
 
     async def tenants(self, *, after: str = "", limit: int = 100) -> list[Tenant]:
         """The tenants that it administers, in the order of their ids, behind the position ``after``."""
@@ -96,6 +109,7 @@ class Administrator:
             "change tenant",
             f"tenant {tenant_id}{'' if quota is None else _described(quota) or ', the quota of every tenant'}{state}",
             lambda: self._administration.change_tenant(tenant_id, quota=quota, disabled=disabled),
+            even_unrecorded=bool(disabled),
         )
 
     async def keys(self, tenant_id: str | None = None, *, after: str = "", limit: int = 100) -> list[Key]:
@@ -142,6 +156,7 @@ class Administrator:
             "revoke key",
             f"key {key_id} of tenant {old.tenant_id}",
             lambda: self._administration.revoke_key(old.tenant_id, key_id),
+            even_unrecorded=True,
         )
 
     async def create_device(
@@ -179,9 +194,35 @@ class Administrator:
         return found
 
     async def _recorded(
-        self, act: Act, what: str, do: Callable[[], Awaitable[T]], *, outcome: Callable[[T], str] = lambda _: "done"
+        self,
+        act: Act,
+        what: str,
+        do: Callable[[], Awaitable[T]],
+        *,
+        outcome: Callable[[T], str] = lambda _: "done",
+        even_unrecorded: bool = False,
     ) -> T:
-        return await self._audit.around(do, who=self.authority.who, act=act, what=what, outcome=outcome)
+        async def done() -> T:
+            try:
+                return await do()
+            except NotAnnouncedError as error:
+                self.warnings.append(str(error))
+                return cast("T", error.changed)
+
+        def unrecorded() -> None:
+            self.warnings.append(
+                f"this is done ({act}: {what}), but the audit record does not say so, since Redis cannot be reached: "
+                "note it elsewhere"
+            )
+
+        return await self._audit.around(
+            done,
+            who=self.authority.who,
+            act=act,
+            what=what,
+            outcome=outcome,
+            unrecorded=unrecorded if even_unrecorded else None,
+        )
 
 
 def _key_made(made: NewKey) -> str:

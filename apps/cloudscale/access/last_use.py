@@ -28,6 +28,8 @@ MOST_NOTED: Final = 50_000
 """Keys between two writes; the uses of more are not noted."""
 KEYS_A_CALL: Final = 5_000
 """One call of more keys would hold Redis up for all others."""
+READ_SECONDS: Final = 1.0
+"""Lists go on without it."""
 KEPT: Final = timedelta(days=400)
 MOST_KEPT: Final = 1_000_000
 
@@ -79,9 +81,10 @@ class LastUse:
         """When each of these keys was last used, a minute late at the most; None for one that nobody saw in use.
 
         Raises:
-            redis.exceptions.RedisError: Redis does not answer.
+            redis.exceptions.RedisError, TimeoutError: Redis does not answer.
         """
         if not key_ids:
             return []
-        found = await self._redis.zmscore(self._name, list(key_ids))
+        async with asyncio.timeout(READ_SECONDS):
+            found = await self._redis.zmscore(self._name, list(key_ids))
         return [None if score is None else datetime.fromtimestamp(float(score), UTC) for score in found]

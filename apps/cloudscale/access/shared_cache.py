@@ -32,6 +32,8 @@ _decode = msgspec.json.Decoder(Tenant | Key).decode
 class SharedCache:
     """The copies of one pipeline's tenants and keys. Every method raises ``RedisError`` where Redis does not answer."""
 
+    tells_later: Final = False
+
     def __init__(self, redis: Redis, *, keys: Keys) -> None:
         self._redis = redis
         self._version = keys.access_version

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from cloudscale.commands.actor import whoever_calls
-from cloudscale.errors import BackendUnavailableError, ConfigurationError
+from cloudscale.errors import ConfigurationError
 from cloudscale.local.instance import find_instance
 from cloudscale.units import parse_duration
 
@@ -38,8 +38,10 @@ TenantOption = Annotated[str, typer.Option("--tenant", metavar="TENANT", help="T
 def in_directory(data_directory: Path, work: Work[T]) -> T:
     """The result of ``work`` on the directory of the pipeline that is meant. Changes are recorded with the user's name.
 
+    What did not go with a change is said on standard error.
+
     Raises:
-        BackendUnavailableError: a change cannot be recorded, so it was not made.
+        NotRecordedError: a change cannot be recorded, so it was not made.
     """
     return asyncio.run(_in_directory(data_directory, work))
 
@@ -60,8 +62,6 @@ async def open_directory(data_directory: Path) -> AsyncIterator[tuple[AccessCont
 
 
 async def _in_directory(data_directory: Path, work: Work[T]) -> T:
-    from redis.exceptions import RedisError
-
     from cloudscale.access.administration import Administration
     from cloudscale.access.administrator import Administrator
     from cloudscale.access.authority import Authority
@@ -71,14 +71,12 @@ async def _in_directory(data_directory: Path, work: Work[T]) -> T:
     async with open_directory(data_directory) as (container, redis, keys):
         administration = Administration(container, SharedCache(redis, keys=keys))
         audit = Audit(redis, keys, logged=False)
+        administrator = Administrator(Authority(who=whoever_calls()), administration, container, audit)
         try:
-            return await work(
-                Administrator(Authority(who=whoever_calls()), administration, container, audit), container
-            )
-        except (RedisError, OSError) as error:
-            raise BackendUnavailableError(
-                f"nothing was done, since the audit record cannot be written: {error}"
-            ) from error
+            return await work(administrator, container)
+        finally:
+            for warning in administrator.warnings:
+                typer.echo(f"warning: {warning}", err=True)
 
 
 def parse_time(text: str, *, option: str) -> timedelta:

@@ -115,7 +115,7 @@ async def _act(act: Act, numbers: list[int] | None, data_directory: Path) -> int
         try:
             return await audit.recorded(lambda: do(numbers), who=whoever_calls(), act=act, what=named(numbers))
         except (RedisError, OSError) as error:
-            raise BackendUnavailableError(f"the audit record cannot be written: {error}") from error
+            raise BackendUnavailableError(f"Redis cannot be reached: {error}") from error
 
 
 @asynccontextmanager

@@ -44,6 +44,9 @@ def create(  # noqa: PLR0913 (one parameter for each option)
         list[str] | None,
         typer.Option(help="A web origin, such as https://shop.example, that it works from; then it may be public."),
     ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="The device that it belongs to; it sends for this one only.")
+    ] = None,
     requests_per_second: Annotated[
         float | None, typer.Option(help="Requests a second for long, if not what the pipeline says for every key.")
     ] = None,
@@ -70,6 +73,7 @@ def create(  # noqa: PLR0913 (one parameter for each option)
         scopes=frozenset(scope or [Scope.WRITE_EVENTS]),
         event_types=frozenset(event_type) if event_type else None,
         origins=frozenset(origin) if origin else None,
+        device_id=device,
         is_server=server,
         requests_per_second=requests_per_second,
     )

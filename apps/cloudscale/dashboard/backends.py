@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from cloudscale.access.administration import Administration
+from cloudscale.access.announcements import Announcements
 from cloudscale.access.container import AccessContainer, open_access
 from cloudscale.access.device_view import DeviceView
 from cloudscale.access.shared_cache import SharedCache
@@ -24,6 +25,7 @@ from cloudscale.queue.administration import QueueAdministration
 from cloudscale.queue.dead_letters import DeadLetters
 from cloudscale.store.events import EventStore
 from cloudscale.store.tenant_view import TenantView
+from cloudscale.tasks import cancel_and_wait, start_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,6 +72,9 @@ class Backends:
     async def __aenter__(self) -> Self:
         self.redis: Redis = open_redis(self.settings.redis_url)
         self._exits.push_async_callback(self.redis.aclose)
+        self._announcements = Announcements(SharedCache(self.redis, keys=keys_of(self.resource)))
+        telling = start_task(self._announcements.tell_later(), name="announcements")
+        self._exits.push_async_callback(cancel_and_wait, telling)
         self._backlog = BacklogReader(
             SharedDepth(self._depth, self.redis, keys=keys_of(self.resource)).read,
             self.redis,
@@ -122,7 +127,7 @@ class Backends:
         Raises:
             BackendError: the store cannot be reached.
         """
-        return Administration(await self.directory(), SharedCache(self.redis, keys=keys_of(self.resource)))
+        return Administration(await self.directory(), self._announcements)
 
     async def backlog(self) -> Backlog:
         """How many events the queue holds.

@@ -1,16 +1,20 @@
 """The record of who did what: replays and discards, and changes of tenants and keys, in a Redis stream and in the log.
 
-It is written before the act is tried, so that no act goes unrecorded; its outcome follows as a second entry.
+It is written before the act is tried, so that no act goes unrecorded; its outcome follows as a second entry. What takes
+somebody a right is done all the same where the record cannot be written: a stolen key must end whatever is away.
 """
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import msgspec
 import structlog
 from redis.exceptions import RedisError
+
+from cloudscale.errors import BackendUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -24,12 +28,26 @@ log = structlog.get_logger(__name__)
 ENTRIES = 10_000
 NAMED = 50
 """Sequence numbers in one entry."""
+RECORD_SECONDS = 2.0
+"""How long an act waits for one entry."""
 
 Act = Literal[
-    "replay", "discard", "create tenant", "change tenant", "create key", "rotate key", "revoke key", "create device"
+    "replay",
+    "discard",
+    "create tenant",
+    "change tenant",
+    "create key",
+    "change key",
+    "rotate key",
+    "revoke key",
+    "create device",
 ]
 
 T = TypeVar("T")
+
+
+class NotRecordedError(BackendUnavailableError):
+    """An act was not done, because the audit record cannot be written."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -61,46 +79,88 @@ class Audit:
         """Add an entry.
 
         Raises:
-            redis.exceptions.RedisError: it is not recorded, so the act must not be done.
+            NotRecordedError: it is not recorded, so the act must not be done.
         """
         at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         entry = Entry(at=at, who=who, act=act, what=what, outcome=outcome)
         if self._logged:
             log.info("acted", who=who, act=act, what=what, outcome=outcome)
-        await self._redis.xadd(self._key, {"entry": msgspec.json.encode(entry)}, maxlen=ENTRIES, approximate=True)
+        try:
+            async with asyncio.timeout(RECORD_SECONDS):
+                await self._redis.xadd(
+                    self._key, {"entry": msgspec.json.encode(entry)}, maxlen=ENTRIES, approximate=True
+                )
+        except (RedisError, OSError) as error:
+            problem = str(error) or "it does not answer in time"
+            raise NotRecordedError(
+                f"nothing was done, since the audit record in Redis cannot be written ({problem}): try again"
+            ) from error
 
     async def recorded(self, do: Callable[[], Awaitable[int]], *, who: str, act: Act, what: str) -> int:
         """Do something that is recorded; how many dead letters it was done with, as ``do`` answers.
 
         Raises:
-            redis.exceptions.RedisError: it cannot be recorded, so it was not done.
+            NotRecordedError: it cannot be recorded, so it was not done.
         """
         return await self.around(do, who=who, act=act, what=what, outcome=lambda done: f"{done} done")
 
     async def around(
-        self, do: Callable[[], Awaitable[T]], *, who: str, act: Act, what: str, outcome: Callable[[T], str]
+        self,
+        do: Callable[[], Awaitable[T]],
+        *,
+        who: str,
+        act: Act,
+        what: str,
+        outcome: Callable[[T], str],
+        unrecorded: Callable[[], None] | None = None,
     ) -> T:
         """Do something that is recorded; what ``do`` answers, of which ``outcome`` is what the record says.
 
         What has been done stays done, and its answer is given, when only the outcome cannot be recorded any more.
 
+        Args:
+            do: does it.
+            who: does it.
+            act: what is done.
+            what: to what.
+            outcome: what the record says of the answer.
+            unrecorded: is called when it was done and no entry says so. Without it, it is not done then.
+
         Raises:
-            redis.exceptions.RedisError: it cannot be recorded, so it was not done.
+            NotRecordedError: it cannot be recorded, so it was not done.
         """
-        await self.record(who=who, act=act, what=what, outcome="asked for")
+        is_recorded = True
+        try:
+            await self.record(who=who, act=act, what=what, outcome="asked for")
+        except NotRecordedError as error:
+            if unrecorded is None:
+                raise
+            log.warning("this is done though the audit record cannot be written", who=who, act=act, error=str(error))
+            is_recorded = False
         try:
             done = await do()
         except Exception as error:
             await self._end(who=who, act=act, what=what, outcome=f"failed: {error}")
             raise
-        await self._end(who=who, act=act, what=what, outcome=outcome(done))
+        is_recorded |= await self._end(who=who, act=act, what=what, outcome=outcome(done))
+        if unrecorded is not None and not is_recorded:
+            unrecorded()
         return done
 
-    async def _end(self, *, who: str, act: Act, what: str, outcome: str) -> None:
+    async def _end(self, *, who: str, act: Act, what: str, outcome: str) -> bool:
         try:
             await self.record(who=who, act=act, what=what, outcome=outcome)
-        except (RedisError, OSError, TimeoutError) as error:
-            log.warning("the outcome is not in the audit record", who=who, act=act, what=what, error=str(error))
+        except NotRecordedError as error:
+            log.warning(
+                "the outcome is not in the audit record",
+                who=who,
+                act=act,
+                what=what,
+                outcome=outcome,
+                error=str(error.__cause__),
+            )
+            return False
+        return True
 
     async def newest(self, limit: int = 100) -> Sequence[Entry]:
         """The newest entries, the newest first."""

@@ -29,7 +29,7 @@ def test_an_administrator_makes_a_tenant_and_changes_it(office: Office) -> None:
     assert changed.json["disabled"] is True
     changed = office.ask("admin", "PATCH", "/tenants/globex", {"quota": {"requestsPerSecond": 5}, "disabled": False})
     assert changed.json["quota"] == {"requestsPerSecond": 5, "eventsPerSecond": None}
-    assert office.ask("admin", "GET", "/tenants/globex").json == changed.json
+    assert office.ask("admin", "GET", "/tenants/globex").json | {"warnings": []} == changed.json
 
 
 def test_a_key_is_told_once_and_opens_what_it_is_for(office: Office) -> None:
@@ -129,7 +129,7 @@ def test_every_change_is_recorded_with_the_key_that_asked_and_no_secret(office: 
     assert key["key"].rpartition("_")[2] not in str(record)
 
 
-def test_nothing_is_done_that_cannot_be_recorded(office: Office) -> None:
+def test_nothing_is_given_that_cannot_be_recorded_and_all_is_ended(office: Office) -> None:
     """The audit record's place is taken by something that no entry can be added to."""
 
     async def spoil(*, back: bool) -> None:
@@ -142,15 +142,27 @@ def test_nothing_is_done_that_cannot_be_recorded(office: Office) -> None:
                 await redis.rename(name, "kept")
                 await redis.set(name, "text")
 
-    key = office.new_key()
+    key = office.new_key(scopes=["events:read"])
+    assert office.ask("admin", "POST", "/tenants", {"id": "ended"}).json["warnings"] == []
     asyncio.run(spoil(back=False))
     try:
-        assert office.ask("admin", "POST", f"/keys/{key['id']}/revoke").status == 503
-        assert office.ask("admin", "POST", "/tenants", {"id": "unrecorded"}).status == 503
+        revoked = office.ask("admin", "POST", f"/keys/{key['id']}/revoke")
+        disabled = office.ask("admin", "PATCH", "/tenants/ended", {"disabled": True})
+        refused = office.ask("admin", "POST", "/tenants", {"id": "unrecorded"})
+        enabled = office.ask("admin", "PATCH", "/tenants/ended", {"disabled": False})
     finally:
         asyncio.run(spoil(back=True))
-    assert key_of(office, key["id"])["state"] == "active"
+    assert (revoked.status, revoked.json["state"]) == (200, "revoked")
+    (warning,) = revoked.json["warnings"]
+    assert f"revoke key: key {key['id']} of tenant acme" in warning
+    assert "the audit record does not say so" in warning
+    assert key_of(office, key["id"])["state"] == "revoked"
+    wait_until_sync(lambda: office.dashboard.call("/api/v1/events/none", token=key["key"]).status == 401, within=WITHIN)
+    assert (disabled.status, len(disabled.json["warnings"])) == (200, 1)
+    assert (refused.status, enabled.status) == (503, 503)
+    assert "Nothing was done" in refused.json["detail"]
     assert office.ask("admin", "GET", "/tenants/unrecorded").status == 404
+    assert office.ask("admin", "GET", "/tenants/ended").json["disabled"] is True
 
 
 def key_of(office: Office, key_id: str) -> dict[str, Any]:

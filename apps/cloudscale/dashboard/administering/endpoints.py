@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
+import structlog
+from redis.exceptions import RedisError
 
 from cloudscale import untrusted_json
 from cloudscale.access.container import position_of
@@ -17,6 +19,8 @@ from cloudscale.dashboard.administering.models import (
     TenantChange,
     TenantPage,
     WantedKey,
+    changed_key,
+    changed_tenant,
     made_key,
     shown_key,
     shown_tenant,
@@ -33,11 +37,15 @@ from cloudscale.events.checking import TenantId
 from cloudscale.untrusted_json import UnreadableJsonError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.requests import Request
     from starlette.responses import Response
 
     from cloudscale.access.administrator import Administrator
     from cloudscale.access.last_use import LastUse
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -69,7 +77,7 @@ async def create_tenant(request: Request, administrator: Administrator) -> Respo
     administrator.authority.require_all_tenants()
     wanted = await _body(request, _new_tenant)
     created = await administrator.create_tenant(wanted.id, quota=wanted.quota.quota)
-    return JsonResponse(shown_tenant(created), 201)
+    return JsonResponse(changed_tenant(created, warnings=administrator.warnings), 201)
 
 
 async def change_tenant(request: Request, administrator: Administrator) -> Response:
@@ -83,7 +91,7 @@ async def change_tenant(request: Request, administrator: Administrator) -> Respo
         quota=None if change.quota is msgspec.UNSET else change.quota.quota,
         disabled=None if change.disabled is msgspec.UNSET else change.disabled,
     )
-    return JsonResponse(shown_tenant(changed))
+    return JsonResponse(changed_tenant(changed, warnings=administrator.warnings))
 
 
 async def keys(request: Request, administrator: Administrator) -> Response:
@@ -93,10 +101,10 @@ async def keys(request: Request, administrator: Administrator) -> Response:
         raise RefusedReadingError(Kind.INVALID, "Say whose keys: give tenant.")
     found = await administrator.keys(tenant_id, after=after, limit=limit + 1)
     following = write_cursor(position_of(found[limit - 1])) if len(found) > limit else None
-    uses: LastUse = request.app.state.last_uses
-    used, now = await uses.of([each.id for each in found[:limit]]), datetime.now(UTC)
-    shown = [shown_key(each, now=now, last_used_at=at) for each, at in zip(found[:limit], used, strict=True)]
-    return JsonResponse(KeyPage(shown, following))
+    keys = found[:limit]
+    used, now = await _last_uses(request, [each.id for each in keys]), datetime.now(UTC)
+    shown = [shown_key(each, now=now, last_used_at=used.get(each.id) if used else None) for each in keys]
+    return JsonResponse(KeyPage(shown, following, last_use_known=used is not None))
 
 
 async def create_key(request: Request, administrator: Administrator) -> Response:
@@ -106,7 +114,7 @@ async def create_key(request: Request, administrator: Administrator) -> Response
     if tenant_id is None:
         raise RefusedReadingError(Kind.INVALID, "Say whose key it is: give tenantId.")
     made = await administrator.create_key(tenant_id, wanted.name, rights=wanted.rights, expires_in=wanted.expires_in)
-    return JsonResponse(made_key(made, now=datetime.now(UTC)), 201, ONCE)
+    return JsonResponse(made_key(made, now=datetime.now(UTC), warnings=administrator.warnings), 201, ONCE)
 
 
 async def rotate_key(request: Request, administrator: Administrator) -> Response:
@@ -114,17 +122,27 @@ async def rotate_key(request: Request, administrator: Administrator) -> Response
     rotation = await _body(request, _rotation, if_empty=Rotation())
     overlap = timedelta(seconds=rotation.overlap_seconds)
     made = await administrator.rotate_key(_named(request, "key_id", KeyId), overlap=overlap)
-    return JsonResponse(made_key(made, now=datetime.now(UTC)), 201, ONCE)
+    return JsonResponse(made_key(made, now=datetime.now(UTC), warnings=administrator.warnings), 201, ONCE)
 
 
 async def revoke_key(request: Request, administrator: Administrator) -> Response:
     """The end of a key. Done again, it does no harm."""
+    revoked = await administrator.revoke_key(_named(request, "key_id", KeyId))
+    used, warnings = await _last_uses(request, [revoked.id]), administrator.warnings
+    if used is None:
+        warnings = [*warnings, "when the key was last used is not known now, since Redis does not answer"]
+    last_used_at = used.get(revoked.id) if used else None
+    return JsonResponse(changed_key(revoked, now=datetime.now(UTC), last_used_at=last_used_at, warnings=warnings))
+
+
+async def _last_uses(request: Request, key_ids: Sequence[str]) -> dict[str, datetime | None] | None:
+    """When each of these keys was last used; None while nobody can say."""
     uses: LastUse = request.app.state.last_uses
-    key_id = _named(request, "key_id", KeyId)
-    # Before it is done: what fails afterwards would be taken for a key that still holds.
-    (used_at,) = await uses.of([key_id])
-    revoked = await administrator.revoke_key(key_id)
-    return JsonResponse(shown_key(revoked, now=datetime.now(UTC), last_used_at=used_at))
+    try:
+        return dict(zip(key_ids, await uses.of(key_ids), strict=True))
+    except (RedisError, OSError) as error:
+        log.warning("when keys were last used is not known now: Redis cannot be reached", error=str(error))
+        return None
 
 
 def _named(request: Request, parameter: str, kind: Any) -> str:

@@ -14,6 +14,8 @@ from cloudscale.access.scopes import Scope
 from cloudscale.events.checking import EventId, ShortText, TenantId
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cloudscale.access.new_keys import NewKey
     from cloudscale.access.records import Key, Tenant
 
@@ -97,6 +99,13 @@ class ShownTenant(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     quota: Quota
 
 
+class ChangedTenant(ShownTenant, frozen=True, rename="camel", kw_only=True):
+    """A tenant that has just been made or changed."""
+
+    warnings: list[str]
+    """What did not go with the change, such as that it is not recorded or noticed late; mostly empty."""
+
+
 class TenantPage(msgspec.Struct, frozen=True):
     """A page of tenants. ``next`` is the cursor of the page that follows, null when there is none."""
 
@@ -125,14 +134,23 @@ class ShownKey(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     origins: list[str] | None
 
 
-class KeyPage(msgspec.Struct, frozen=True):
+class KeyPage(msgspec.Struct, frozen=True, rename="camel"):
     """A page of keys. ``next`` is the cursor of the page that follows, null when there is none."""
 
     keys: list[ShownKey]
     next: str | None
+    last_use_known: bool
+    """false while nobody can say when keys were last used, so that each lastUsedAt is null."""
 
 
-class MadeKey(ShownKey, frozen=True, rename="camel", kw_only=True):
+class ChangedKey(ShownKey, frozen=True, rename="camel", kw_only=True):
+    """A key that has just been made, changed or ended."""
+
+    warnings: list[str]
+    """What did not go with the change, such as that it is not recorded or noticed late; mostly empty."""
+
+
+class MadeKey(ChangedKey, frozen=True, rename="camel", kw_only=True):
     """A key that has just been made. ``key`` is what its owner sends; it is told this once."""
 
     key: str
@@ -167,9 +185,21 @@ def shown_key(key: Key, *, now: datetime, last_used_at: datetime | None = None) 
     )
 
 
-def made_key(made: NewKey, *, now: datetime) -> MadeKey:
+def changed_tenant(tenant: Tenant, *, warnings: Sequence[str]) -> ChangedTenant:
+    """A tenant as it is shown to who has changed it."""
+    return ChangedTenant(**structs.asdict(shown_tenant(tenant)), warnings=[*warnings])
+
+
+def changed_key(
+    key: Key, *, now: datetime, warnings: Sequence[str], last_used_at: datetime | None = None
+) -> ChangedKey:
+    """A key as it is shown to who has changed it."""
+    return ChangedKey(**structs.asdict(shown_key(key, now=now, last_used_at=last_used_at)), warnings=[*warnings])
+
+
+def made_key(made: NewKey, *, now: datetime, warnings: Sequence[str]) -> MadeKey:
     """A new key with its secret."""
-    return MadeKey(**structs.asdict(shown_key(made.record, now=now)), key=made.text)
+    return MadeKey(**structs.asdict(changed_key(made.record, now=now, warnings=warnings)), key=made.text)
 
 
 def _state_of(key: Key, now: datetime) -> State:

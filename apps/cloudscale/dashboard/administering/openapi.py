@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from cloudscale.dashboard.administering.models import (
+    ChangedKey,
+    ChangedTenant,
     KeyPage,
     MadeKey,
     NewTenant,
     Rotation,
-    ShownKey,
     ShownTenant,
     TenantChange,
     TenantPage,
@@ -18,7 +19,20 @@ from cloudscale.dashboard.administering.models import (
 from cloudscale.dashboard.administering.positions import MOST_CHARACTERS, MOST_RECORDS, USUAL_RECORDS
 from cloudscale.dashboard.reading.openapi_parts import in_path, parameter, reference, responses
 
-MODELS: Final = (*(KeyPage, MadeKey, NewTenant, Rotation, ShownKey, ShownTenant, TenantChange, TenantPage, WantedKey),)
+MODELS: Final = (
+    *(
+        ChangedKey,
+        ChangedTenant,
+        KeyPage,
+        MadeKey,
+        NewTenant,
+        Rotation,
+        ShownTenant,
+        TenantChange,
+        TenantPage,
+        WantedKey,
+    ),
+)
 
 _ABSENT: Final = "There is no such tenant, key or device among those that may be administered."
 _REFUSALS: Final = {
@@ -26,7 +40,7 @@ _REFUSALS: Final = {
     "401": "There is no key or token, or it does not hold; WWW-Authenticate says so too.",
     "403": "The key or token lacks the scope, is for another tenant, or would hand out what it does not have.",
     "429": "Over the limit of one key or token; Retry-After says how long to wait.",
-    "503": "The directory cannot be asked, or the change cannot be recorded now; Retry-After says when to try again.",
+    "503": "The directory cannot be asked, or the change cannot be recorded now; detail says what was not done.",
 }
 _OF_ONE: Final = {**_REFUSALS, "404": _ABSENT}
 _MADE: Final = "Made. The key is in this answer and is not told again."
@@ -49,7 +63,7 @@ def paths() -> dict[str, Any]:
             "post": _operation(
                 "Create a tenant",
                 responses(
-                    "ShownTenant",
+                    "ChangedTenant",
                     {**_REFUSALS, "409": "There is a tenant with this id."},
                     status="201",
                     meaning="Created.",
@@ -61,7 +75,7 @@ def paths() -> dict[str, Any]:
             "get": _operation("Read one tenant", responses("ShownTenant", _OF_ONE), [tenant_id]),
             "patch": _operation(
                 "Change a tenant's quota, or disable or enable it",
-                responses("ShownTenant", _OF_ONE, meaning="Changed."),
+                responses("ChangedTenant", _OF_ONE, meaning="Changed."),
                 [tenant_id],
                 body="TenantChange",
             ),
@@ -81,7 +95,7 @@ def paths() -> dict[str, Any]:
             ),
         },
         "/api/v1/keys/{key_id}/revoke": {
-            "post": _operation("End a key now", responses("ShownKey", _OF_ONE, meaning="Revoked."), [key_id]),
+            "post": _operation("End a key now", responses("ChangedKey", _OF_ONE, meaning="Revoked."), [key_id]),
         },
     }
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import wraps
 from typing import TYPE_CHECKING, Final
 
+import structlog
 from redis.exceptions import RedisError
 from starlette.routing import Route
 
-from cloudscale.access.administration import EndedKeyError, NotAnnouncedError
+from cloudscale.access.administration import EndedKeyError, HalfDoneError
 from cloudscale.access.administrator import Administrator
 from cloudscale.access.authority import SCOPES_OF_A_TENANT, Authority, authority_of
 from cloudscale.access.container import AlreadyExistsError, NotFoundError
@@ -20,7 +21,8 @@ from cloudscale.dashboard.reading.callers import caller_of
 from cloudscale.dashboard.reading.problems import Kind, RefusedReadingError, unavailable
 from cloudscale.dashboard.responses import RefusedError
 from cloudscale.dashboard.sessions import refuse_other_sites, viewer_of
-from cloudscale.errors import CloudScaleError
+from cloudscale.errors import BackendError, CloudScaleError, ThrottledError
+from cloudscale.ledger.audit import NotRecordedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
 
     Endpoint = Callable[[Request, Administrator], Awaitable[Response]]
     Answering = Callable[[Request], Awaitable[Response]]
+
+log = structlog.get_logger(__name__)
 
 READS: Final = frozenset({"GET", "HEAD"})
 
@@ -51,7 +55,7 @@ def by_key(endpoint: Endpoint) -> Answering:
 
     @wraps(endpoint)
     async def answered(request: Request) -> Response:
-        return await _or_refusal(asked(request))
+        return await _or_refusal(asked(request), request)
 
     return answered
 
@@ -68,19 +72,19 @@ def by_page(endpoint: Endpoint) -> Answering:
         authority = authority_of_viewer(viewer)
         if request.method not in READS:
             refuse_other_sites(request)
-        return await _or_refusal(asked(request, authority))
+        return await _or_refusal(asked(request, authority), request)
 
     return answered
 
 
-async def _or_refusal(answer: Awaitable[Response]) -> Response:
+async def _or_refusal(answer: Awaitable[Response], request: Request) -> Response:
     """The answer, or the problem document of the error that prevents it."""
     try:
         return await answer
     except RefusedError:
         raise
     except (CloudScaleError, RedisError) as error:
-        return problems.answer(_refusal_of(error))
+        return problems.answer(_refusal_of(error, is_change=request.method not in READS))
 
 
 def authority_of_viewer(viewer: Viewer) -> Authority:
@@ -102,18 +106,28 @@ async def _administrator(request: Request, authority: Authority) -> Administrato
     return Administrator(authority, await backends.administration(), await backends.directory(), state.audit)
 
 
-def _refusal_of(error: CloudScaleError | RedisError) -> RefusedReadingError:
-    """What an error means to who administers."""
+def _refusal_of(error: CloudScaleError | RedisError, *, is_change: bool) -> RefusedReadingError:
+    """What an error means to who administers: what was asked for, and whether it may be done all the same."""
     if isinstance(error, NotFoundError):
         return RefusedReadingError(Kind.NOT_FOUND, "There is no such tenant, key or device.")
     if isinstance(error, AlreadyExistsError | EndedKeyError):
         return RefusedReadingError(Kind.CONFLICT, f"{error}.")
     if isinstance(error, NotPossibleError):
         return RefusedReadingError(Kind.INVALID, f"{error}.")
-    if isinstance(error, NotAnnouncedError):
-        return unavailable("It is done, but the running processes could not be told: do it again in a moment.")
-    if isinstance(error, RedisError):
+    if isinstance(error, NotRecordedError):
         return unavailable("Nothing was done, since it cannot be recorded now: try again.")
+    if isinstance(error, HalfDoneError):
+        return unavailable(f"{error}.")
+    if isinstance(error, RedisError | BackendError):
+        log.warning("a backend of the directory does not answer", is_change=is_change, error=str(error))
+        wait_seconds = error.retry_after_seconds if isinstance(error, ThrottledError) else problems.RETRY_SECONDS
+        if not is_change:
+            return unavailable("Tenants and keys cannot be read now: try again.", wait_seconds=wait_seconds)
+        return unavailable(
+            "Whether this change is made is not known, since the store did not answer: look at the list, and ask for "
+            "it again if it is not there.",
+            wait_seconds=wait_seconds,
+        )
     return problems.refusal_of(error)
 
 

@@ -54,18 +54,20 @@ export default {
       return { tenants, rates, keys };
     }
 
-    function tell(text) {
-      fill(said, notice(text, "good"));
+    // What did not go with a change, such as that it is noticed late, stands beside what was done.
+    function tell(text, { warnings = [] } = {}) {
+      fill(said, notice(text, "good"), warnings.map((warning) => notice(`${warning}.`, "warn")));
       page.refresh();
     }
 
     async function createTenant() {
       const tenant = await askForTenant();
-      if (tenant) tell(`The tenant ${tenant.id} is there. Give it a key.`);
+      if (tenant) tell(`The tenant ${tenant.id} is there. Give it a key.`, tenant);
     }
 
     async function changeTenant(tenant) {
-      if (await askForQuota(tenant)) tell(`The tenant ${tenant.id} is changed.`);
+      const changed = await askForQuota(tenant);
+      if (changed) tell(`The tenant ${tenant.id} is changed.`, changed);
     }
 
     async function createKey() {
@@ -81,21 +83,23 @@ export default {
     // The page behind the dialog never has the key, so nothing of it is left when the dialog closes.
     function present(made, text) {
       showNewKey(made);
-      tell(text);
+      tell(text, made);
     }
 
     async function revoke(key) {
       const agreed = await confirm(`Revoke the key ${key.id}?`, "Whoever uses it is refused within seconds. There is no way back. This is recorded with your name.", "Revoke", { kind: "danger" });
       if (!agreed) return;
       try {
-        await send("POST", `/api/access/keys/${key.id}/revoke`);
-        tell(`The key ${key.name} is revoked.`);
+        const revoked = await send("POST", `/api/access/keys/${key.id}/revoke`);
+        tell(`The key ${key.name} is revoked.`, revoked);
       } catch (problem) {
         fill(said, notice(problem.message, "bad"));
       }
     }
 
-    function look(key) {
+    const used = (key, isKnown, never) => (key.lastUsedAt ? time(key.lastUsedAt) : isKnown ? never : "Not known now");
+
+    function look(key, isUseKnown) {
       const holds = key.state === "active" || key.state === "ending";
       const lead = (act) => () => {
         element.close();
@@ -111,7 +115,7 @@ export default {
           ["Scopes", key.scopes.join(", ")],
           ["Created", time(key.createdAt)],
           ["Expires", key.expiresAt ? time(key.expiresAt) : "Never"],
-          ["Last used", key.lastUsedAt ? time(key.lastUsedAt) : "Not seen in use"],
+          ["Last used", used(key, isUseKnown, "Not seen in use")],
           ["Replaced by", key.replacedBy && h("code", {}, key.replacedBy)],
           ["Types of event", key.eventTypes && given(key.eventTypes.join(", "))],
           ["Web origins", key.origins && given(key.origins.join(", "))],
@@ -141,20 +145,20 @@ export default {
       );
     }
 
-    function keysCard({ keys, next }) {
+    function keysCard({ keys, next, lastUseKnown }) {
       const columns = [
-        { title: "Name", value: (row) => steady(row.id, given(row.name), () => look(row)) },
+        { title: "Name", value: (row) => steady(row.id, given(row.name), () => look(row, lastUseKnown)) },
         { title: "Id", value: (row) => h("code", {}, row.id) },
         { title: "Scopes", value: (row) => row.scopes.join(", "), class: "wide" },
         { title: "State", value: state },
         { title: "Created", value: (row) => time(row.createdAt) },
         { title: "Expires", value: (row) => (row.expiresAt ? time(row.expiresAt) : "Never") },
-        { title: "Last used", value: (row) => (row.lastUsedAt ? time(row.lastUsedAt) : "Not seen") },
+        { title: "Last used", value: (row) => used(row, lastUseKnown, "Not seen") },
       ];
       return card(
         `Keys of ${chosen.tenant}`,
         h("div", { class: "actions" }, steady("create key", "Create key", createKey, "")),
-        h("p", { class: "muted" }, "A use is shown up to a minute late."),
+        h("p", { class: "muted" }, lastUseKnown ? "A use is shown up to a minute late." : "When keys were last used is not known now, since Redis does not answer."),
         table("Keys", columns, keys, { empty: "No key here." }),
         turns("access", chosen, next, { first: "First keys", following: "More keys" }),
       );
