@@ -42,7 +42,7 @@ async def test_who_proves_nothing_is_refused_with_a_challenge(
 ) -> None:
     status, content, answered = await ask(client, path, headers)
 
-    assert (status, content["status"], content["type"]) == (401, 401, "urn:cloudscale:problem:not-authenticated")
+    assert (status, content["status"], content["type"]) == (401, 401, "urn:cloudscale:problem:unauthenticated")
     assert answered["Content-Type"] == "application/problem+json"
     assert answered["WWW-Authenticate"] == challenge
 
@@ -60,7 +60,7 @@ async def test_several_authorization_headers_are_refused(client: aiohttp.ClientS
 async def test_a_key_without_the_scope_is_told_which(client: aiohttp.ClientSession, path: str, key: str) -> None:
     status, content, headers = await ask(client, path, bearer(key))
 
-    assert (status, content["type"]) == (403, "urn:cloudscale:problem:not-allowed")
+    assert (status, content["type"]) == (403, "urn:cloudscale:problem:forbidden")
     assert headers["WWW-Authenticate"] == f'{CHALLENGE}, error="insufficient_scope", scope="events:read"'
 
 

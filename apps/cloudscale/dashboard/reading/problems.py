@@ -26,8 +26,8 @@ class Kind(Enum):
     """What a refusal is about: the status, the last part of the problem's type, its title."""
 
     INVALID = (400, "invalid-request", "The request cannot be understood")
-    NOT_AUTHENTICATED = (401, "not-authenticated", "A key or token is needed")
-    NOT_ALLOWED = (403, "not-allowed", "The key or token does not allow this")
+    NOT_AUTHENTICATED = (401, "unauthenticated", "A key or token is needed")
+    NOT_ALLOWED = (403, "forbidden", "The key or token does not allow this")
     NOT_FOUND = (404, "not-found", "There is nothing here")
     CONFLICT = (409, "conflict", "This does not go with what is there")
     RATE_LIMITED = (429, "rate-limited", "Too many requests")
