@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.ingestion.client import Client
 from tests.ingestion.queue_contents import queue_contents
+from tests.servers.cosmos import cosmos_server
 from tests.servers.ingestion import UNLIMITED, ingestion_server
 from tests.servers.redis import redis_server
 from tests.servers.servicebus import servicebus_server
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.ingestion.queue_contents import QueueContents
+    from tests.servers.cosmos import CosmosServer
     from tests.servers.ingestion import IngestionServer
     from tests.servers.redis import RedisServer
     from tests.servers.servicebus import ServiceBusServer
@@ -36,6 +38,13 @@ def queue(broker: ServiceBusServer) -> Iterator[QueueContents]:
 def cache_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """As long-lived as the service that needs it."""
     with redis_server(tmp_path_factory.mktemp("cache")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CosmosServer]:
+    """A store of a file's own, with a directory that has nobody yet."""
+    with cosmos_server(tmp_path_factory.mktemp("cosmos")) as server:
         yield server
 
 

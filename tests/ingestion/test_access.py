@@ -14,7 +14,6 @@ import pytest
 from tests.ingestion.client import Client, bearer, nobodys
 from tests.ingestion.queue_contents import queue_contents
 from tests.servers.access_directory import administration_of
-from tests.servers.cosmos import CosmosServer, cosmos_server
 from tests.servers.ingestion import UNLIMITED, ingestion_server
 from tests.waiting import wait_until_sync
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tests.ingestion.queue_contents import QueueContents
+    from tests.servers.cosmos import CosmosServer
     from tests.servers.ingestion import IngestionServer
     from tests.servers.redis import RedisServer
     from tests.servers.servicebus import ServiceBusServer
@@ -56,12 +56,6 @@ class Keyring(NamedTuple):
     revoked: str
     disabled: str
     limited: str
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CosmosServer]:
-    with cosmos_server(tmp_path_factory.mktemp("cosmos")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from tests.ingestion.client import Client, bearer
-from tests.servers.cosmos import CosmosServer, cosmos_server
 from tests.servers.ingestion import UNLIMITED, ingestion_server
 from tests.waiting import wait_until_sync
 
@@ -20,18 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.servers.cosmos import CosmosServer
     from tests.servers.redis import RedisServer
     from tests.servers.servicebus import ServiceBusServer
 
 REVOKED_WITHIN = timedelta(seconds=5)
 SELDOM = timedelta(seconds=0.25)
 """An address that tries a wrong key more often is refused for that."""
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CosmosServer]:
-    with cosmos_server(tmp_path_factory.mktemp("cosmos")) as server:
-        yield server
 
 
 @pytest.fixture(scope="module")

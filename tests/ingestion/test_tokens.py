@@ -11,7 +11,6 @@ from tests.access.signing import KEYS, STRANGE, claims, token
 from tests.ingestion.client import Client, bearer, nobodys, page_view
 from tests.ingestion.queue_contents import queue_contents
 from tests.servers.access_directory import administration_of
-from tests.servers.cosmos import CosmosServer, cosmos_server
 from tests.servers.ingestion import UNLIMITED, ingestion_server
 from tests.servers.token_issuer import TokenIssuerServer, signed_token, token_issuer
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.ingestion.queue_contents import QueueContents
+    from tests.servers.cosmos import CosmosServer
     from tests.servers.redis import RedisServer
     from tests.servers.servicebus import ServiceBusServer
 
@@ -39,12 +39,6 @@ def absent_issuer() -> str:
     """Where nobody answers."""
     (port,) = find_free_ports("127.0.0.1", 1)
     return f"http://127.0.0.1:{port}"
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CosmosServer]:
-    with cosmos_server(tmp_path_factory.mktemp("cosmos")) as server:
-        yield server
 
 
 async def create_tenants(store: CosmosServer, cache: RedisServer) -> None:
