@@ -34,7 +34,7 @@ def figures(process: str, *, at: float, accepted: float, **rest: Any) -> Figures
 
 
 def observe(day: LongSeries, *processes: Figures, at: float) -> Point | None:
-    return day.observe(processes, Point(at=at, workers=2, ingestion=len(processes)), Gauges(queue_depth=5))
+    return day.observe(processes, Point(at=at, workers=2, ingestion=len(processes)), Gauges(queue_depth=5), since=57.0)
 
 
 def test_a_point_is_made_at_the_end_of_each_step() -> None:
@@ -58,6 +58,16 @@ def test_what_a_process_did_before_it_ended_counts_and_its_successor_is_a_start(
 
     assert point is not None
     assert (point.accepted, point.started, point.ingestion) == (6.0, 1, 1)
+
+
+def test_the_first_step_shows_what_began_with_it() -> None:
+    day = series()
+    observe(day, figures("new", at=60.0, accepted=60, started_at=59.0), figures("old", at=60.0, accepted=9000), at=60.0)
+
+    point = observe(day, figures("new", at=120.0, accepted=600, started_at=59.0), at=120.0)
+
+    assert point is not None
+    assert (point.accepted, point.started) == (10.0, 1)
 
 
 async def test_the_series_survives_a_restart_without_what_is_too_old(redis: Redis) -> None:

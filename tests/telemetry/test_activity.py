@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cloudscale.telemetry.activity import between, growth
+from cloudscale.telemetry.activity import FORGOTTEN_SECONDS, Progress, between, during, growth
 from cloudscale.telemetry.distribution import Distribution
 from cloudscale.telemetry.figures import Figures
 
@@ -45,6 +45,61 @@ def test_the_past_of_a_process_that_the_reader_had_missed_is_not_counted() -> No
 
     assert between([figures(at=10.0)], [figures(at=12.0), old]).accepted == 0
     assert between([], [old]).accepted == 0
+
+
+def test_a_process_that_the_first_of_some_readings_missed_counts_from_the_earliest_that_knows_it() -> None:
+    steady = [figures(at=at) for at in (10.0, 11.0, 12.0)]
+    old = [figures("old", at=at, started_at=1.0, accepted={"page_view": {"x": at * 100}}) for at in (11.0, 12.0)]
+
+    activity = during([steady[:1], [steady[1], old[0]], [steady[2], old[1]]], since=10.0)
+
+    assert (activity.accepted, activity.started, activity.seconds) == (100, 0, 2.0)
+
+
+def test_the_first_reading_of_all_counts_what_started_within_the_span() -> None:
+    new = figures("new", at=12.0, started_at=9.0, accepted={"page_view": {"x": 6.0}})
+    old = figures("old", at=12.0, started_at=8.9, accepted={"page_view": {"x": 7000.0}})
+
+    activity = during([[new, old]], since=9.0)
+
+    assert (activity.accepted, activity.started, activity.seconds) == (6, 1, 3.0)
+
+
+def test_a_process_that_the_first_reading_knows_does_not_count_twice() -> None:
+    young = [figures(at=at, started_at=9.5, accepted={"page_view": {"x": at}}) for at in (10.0, 11.0)]
+
+    assert between([young[0]], [young[1]]).accepted == 1
+    assert during([[young[0]], [young[1]]], since=8.0).accepted == 1
+
+
+def test_progress_leaves_nothing_out_of_a_process_that_a_reading_missed() -> None:
+    count = {at: {"page_view": {"x": at * 10}} for at in (1.0, 2.0, 3.0, 4.0)}
+    progress = Progress([figures(at=1.0, accepted=count[1.0])], since=0.5)
+
+    # It started before the second reading, which came before it was published; the third missed the other one.
+    done = [
+        progress.to([figures(at=2.0, accepted=count[2.0])]),
+        progress.to([figures("new", at=3.0, started_at=1.5, accepted=count[3.0])]),
+        progress.to([figures(at=4.0, accepted=count[4.0]), figures("new", at=4.0, accepted=count[4.0])]),
+    ]
+
+    assert [activity.accepted for activity in done] == [10, 30, 20 + 10]
+
+
+def test_progress_counts_what_began_with_it() -> None:
+    new = figures("new", at=2.0, started_at=1.5, accepted={"page_view": {"x": 5.0}})
+    progress = Progress([new, figures("old", at=2.0, accepted={"page_view": {"x": 7000.0}})], since=1.0)
+
+    assert progress.to([new]).accepted == 5
+    assert progress.to([new]).accepted == 0
+
+
+def test_progress_forgets_processes_that_are_long_gone() -> None:
+    progress = Progress([figures("gone", at=1.0, accepted={"page_view": {"x": 5.0}})], since=0.5)
+    later = 1.0 + FORGOTTEN_SECONDS
+    progress.to([figures(at=later)])
+
+    assert progress.to([figures("gone", at=later + 1, accepted={"page_view": {"x": 9.0}})]).accepted == 0
 
 
 def test_a_process_that_has_gone_takes_nothing_away() -> None:

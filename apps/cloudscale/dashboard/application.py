@@ -111,6 +111,7 @@ def build_application(
             writing = start_task(first_sightings.write_now_and_then(), name="first-sightings")
             try:
                 async with signing_in(state, resource, settings):
+                    await state.collector.begun()
                     yield
             finally:
                 state.stopping.set()

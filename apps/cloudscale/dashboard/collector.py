@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -37,8 +37,10 @@ TICK_SECONDS = 1.0
 TICKS_PER_POINT = 2
 POINTS = 3600 // TICKS_PER_POINT
 WINDOW_TICKS = 3
-"""Rates are taken over so many ticks: the processes publish once a second each, and not at the same time."""
+"""Rates are taken over so many ticks: the processes publish once a second each, and not at the same time. The first
+reading counts what processes did that started within so many, so that a new pipeline's first events are shown."""
 
+FIRST_READING_SECONDS = 2.0
 BACKLOG_SECONDS = 2.0
 WRITER_SECONDS = 10
 
@@ -75,9 +77,11 @@ class Collector:
         self._read_backlog = backlog
         self._gauges = Gauges()
         self._backlog: Backlog | None = None
-        self._readings: deque[list[Figures]] = deque(maxlen=WINDOW_TICKS + 1)
-        self._kept: list[Figures] = []
+        self._readings: deque[tuple[float, list[Figures]]] = deque(maxlen=WINDOW_TICKS + 1)
+        """Each with its time."""
+        self._progress: activity.Progress | None = None
         self._listeners: set[asyncio.Event] = set()
+        self._has_begun = asyncio.Event()
         self._redis_answers = True
         self._broker_answers = True
 
@@ -90,6 +94,15 @@ class Collector:
             yield event
         finally:
             self._listeners.discard(event)
+
+    async def begun(self) -> None:
+        """Wait for the first reading, for :data:`FIRST_READING_SECONDS` at the most.
+
+        What a process does afterwards is in the series, however long ago it started.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_READING_SECONDS):
+                await self._has_begun.wait()
 
     async def run(self) -> None:
         """Collect until cancelled. While Redis is away the series have a gap, and everything else goes on."""
@@ -112,6 +125,7 @@ class Collector:
                 self._redis_answers = False
             else:
                 self._redis_answers = True
+                self._has_begun.set()
             tick += 1
             due = max(due + TICK_SECONDS, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
@@ -123,7 +137,8 @@ class Collector:
             raw, in_flight = await together.execute()
         now = time.time()
         self.processes = decode_all(raw.values(), now=now)
-        self._readings.append(self.processes)
+        self._readings.append((now, self.processes))
+        since = min(self._readings[0][0], now - WINDOW_TICKS * TICK_SECONDS)
         backlog = self._backlog
         self._gauges = Gauges(
             queue_depth=backlog.events if backlog else None,
@@ -133,15 +148,18 @@ class Collector:
             scheduled=backlog.scheduled if backlog else None,
             in_flight=in_flight,
         )
-        self.latest = point_of(activity.between(self._readings[0], self._readings[-1]), self._gauges, at=now)
+        self.latest = point_of(
+            activity.during([processes for _, processes in self._readings], since=since), self._gauges, at=now
+        )
         if keep:
-            tally = tally_of(activity.between(self._kept, self.processes), at=now)
-            self._kept = self.processes
+            if self._progress is None:
+                self._progress = activity.Progress(self.processes, since=since)
+            tally = tally_of(self._progress.to(self.processes), at=now)
             self.points.append(self.latest)
             self.tallies.append(tally)
             is_writer = await self._save(Record(self.latest, tally))
             for series in self.long_series.values():
-                point = series.observe(self.processes, self.latest, self._gauges)
+                point = series.observe(self.processes, self.latest, self._gauges, since=since)
                 if point is not None and is_writer:
                     await series.save(self._redis, point)
         for event in self._listeners:

@@ -31,30 +31,31 @@ class LongSeries:
         self._step_seconds = step_seconds
         self._steps = steps
         self._step: int | None = None
-        self._begun: list[Figures] = []
+        self._progress: activity.Progress | None = None
         self._seen: dict[str, Figures] = {}
         """The last figures of each process of this step: one that ends in the middle has done its part."""
 
-    def observe(self, processes: Sequence[Figures], latest: Point, gauges: Gauges) -> Point | None:
+    def observe(self, processes: Sequence[Figures], latest: Point, gauges: Gauges, *, since: float) -> Point | None:
         """Take a reading; the point of a step that it ends.
 
         Args:
             processes: the newest figures.
             latest: the newest point of the short series.
             gauges: what was read beside the figures.
+            since: of the first reading, the time (epoch seconds) since which what happened counts.
         """
+        if self._progress is None:
+            self._progress = activity.Progress(processes, since=since)
         self._seen.update((each.process, each) for each in processes)
         step = int(latest.at // self._step_seconds)
         if step == self._step:
             return None
         point = None
-        if self._step is not None and self._begun:
-            done = activity.between(self._begun, self._seen.values())
-            point = point_of(done, gauges, at=latest.at)
+        if self._step is not None and self._seen:
+            point = point_of(self._progress.to(self._seen.values()), gauges, at=latest.at)
             point = msgspec.structs.replace(point, **{name: getattr(latest, name) for name in _STATE})
             self.points.append(point)
         self._step = step
-        self._begun = list(processes)
         self._seen = {each.process: each for each in processes}
         return point
 

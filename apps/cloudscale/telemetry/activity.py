@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -10,7 +11,10 @@ from cloudscale.telemetry.distribution import Distribution
 from cloudscale.telemetry.figures import Counts, Figures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+FORGOTTEN_SECONDS: Final = 3600.0
+"""A process that has published nothing for so long does not come back."""
 
 
 class Activity(msgspec.Struct, kw_only=True):
@@ -56,27 +60,54 @@ class Activity(msgspec.Struct, kw_only=True):
         return sum(self.persisted_by_type.values())
 
 
-def between(earlier: Iterable[Figures], later: Iterable[Figures]) -> Activity:
-    """What happened from ``earlier`` to ``later``, two readings of :func:`cloudscale.telemetry.figures.read_all`.
+def between(earlier: Collection[Figures], later: Collection[Figures]) -> Activity:
+    """What happened from ``earlier`` to ``later``, two readings of :func:`cloudscale.telemetry.figures.read_all`."""
+    return during([earlier, later], since=max((figures.at for figures in earlier), default=math.inf))
 
-    A process that is in ``later`` only counts from zero when it started after the earlier reading; otherwise the
-    reader missed it before and its past is not this span's.
+
+def during(readings: Sequence[Collection[Figures]], *, since: float) -> Activity:
+    """What happened from the first of some readings to the last; with one alone, since ``since``.
+
+    A process that the first reading does not know counts from zero if it started at ``since`` (epoch seconds) or later:
+    counts begin at zero. Otherwise it was missed, and counts from the earliest reading that knows it.
     """
-    before = {figures.process: figures for figures in earlier}
-    now = list(later)
-    seen_at = max((figures.at for figures in before.values()), default=None)
-    seconds = max((figures.at for figures in now), default=0.0) - (seen_at or 0.0) if seen_at is not None else 0.0
-    activity = Activity(seconds=max(0.0, seconds))
+    now = readings[-1]
+    before = {figures.process: figures for figures in readings[0]} if len(readings) > 1 else {}
+    earliest = {figures.process: figures for reading in reversed(readings) for figures in reading}
+    ended = max((figures.at for figures in now), default=since)
+    activity = Activity(seconds=max(0.0, ended - max((figures.at for figures in before.values()), default=since)))
     for figures in now:
         _add_state(activity, figures)
         former = before.get(figures.process)
-        if former is None:
-            if seen_at is None or figures.started_at < seen_at:
-                continue
+        if former is None and figures.started_at >= since:
             activity.started += 1
-            former = Figures(role=figures.role, process=figures.process, started_at=figures.started_at, at=seen_at)
-        _add_counts(activity, former, figures)
+            former = Figures(role=figures.role, process=figures.process, started_at=figures.started_at, at=since)
+        _add_counts(activity, former or earliest[figures.process], figures)
     return activity
+
+
+class Progress:
+    """Says of readings, one after the other, what happened from each to the next: nothing twice, and all of it.
+
+    Args:
+        first: the first reading.
+        since: epoch seconds. What a process did before the first reading counts if it started then or later.
+    """
+
+    def __init__(self, first: Iterable[Figures], *, since: float) -> None:
+        self._since = since
+        self._known = {figures.process: figures for figures in first if figures.started_at < since}
+        """The last that was read of each process, also of those that the last reading missed."""
+
+    def to(self, reading: Collection[Figures]) -> Activity:
+        """What happened until ``reading``, the newest."""
+        activity = during([self._known.values(), reading], since=self._since)
+        self._known |= {figures.process: figures for figures in reading}
+        newest = max((figures.at for figures in reading), default=self._since)
+        self._known = {
+            name: figures for name, figures in self._known.items() if figures.at > newest - FORGOTTEN_SECONDS
+        }
+        return activity
 
 
 _COUNTS = ("responses", "rejections", "rate_limited", "duplicates", "dead_letters", "suspicious", "retries")
