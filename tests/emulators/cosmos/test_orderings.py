@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,8 +18,10 @@ from cloudscale.emulators.cosmos.ordered_members import find_order
 from cloudscale.emulators.cosmos.orderings import keep_in_order
 from cloudscale.emulators.cosmos.protocol import Request
 from cloudscale.emulators.cosmos.queries import run_query
+from cloudscale.emulators.cosmos.query.text_bounds import TextBounds
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import AsyncIterator
     from pathlib import Path
 
@@ -119,6 +123,52 @@ async def test_a_page_in_order_looks_at_no_more_documents_than_it_has(emulator: 
     assert max(looked_at) <= 10, "the page's, one more, and each of them once more to answer it"
 
 
+@pytest.mark.parametrize(
+    ("condition", "partition"),
+    [("c.v >= '0'", "a"), ("c.v >= '0' AND STARTSWITH(c.pk, 'a')", None), ("c.v >= '0' AND c._ts > 1", "a")],
+)
+@pytest.mark.parametrize("direction", ["ASC", "DESC"])
+async def test_the_last_written_of_a_partition_are_found_without_reading_all_of_it(
+    emulator: Emulator,
+    documents: Documents,
+    condition: str,
+    partition: str | None,
+    direction: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in range(DOCUMENTS):
+        await put(emulator, documents, number, f"{number:03}")
+    looked_at: list[str] = []
+    register = TextBounds.register
+
+    def register_counting(bounds: TextBounds, connection: sqlite3.Connection) -> None:
+        def holds(text: str) -> bool:
+            looked_at.append(text)
+            return bounds.holds(text)
+
+        register(replace(bounds, holds=holds), connection)
+
+    monkeypatch.setattr(TextBounds, "register", register_counting)
+    query = f"SELECT TOP 3 VALUE c.v FROM c WHERE {condition} ORDER BY c._ts {direction}"  # noqa: S608 - a test's own
+    found = await pages(emulator, documents, query, partition)
+
+    assert found == (["058", "056", "054"] if direction == "DESC" else ["000", "002", "004"])
+    assert 3 <= len(looked_at) <= 6, "the page's, and at most one more for each"
+
+
+async def test_documents_that_are_named_are_not_looked_for_in_the_order_of_all(
+    emulator: Emulator, documents: Documents
+) -> None:
+    for number in range(DOCUMENTS):
+        await put(emulator, documents, number, number)
+    await pages(emulator, documents, "SELECT * FROM c ORDER BY c.v", None)
+    await keep_in_order(emulator, {})
+    # What is read from the order would be nothing now.
+    emulator.storage.connection.execute("DELETE FROM ordered_1")
+    query = "SELECT VALUE c.id FROM c WHERE c.id IN ('2', '4') ORDER BY c.v DESC"
+    assert await pages(emulator, documents, query, "a") == ["4", "2"]
+
+
 async def test_an_order_is_read_from_an_index(emulator: Emulator, documents: Documents) -> None:
     for number in range(DOCUMENTS):
         await put(emulator, documents, number, number)
@@ -175,6 +225,34 @@ async def test_orders_are_brought_up_to_date_when_little_is_written(
     assert calm is not None
     assert busy.lsn == 1
     assert documents.lsn - calm.lsn < ordered_members.DOCUMENTS_PER_STEP
+
+
+async def test_transactions_are_brought_into_order_by_their_documents(
+    emulator: Emulator, documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orderings, "BUSY_WRITES", DOCUMENTS + 1)
+
+    def transaction(first: int) -> None:
+        with documents.transaction():
+            for number in range(first, first + DOCUMENTS // 2):
+                documents.upsert(body(number, number), None)
+
+    await put(emulator, documents, 0, 0)
+    await pages(emulator, documents, "SELECT * FROM c ORDER BY c.v", None)
+    seen = {documents.container.number: documents.lsn}
+    for first in (1, 1 + DOCUMENTS // 2):
+        await emulator.storage.write(partial(transaction, first))
+    await keep_in_order(emulator, seen)
+    order = find_order(emulator.storage.connection, documents.container.number, "v")
+    assert order is not None
+    assert order.lsn == documents.lsn == 3
+
+    # As many documents as are too many to order meanwhile, in two writes.
+    monkeypatch.setattr(orderings, "BUSY_WRITES", DOCUMENTS)
+    for first in (1, 1 + DOCUMENTS // 2):
+        await emulator.storage.write(partial(transaction, first))
+    await keep_in_order(emulator, seen)
+    assert find_order(emulator.storage.connection, documents.container.number, "v") == order
 
 
 async def test_an_order_survives_a_restart_and_goes_with_its_container(tmp_path: Path) -> None:

@@ -135,10 +135,20 @@ class OrderedMembers:
         self._connection.executemany(f"INSERT OR REPLACE INTO {_table(order)} VALUES (?, ?, ?, ?, ?)", rows)
         self._connection.execute("UPDATE orders SET lsn = ? WHERE number = ?", (end, order))
 
-    def steps_behind(self, member: str, last: int) -> int:
-        """How many whole steps bring the order close to the sequence number ``last``, at the most."""
+    def is_behind(self, member: str, last: int) -> bool:
+        """Whether a whole step of documents up to the sequence number ``last`` is not yet in order."""
         order = find_order(self._connection, self._container.number, member)
-        return 0 if order is None else (last - order.lsn) // DOCUMENTS_PER_STEP
+        return order is not None and self.has_more(DOCUMENTS_PER_STEP, after=order.lsn, last=last)
+
+    def has_more(self, count: int, *, after: int, last: int) -> bool:
+        """Whether at least ``count`` documents were written behind ``after`` and up to the sequence number ``last``.
+
+        Sequence numbers do not tell: a transaction of a hundred documents has one.
+        """
+        row = self._connection.execute(
+            f"SELECT 1 FROM {self._documents} WHERE lsn > ? AND lsn <= ? LIMIT 1 OFFSET ?", (after, last, count - 1)
+        ).fetchone()
+        return row is not None
 
     def _end_of_step(self, covered: int, last: int) -> int:
         """The sequence number that the next step ends with: a transaction's documents share one."""

@@ -20,7 +20,8 @@ from cloudscale.emulators.cosmos.query.values import NUMBER, TEXT, rank, sort_ke
 from cloudscale.emulators.cosmos.stored_rows import Ordering
 
 BUSY_WRITES: Final = 5_000
-"""With more writes between two times, orders wait: looking at what is new costs a query less than it costs writers."""
+"""With so many documents written between two times, orders wait: looking at what is new costs a query less than it
+costs writers."""
 LARGEST_SEARCH: Final = 20
 """How many documents of an order may be passed over for each one of the query's partitions, on average."""
 
@@ -42,7 +43,7 @@ async def keep_in_order(emulator: Emulator, seen: MutableMapping[int, int]) -> N
     for documents in emulator.catalogue.all_containers():
         number, last = documents.container.number, documents.lsn
         try:
-            if last - seen.get(number, last) <= BUSY_WRITES:
+            if not documents.orders.has_more(BUSY_WRITES, after=seen.get(number, last), last=last):
                 for member in documents.orders.members:
                     await _catch_up(emulator, documents, member)
         except (CosmosError, sqlite3.Error) as error:
@@ -52,7 +53,8 @@ async def keep_in_order(emulator: Emulator, seen: MutableMapping[int, int]) -> N
 
 async def _catch_up(emulator: Emulator, documents: Documents, member: str) -> None:
     # What is written meanwhile is left to the next time: others may write faster than this goes on.
-    for _ in range(documents.orders.steps_behind(member, documents.lsn)):
+    last = documents.lsn
+    while documents.orders.is_behind(member, last):
         await emulator.storage.write(partial(documents.keep_in_order, member))
 
 

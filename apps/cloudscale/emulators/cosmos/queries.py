@@ -143,7 +143,8 @@ def prepare(documents: Documents, query: Query, asked: QueryRequest, extent: Ext
     elif extent.partition is None and narrowing.partition_prefix is not None:
         conditions.append(partitions_with_prefix(container.number, bindings, narrowing.partition_prefix))
         where = _conjunction(narrowing.rest)
-    ordering = ordering_of(query, documents, extent, narrowing, bindings)
+    # Documents that are named are sooner sorted than found among all the others.
+    ordering = None if numbers is not None else ordering_of(query, documents, extent, narrowing, bindings)
     now, end, total = int(time.time()), documents.lsn + 1, documents.count
     conditions.extend(
         extent.conditions(container.number, bindings, column="d.partition" if numbers is None else "+d.partition")

@@ -131,7 +131,12 @@ class StoredRows:
             conditions.append(self._compare("<=" if self._descends else ">=", position, values))
         direction = " DESC" if self._descends else ""
         order = ", ".join(f"{column}{direction}" for column in self._columns)
-        return self._select(self._table, conditions, values, f" ORDER BY {order}")
+        source = self._table
+        wanted = self._ordering
+        if wanted is not None and wanted.is_by_time and self._is_worthwhile(wanted, values):
+            # SQLite would rather read and sort the whole partition.
+            source += f" INDEXED BY {self._name}_lsn"
+        return self._select(source, conditions, values, f" ORDER BY {order}")
 
     def fetch(self, position: Position) -> Row | None:
         """The document at a position, unless it is gone."""
