@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.emulators.cosmos.stores import emulator_of, open_catalogue
 
-from cloudscale.emulators.cosmos import ordered_members, orderings
+from cloudscale.emulators.cosmos import ordered_members, orderings, queries
 from cloudscale.emulators.cosmos.ordered_members import find_order
 from cloudscale.emulators.cosmos.orderings import keep_in_order
 from cloudscale.emulators.cosmos.protocol import Request
@@ -39,6 +39,7 @@ def small_containers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep orders of small containers too, and leave some documents to be looked at one by one."""
     monkeypatch.setattr(ordered_members, "LEAST_DOCUMENTS", 1)
     monkeypatch.setattr(ordered_members, "DOCUMENTS_PER_STEP", 10)
+    monkeypatch.setattr(queries, "LARGEST_SEARCH", 3)
 
 
 @pytest.fixture
@@ -50,6 +51,23 @@ async def emulator(tmp_path: Path) -> AsyncIterator[Emulator]:
 @pytest.fixture
 def documents(emulator: Emulator) -> Documents:
     return next(iter(emulator.catalogue.all_containers()))
+
+
+@pytest.fixture
+def looked_at(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts of documents that SQLite has asked about bounds."""
+    texts: list[str] = []
+    register = TextBounds.register
+
+    def register_counting(bounds: TextBounds, connection: sqlite3.Connection) -> None:
+        def holds(text: str) -> bool:
+            texts.append(text)
+            return bounds.holds(text)
+
+        register(replace(bounds, holds=holds), connection)
+
+    monkeypatch.setattr(TextBounds, "register", register_counting)
+    return texts
 
 
 def body(number: int, value: Any) -> bytes:
@@ -77,18 +95,24 @@ async def pages(emulator: Emulator, documents: Documents, query: str, partition:
         headers = headers | {"x-ms-continuation": token}
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 1000),
-    direction=st.sampled_from(["", " DESC"]),
-    condition=st.sampled_from(["", " WHERE c.v > 'a'", " WHERE c.v <= 10", " WHERE 'ab' = c.v", " WHERE c.id > '3'"]),
+    order=st.sampled_from(["", " ORDER BY c.v", " ORDER BY c.v DESC", " ORDER BY c._ts", " ORDER BY c._ts DESC"]),
+    condition=st.sampled_from(
+        [
+            *("", " WHERE c.v > 'a'", " WHERE c.v <= 10", " WHERE 'ab' = c.v", " WHERE c.id > '3'"),
+            *(" WHERE c.v >= 'a' AND c.v < 'b' AND c.v < 'ab'", " WHERE c.v > 0 AND c.v < 'z'", " WHERE c.id < '2'"),
+            *(" WHERE c.v = 'ab' AND c.v < 'z'", " WHERE c._ts > 1 AND c.v >= 0", " WHERE c._ts < 1"),
+        ]
+    ),
     partition=st.sampled_from([None, "a"]),
 )
 async def test_an_order_that_is_kept_gives_the_pages_that_sorting_gives(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, direction: str, condition: str, partition: str | None
+    tmp_path_factory: pytest.TempPathFactory, seed: int, order: str, condition: str, partition: str | None
 ) -> None:
     chance = random.Random(seed)
-    query = f"SELECT VALUE c.id FROM c{condition} ORDER BY c.v{direction}"  # noqa: S608 - a test's own
+    query = f"SELECT VALUE c.id FROM c{condition}{order}"  # noqa: S608 - a test's own
     async with open_catalogue(tmp_path_factory.mktemp("order")) as (storage, catalogue):
         emulator = emulator_of(storage, catalogue)
         documents = catalogue.containers("db")[0]
@@ -134,26 +158,56 @@ async def test_the_last_written_of_a_partition_are_found_without_reading_all_of_
     condition: str,
     partition: str | None,
     direction: str,
-    monkeypatch: pytest.MonkeyPatch,
+    looked_at: list[str],
 ) -> None:
     for number in range(DOCUMENTS):
         await put(emulator, documents, number, f"{number:03}")
-    looked_at: list[str] = []
-    register = TextBounds.register
-
-    def register_counting(bounds: TextBounds, connection: sqlite3.Connection) -> None:
-        def holds(text: str) -> bool:
-            looked_at.append(text)
-            return bounds.holds(text)
-
-        register(replace(bounds, holds=holds), connection)
-
-    monkeypatch.setattr(TextBounds, "register", register_counting)
     query = f"SELECT TOP 3 VALUE c.v FROM c WHERE {condition} ORDER BY c._ts {direction}"  # noqa: S608 - a test's own
     found = await pages(emulator, documents, query, partition)
 
     assert found == (["058", "056", "054"] if direction == "DESC" else ["000", "002", "004"])
     assert 3 <= len(looked_at) <= 6, "the page's, and at most one more for each"
+
+
+@pytest.mark.parametrize("order", ["", "ORDER BY c.v", "ORDER BY c._ts DESC", "ORDER BY c.id"])
+@pytest.mark.parametrize(
+    ("condition", "found"),
+    [
+        ("c.v < '003'", {"000", "001", "002"}),
+        ("c.v < '050' AND c.v < '003'", {"000", "001", "002"}),
+        ("c.v > '02' AND c.v <= '021'", {"020", "021"}),
+        ("c.v < '000'", set()),
+    ],
+)
+async def test_few_documents_within_bounds_are_found_without_looking_at_the_others(
+    emulator: Emulator, documents: Documents, condition: str, found: set[str], order: str, looked_at: list[str]
+) -> None:
+    for number in range(DOCUMENTS):
+        await put(emulator, documents, number, f"{number:03}")
+    query = f"SELECT VALUE c.v FROM c WHERE {condition} {order}"  # noqa: S608 - a test's own
+    await pages(emulator, documents, query, None)
+    await keep_in_order(emulator, {})
+    looked_at.clear()
+
+    assert set(await pages(emulator, documents, query, None)) == found
+    assert len(looked_at) <= 2 * len(found), "each, and once more to answer it"
+
+
+async def test_few_documents_of_some_seconds_are_sorted_sooner_than_found_in_order(
+    emulator: Emulator, documents: Documents
+) -> None:
+    for number in range(DOCUMENTS):
+        await put(emulator, documents, number, number)
+    await pages(emulator, documents, "SELECT * FROM c ORDER BY c.v", None)
+    await keep_in_order(emulator, {})
+    written = f"UPDATE documents_{documents.container.number} SET ts = ts + 10 WHERE number > {DOCUMENTS - 2}"  # noqa: S608
+    last = emulator.storage.connection.execute(f"{written} RETURNING ts, id").fetchall()
+    # What is read from the order would be nothing now.
+    emulator.storage.connection.execute("DELETE FROM ordered_1")
+    query = f"SELECT VALUE c.id FROM c WHERE c._ts = {last[0][0]} ORDER BY c.v"  # noqa: S608 - a test's own
+    assert await pages(emulator, documents, query, None) == [name.decode() for _, name in last]
+    partition = "ab"[int(last[0][1]) % 2]
+    assert await pages(emulator, documents, query, partition) == [last[0][1].decode()]
 
 
 async def test_documents_that_are_named_are_not_looked_for_in_the_order_of_all(

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import MutableMapping
 from functools import partial
+from operator import itemgetter
 from typing import Final
 
 import structlog
@@ -16,23 +17,25 @@ from cloudscale.emulators.cosmos.ordered_members import stored_value
 from cloudscale.emulators.cosmos.query.ast import Query
 from cloudscale.emulators.cosmos.query.narrowing import Narrowing
 from cloudscale.emulators.cosmos.query.selection import ordering_member
-from cloudscale.emulators.cosmos.query.values import NUMBER, TEXT, rank, sort_key
-from cloudscale.emulators.cosmos.stored_rows import Ordering
+from cloudscale.emulators.cosmos.query.values import NUMBER, TEXT, SortKey, rank, sort_key
+from cloudscale.emulators.cosmos.stored_rows import MemberBounds, Ordering
 
 BUSY_WRITES: Final = 5_000
 """With so many documents written between two times, orders wait: looking at what is new costs a query less than it
 costs writers."""
-LARGEST_SEARCH: Final = 20
-"""How many documents of an order may be passed over for each one of the query's partitions, on average."""
-
 log = structlog.get_logger()
 
 
-async def ask_for_order(emulator: Emulator, documents: Documents, query: Query) -> None:
-    """Have the documents kept in the query's order from now on, if they are enough."""
-    member = ordering_member(query)
-    if member is not None and documents.orders.may_add(member, documents.count):
-        await emulator.storage.write(partial(documents.keep_in_order, member))
+async def ask_for_orders(emulator: Emulator, documents: Documents, query: Query, narrowing: Narrowing) -> None:
+    """Have the documents kept from now on in the query's order and by the members that it bounds, if they are enough.
+
+    Members that are to be equal to something are often the same in many documents: they are left to the query.
+    """
+    ordered = ordering_member(query)
+    bounded = [bounds.member for bounds in bounds_of(documents, narrowing, Bindings()) if bounds.is_range]
+    for member in dict.fromkeys([*bounded, *([] if ordered is None else [ordered])]):
+        if documents.orders.may_add(member, documents.count):
+            await emulator.storage.write(partial(documents.keep_in_order, member))
 
 
 async def keep_in_order(emulator: Emulator, seen: MutableMapping[int, int]) -> None:
@@ -58,8 +61,44 @@ async def _catch_up(emulator: Emulator, documents: Documents, member: str) -> No
         await emulator.storage.write(partial(documents.keep_in_order, member))
 
 
+def bounds_of(documents: Documents, narrowing: Narrowing, bindings: Bindings) -> list[MemberBounds]:
+    """What the query's condition says of members at the top of the document: of each, what bounds it most closely."""
+    compared: dict[str, list[tuple[str, SortKey]]] = {}
+    for _, (operator, path, value) in narrowing.comparisons:
+        member = path[0]
+        if len(path) == 1 and isinstance(member, str) and member not in documents.container.computed:
+            key = sort_key(value)
+            # Values of different types are not compared, and no result has two types.
+            known = compared.setdefault(member, [])
+            if (
+                rank(value) in (NUMBER, TEXT)
+                and stored_value(key) is not None
+                and all(k[0] == key[0] for _, k in known)
+            ):
+                known.append((operator, key))
+    return [_closest(member, known, bindings) for member, known in compared.items() if known]
+
+
+def _closest(member: str, compared: list[tuple[str, SortKey]], bindings: Bindings) -> MemberBounds:
+    """SQLite would search by the first bound of several, not by the closest."""
+    equal = [each for each in compared if each[0] == "="][:1]
+    upper = [each for each in compared if each[0] in {"<", "<="}]
+    lower = [each for each in compared if each[0] in {">", ">="}]
+    closest = equal or [
+        *([min(upper, key=itemgetter(1))] if upper else []),
+        *([max(lower, key=itemgetter(1))] if lower else []),
+    ]
+    conditions = [f"e.value {operator} {bindings.bind(stored_value(key))}" for operator, key in closest]
+    kind = f"e.kind = {bindings.bind(compared[0][1][0])}"
+    return MemberBounds(member, [kind, *conditions], is_range=not equal)
+
+
 def ordering_of(
-    query: Query, documents: Documents, extent: Extent, narrowing: Narrowing, bindings: Bindings
+    query: Query,
+    documents: Documents,
+    extent: Extent,
+    narrowing: Narrowing,
+    bindings: Bindings,
 ) -> Ordering | None:
     """The order of a query's results, if documents can be kept in it, and which part of it they are in."""
     container, member = documents.container, ordering_member(query)
@@ -73,17 +112,11 @@ def ordering_of(
             found.append(partitions_with_prefix(container.number, bindings, prefix, column=column))
         return found
 
-    conditions = partitions("+e.partition")
-    for _, (operator, path, value) in narrowing.comparisons:
-        stored = stored_value(sort_key(value))
-        if path == (member,) and rank(value) in (NUMBER, TEXT) and stored is not None:
-            # Values of different types are not compared.
-            kind = bindings.bind(rank(value))
-            conditions.append(f"e.kind = {kind} AND e.value {operator} {bindings.bind(stored)}")
+    bounded = bounds_of(documents, narrowing, bindings)
+    own = [condition for bounds in bounded if bounds.member == member for condition in bounds.conditions]
     return Ordering(
         member=member,
         descends=query.order_by[0].descending,
-        conditions=conditions,
+        conditions=[*partitions("+e.partition"), *own],
         partitions=partitions("d.partition"),
-        fewest=documents.count // LARGEST_SEARCH + 1,
     )

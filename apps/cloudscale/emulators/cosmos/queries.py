@@ -16,7 +16,7 @@ from cloudscale.emulators.cosmos.errors import CROSS_PARTITION_NOT_SERVABLE, bad
 from cloudscale.emulators.cosmos.extents import Extent, extent_of, page_size_of, partitions_with_prefix, visible
 from cloudscale.emulators.cosmos.items import check_budget, spend
 from cloudscale.emulators.cosmos.key_index import key_digest
-from cloudscale.emulators.cosmos.orderings import ask_for_order, ordering_of
+from cloudscale.emulators.cosmos.orderings import ask_for_orders, bounds_of, ordering_of
 from cloudscale.emulators.cosmos.protocol import Request, Response
 from cloudscale.emulators.cosmos.query.ast import Expression, Logical, Query
 from cloudscale.emulators.cosmos.query.execution import Continuation, Page, decode_token, run_page
@@ -30,13 +30,15 @@ from cloudscale.emulators.cosmos.query.selection import compile_query, counts_do
 from cloudscale.emulators.cosmos.query.text_bounds import text_bounds
 from cloudscale.emulators.cosmos.query_metrics import QUERY_METRICS, QueryTimes, describe_metrics
 from cloudscale.emulators.cosmos.query_plan import ALL_RANGES, answer_to_plan, plan
-from cloudscale.emulators.cosmos.stored_rows import DocumentReader, StoredRows, count_documents
+from cloudscale.emulators.cosmos.stored_rows import DocumentReader, Search, StoredRows, count_documents
 from cloudscale.emulators.cosmos.tables import first_lsn_at
 from cloudscale.emulators.cosmos.throughput import query_charge
 
 SHORT_QUERY_CHARACTERS: Final = 4_000
 INSTRUCTIONS_BETWEEN_LOOKS: Final = 1_000_000
 """Of SQLite's machine; a document that is left out takes about ten."""
+LARGEST_SEARCH: Final = 20
+"""How many documents of an order may be passed over for each one that a query may be about, on average."""
 Work = Callable[[sqlite3.Connection, int, Continuation | None], Page]
 # With any of these a request names the part of the container that it is about.
 _SCOPES: Final = {"x-ms-documentdb-partitionkey", "x-ms-documentdb-partitionkeyrangeid", "x-ms-start-epk"}
@@ -78,7 +80,8 @@ async def _answer_query(emulator: Emulator, documents: Documents, request: Reque
         extent = extent_of(emulator, documents, request)
         if request.method == "POST" and _SCOPES.isdisjoint(request.headers):
             _check_partitions(documents, request, query, asked)
-    await ask_for_order(emulator, documents, query)
+    narrowing = narrow(query.where, query.container, documents.container.partition_key, constants(asked.values))
+    await ask_for_orders(emulator, documents, query, narrowing)
     work = prepare(documents, query, asked, extent)
     size, continuation = page_size_of(request), decode_token(request.headers.get("x-ms-continuation"))
     page = await emulator.storage.query(lambda connection: work(connection, size, continuation))
@@ -144,7 +147,8 @@ def prepare(documents: Documents, query: Query, asked: QueryRequest, extent: Ext
         conditions.append(partitions_with_prefix(container.number, bindings, narrowing.partition_prefix))
         where = _conjunction(narrowing.rest)
     # Documents that are named are sooner sorted than found among all the others.
-    ordering = None if numbers is not None else ordering_of(query, documents, extent, narrowing, bindings)
+    members = bounds_of(documents, narrowing, bindings) if numbers is None else []
+    ordering = ordering_of(query, documents, extent, narrowing, bindings) if numbers is None else None
     now, end, total = int(time.time()), documents.lsn + 1, documents.count
     conditions.extend(
         extent.conditions(container.number, bindings, column="d.partition" if numbers is None else "+d.partition")
@@ -160,8 +164,10 @@ def prepare(documents: Documents, query: Query, asked: QueryRequest, extent: Ext
     def work(connection: sqlite3.Connection, size: int, continuation: Continuation | None) -> Page:
         if counts_all:
             return _count_page(total - _count_expired(connection, documents, now), continuation)
+        times: list[str] = []
         for operator, timestamp in narrowing.timestamps:
-            conditions.extend(_lsn_bounds(connection, container.number, bindings, operator, timestamp, end))
+            times += _lsn_bounds(connection, container.number, bindings, operator, timestamp, end)
+        conditions.extend(times)
         bounds.register(connection)
         compilation = Compilation(parameters, container.computed)
         if where is None and counts_documents(query):
@@ -172,10 +178,15 @@ def prepare(documents: Documents, query: Query, asked: QueryRequest, extent: Ext
         if ordering is not None and ordering.is_by_time:
             # Timestamps rise with sequence numbers, which have an index.
             selection = replace(selection, order_by=[])
-        reader = DocumentReader(container, compilation.use)
-        rows = StoredRows(
-            connection, reader, container.number, conditions=conditions, bindings=bindings, ordering=ordering
+        search = Search(
+            conditions=conditions,
+            values=bindings.values,
+            times=times if numbers is None else (),
+            members=members,
+            ordering=ordering,
+            few=total // LARGEST_SEARCH + 1,
         )
+        rows = StoredRows(connection, DocumentReader(container, compilation.use), container.number, search)
         with _snapshot(connection, compilation.deadline):
             return run_page(selection, rows, places=compilation.places, page_size=size, continuation=continuation)
 

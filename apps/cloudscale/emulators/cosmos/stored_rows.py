@@ -1,7 +1,7 @@
 """The documents of a container as a query looks at them: as little of each as the query needs."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypedDict
 
@@ -82,15 +82,13 @@ class StoredRow:
 class Ordering:
     """The member that results are ordered by, with SQL conditions that all results meet.
 
-    ``conditions`` are on the rows ``e`` of the order. Where fewer than ``fewest`` documents meet those on ``d`` in
-    ``partitions``, they are sooner sorted than found among all the others.
+    ``conditions`` are on the rows ``e`` of the order, ``partitions`` on ``d``.
     """
 
     member: str
     descends: bool
     conditions: list[str]
     partitions: list[str]
-    fewest: int
 
     @property
     def is_by_time(self) -> bool:
@@ -98,65 +96,107 @@ class Ordering:
         return self.member == "_ts"
 
 
-class StoredRows:
-    """The documents that meet SQL conditions on ``d``, by number or in the order of their last writes."""
+@dataclass(frozen=True, slots=True)
+class MemberBounds:
+    """SQL conditions on the rows ``e`` of a member's order, which all results of a query meet.
 
-    def __init__(
-        self,
-        connection: sqlite3.Connection,
-        reader: DocumentReader,
-        container: int,
-        *,
-        conditions: Sequence[str],
-        bindings: Bindings,
-        ordering: Ordering | None = None,
-    ) -> None:
+    ``is_range`` says that they are others than that it is equal to something.
+    """
+
+    member: str
+    conditions: list[str]
+    is_range: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """Which documents a query looks at: those that meet SQL ``conditions`` on ``d``, with their ``values``.
+
+    ``times`` are those of the conditions that bound sequence numbers, ``members`` says what the query's condition means
+    for members. Fewer than ``few`` documents are sooner read and sorted than found in an order among all the others.
+    """
+
+    conditions: Sequence[str]
+    values: Mapping[str, object]
+    times: Sequence[str] = ()
+    members: Sequence[MemberBounds] = ()
+    ordering: Ordering | None = None
+    few: int = 1
+
+
+class StoredRows:
+    """The documents of a search, by number or in the order of their last writes."""
+
+    def __init__(self, connection: sqlite3.Connection, reader: DocumentReader, container: int, search: Search) -> None:
         self._connection = connection
         self._container = container
-        self._ordering = ordering
+        self._search = search
         self._reader = reader
         self._name = f"documents_{container}"
         self._table = f"{self._name} AS d"
-        self._conditions = conditions
-        self._values = bindings.values
         # Writes of one transaction have one sequence number.
+        ordering = search.ordering
         is_by_time = ordering is not None and ordering.is_by_time
         self._columns = ("d.lsn", "d.number") if is_by_time else ("d.number",)
         self._descends = is_by_time and ordering is not None and ordering.descends
 
     def start(self, position: Position | None) -> Iterator[Row]:
         """The documents from a position on, or all."""
-        conditions, values = list(self._conditions), dict(self._values)
+        conditions, values = list(self._search.conditions), dict(self._search.values)
         if position is not None:
             conditions.append(self._compare("<=" if self._descends else ">=", position, values))
         direction = " DESC" if self._descends else ""
         order = ", ".join(f"{column}{direction}" for column in self._columns)
         source = self._table
-        wanted = self._ordering
-        if wanted is not None and wanted.is_by_time and self._is_worthwhile(wanted, values):
-            # SQLite would rather read and sort the whole partition.
+        if (few := self._few_documents(self._search.members, values)) is not None:
+            conditions.append(few)
+            source += " NOT INDEXED"
+        elif self._is_read_by_time(values):
+            # SQLite would rather read and sort a whole partition.
             source += f" INDEXED BY {self._name}_lsn"
         return self._select(source, conditions, values, f" ORDER BY {order}")
 
+    def _few_documents(self, members: Sequence[MemberBounds], values: dict[str, object]) -> str | None:
+        """A condition that names the only documents that can match, where a member's order says that they are few."""
+        for bounds in members:
+            order = find_order(self._connection, self._container, bounds.member)
+            if order is None:
+                continue
+            ordered = f"FROM {order.table} AS e WHERE {' AND '.join(bounds.conditions)}"
+            newer = f"FROM {self._name} WHERE lsn > {order.lsn}"
+            some = f"SELECT 1 {ordered} UNION ALL SELECT 1 {newer}"
+            if self._count(some, values) < self._search.few:
+                return f"d.number IN (SELECT e.number {ordered} UNION ALL SELECT number {newer})"
+        return None
+
+    def _is_read_by_time(self, values: dict[str, object]) -> bool:
+        if self._search.times and self._are_few(self._search.times, values):
+            return True
+        wanted = self._search.ordering
+        return wanted is not None and wanted.is_by_time and not self._are_few(wanted.partitions, values)
+
     def fetch(self, position: Position) -> Row | None:
         """The document at a position, unless it is gone."""
-        values = dict(self._values)
-        conditions = [*self._conditions, self._compare("=", position, values)]
+        values = dict(self._search.values)
+        conditions = [*self._search.conditions, self._compare("=", position, values)]
         return next(self._select(self._table, conditions, values), None)
 
     def in_order(self, after: SortKey | None) -> tuple[Iterator[Row], Iterator[Row]] | None:
         """The documents by what they are ordered by, from ``after`` on, and before them those not yet in order."""
-        wanted = self._ordering
+        wanted = self._search.ordering
         if wanted is None:
             return None
         order = find_order(self._connection, self._container, wanted.member)
-        values = dict(self._values)
-        if order is None or not self._is_worthwhile(wanted, values):
+        values = dict(self._search.values)
+        if order is None or self._are_few([*wanted.partitions, *self._search.times], values):
+            return None
+        others = [bounds for bounds in self._search.members if bounds.member != wanted.member]
+        if self._few_documents(others, values) is not None:
             return None
         values["covered"] = order.lsn
-        newer = ["d.lsn > :covered", *self._conditions]
+        newer = ["d.lsn > :covered", *self._search.conditions]
         unordered = self._select(f"{self._table} INDEXED BY {self._name}_lsn", newer, values)
-        conditions = ["d.lsn = e.lsn", *wanted.conditions, *self._conditions]
+        conditions = ["d.lsn = e.lsn", *wanted.conditions, *self._search.conditions]
         value = None if after is None else stored_value(after)
         if after is not None and value is not None:
             values |= {"after_kind": after[0], "after_value": value}
@@ -167,12 +207,18 @@ class StoredRows:
         sorting = f" ORDER BY e.kind{direction}, e.value{direction}, e.number"
         return unordered, self._select(source, conditions, values, sorting)
 
-    def _is_worthwhile(self, ordering: Ordering, values: dict[str, object]) -> bool:
-        if not ordering.partitions:
-            return True
-        some = f"SELECT 1 FROM {self._table} WHERE {' AND '.join(ordering.partitions)} LIMIT {ordering.fewest}"
-        (count,) = self._connection.execute(f"SELECT count(*) FROM ({some})", values).fetchone()
-        return int(count) >= ordering.fewest
+    def _are_few(self, conditions: Sequence[str], values: dict[str, object]) -> bool:
+        if not conditions:
+            return False
+        some = f"SELECT 1 FROM {self._table} WHERE {' AND '.join(conditions)}"
+        return self._count(some, values) < self._search.few
+
+    def _count(self, some: str, values: dict[str, object]) -> int:
+        """How many rows there are, at the most as many as are not few."""
+        (count,) = self._connection.execute(
+            f"SELECT count(*) FROM ({some} LIMIT {self._search.few})", values
+        ).fetchone()
+        return int(count)
 
     def _compare(self, operator: str, position: Position, values: dict[str, object]) -> str:
         if len(position) != len(self._columns):
