@@ -114,6 +114,24 @@ def test_a_key_is_rotated_and_revoked_after_a_question(page: Page) -> None:
     expect(keys.get_by_role("row").filter(has_text=name).filter(has_text="Revoked")).to_have_count(1)
 
 
+def test_a_key_s_name_and_limit_are_changed(page: Page) -> None:
+    name = f"kiosk {page.viewport_size and page.viewport_size['width']}"
+    create_key(page, name)
+    close(page)
+    keys = page.get_by_role("region", name="Keys")
+    keys.get_by_role("button", name=name).click()
+    expect(page.get_by_role("dialog")).to_contain_text("As every key")
+    page.get_by_role("dialog").get_by_role("button", name="Change").click()
+    assert violations(page) == []
+    page.get_by_label("Name: what it is for").fill(f"{name} hall")
+    page.get_by_label("Requests a second at the most").fill("5")
+    page.get_by_role("button", name="Change", exact=True).click()
+
+    keys.get_by_role("button", name=f"{name} hall").click()
+    expect(page.get_by_role("dialog").get_by_role("definition").filter(has_text=re.compile("^5$"))).to_be_visible()
+    page.keyboard.press("Escape")
+
+
 def test_a_tenant_is_made_and_its_quota_changed_with_the_keyboard(page: Page) -> None:
     tenant = f"globex{page.viewport_size and page.viewport_size['width']}"
     page.get_by_role("button", name="Create tenant").focus()

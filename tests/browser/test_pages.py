@@ -42,7 +42,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=absent("chromium"))
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
-PAGES = ["overview", "verification", "security", "users", "devices", "dead-letters", "events", "refused", "pipeline"]
+PAGES = [
+    *("overview", "verification", "security", "users", "devices", "dead-letters", "events", "refused", "pipeline"),
+    "access",
+]
 
 
 @pytest.fixture(scope="module")

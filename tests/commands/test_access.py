@@ -62,6 +62,10 @@ def test_a_tenants_keys_from_the_first_to_the_last_day(environment: dict[str, st
 
     rotated = told(environment, f"keys rotate {identity} --tenant acme --overlap 1h")
     assert (rotated["eventTypes"], rotated["name"], "digest" in rotated) == (["purchase"], "web", False)
+    changed = typed(environment, f"keys change {rotated['id']} --tenant acme --expires never --requests-per-second 5")
+    assert "without an end  types purchase  5 requests/s" in changed.stdout
+    changed = typed(environment, f"keys change {rotated['id']} --tenant acme --name app --requests-per-second usual")
+    assert f"{rotated['id']}  app  events:write  without an end  types purchase\n" == changed.stdout
     revoked = typed(environment, f"keys revoke {identity} --tenant acme")
     assert f"replaced by {rotated['id']}" in revoked.stdout
     listed = {key["id"]: key for key in told(environment, "keys list --tenant acme")}
@@ -114,6 +118,8 @@ def test_a_device_and_what_is_known_of_it(environment: dict[str, str]) -> None:
     assert typed(environment, "tenants create home").returncode == 0
     made = told(environment, "devices create t-7 --tenant home --type thermostat --model T --metadata floor=3")
     assert (made["deviceId"], made["key"][:3]) == ("t-7", "cs_")
+    refused = typed(environment, "keys create --tenant home --name web --device t-9")
+    assert "there is no device t-9 of tenant home" in refused.stderr
 
     async def send() -> None:
         async with open_redis(environment["CLOUDSCALE_REDIS_URL"]) as redis:
@@ -160,6 +166,12 @@ def test_a_key_is_revoked_while_redis_is_away(environment: dict[str, str]) -> No
         ("devices show t-9 --tenant nobody", "there is no device t-9 of tenant nobody"),
         ("keys revoke AAAAAAAAAAAA --tenant nobody", "there is no key AAAAAAAAAAAA of tenant nobody"),
         ("keys create --tenant acme --name web --scope everything", "everything"),
+        ("keys change AAAAAAAAAAAA --tenant acme", "nothing is changed: give --name, --expires"),
+        (
+            "keys change AAAAAAAAAAAA --tenant acme --requests-per-second many",
+            "'many' is no number: write 50, or usual",
+        ),
+        ("keys change AAAAAAAAAAAA --tenant acme --requests-per-second nan --name x", "there is no key AAAAAAAAAAAA"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_line(environment: dict[str, str], line: str, problem: str) -> None:

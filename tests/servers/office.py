@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -45,12 +46,17 @@ RIGHTS: dict[str, tuple[str, KeyRights]] = {
         "acme",
         KeyRights(scopes=frozenset({Scope.TENANT_ADMIN, Scope.WRITE_EVENTS}), event_types=frozenset({"purchase"})),
     ),
+    "acme-short": ("acme", KeyRights(scopes=frozenset({Scope.TENANT_ADMIN}))),
     "acme-writer": ("acme", KeyRights(scopes=frozenset({Scope.WRITE_EVENTS, Scope.READ_EVENTS}))),
     "acme-root": ("acme", KeyRights(scopes=frozenset({Scope.ADMIN, Scope.TENANT_ADMIN}))),
     "acme-page": ("acme", KeyRights(origins=frozenset({"https://shop.example"}))),
     "rival-admin": ("rival", KeyRights(scopes=frozenset({Scope.TENANT_ADMIN, Scope.WRITE_EVENTS}))),
 }
 """Keys that are there from the beginning: their tenants and what they may do."""
+
+
+LIVES = {"acme-short": timedelta(hours=1)}
+"""How long those of them hold that end."""
 
 
 class Office(NamedTuple):
@@ -105,6 +111,6 @@ async def _made(settings: Settings, cosmos: CosmosServer, redis: RedisServer) ->
         for tenant in ("operations", "acme", "rival"):
             await administration.create_tenant(tenant)
         return {
-            name: await administration.create_key(tenant, name, rights=rights)
+            name: await administration.create_key(tenant, name, rights=rights, expires_in=LIVES.get(name))
             for name, (tenant, rights) in RIGHTS.items()
         }

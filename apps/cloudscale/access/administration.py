@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
 import structlog
+from msgspec import UNSET, UnsetType
 from redis.exceptions import RedisError
 
 from cloudscale.access.new_keys import (
@@ -16,6 +17,7 @@ from cloudscale.access.new_keys import (
     NewKey,
     NotPossibleError,
     checked,
+    lifetime_of,
     new_key,
     rights_of,
 )
@@ -66,7 +68,7 @@ class Announcing(Protocol):
 
 
 class EndedKeyError(NotPossibleError):
-    """A key cannot be rotated, because it has been revoked."""
+    """A key cannot be rotated or changed, because it has been revoked."""
 
 
 class Administration:
@@ -149,13 +151,12 @@ class Administration:
             raise NotPossibleError(f"an overlap lies between 0 and {LONGEST_OVERLAP.days} days")
         old = await self._container.read(Key, key_id, tenant_id=tenant_id)
         now = _now()
-        _require_not_ended(old)
-        lifetime = None if old.expires_at is None else old.expires_at - old.created_at
-        new = await self._add_key(tenant_id, old.name, rights=rights_of(old), expires_in=lifetime)
+        _require_not_ended(old, "rotate")
+        new = await self._add_key(tenant_id, old.name, rights=rights_of(old), expires_in=lifetime_of(old))
 
         def end(key: Key) -> Key:
             # Somebody else may have revoked or rotated it since it was read; that stands.
-            _require_not_ended(key)
+            _require_not_ended(key, "rotate")
             return msgspec.structs.replace(key, revoked_at=now + overlap, replaced_by=new.record.id)
 
         try:
@@ -175,6 +176,33 @@ class Administration:
                 f"the old key holds as before; the key {key.id} was made, nobody has its text, and it cannot be ended "
                 "now: revoke it when the store answers"
             ) from reason
+
+    async def change_key(
+        self,
+        tenant_id: str,
+        key_id: str,
+        *,
+        name: str | UnsetType = UNSET,
+        expires_in: timedelta | UnsetType | None = UNSET,
+        requests_per_second: float | UnsetType | None = UNSET,
+    ) -> Key:
+        """Another name, end (counted from now) or limit for a key; what is unset stays.
+
+        Raises:
+            NotFoundError: the tenant has no such key.
+            EndedKeyError: the key is revoked.
+            NotPossibleError: something that is given cannot be used.
+        """
+        ends = _now() + expires_in if isinstance(expires_in, timedelta) else expires_in
+        given = {"name": name, "expires_at": ends, "requests_per_second": requests_per_second}
+        changes: dict[str, Any] = {field: value for field, value in given.items() if value is not UNSET}
+
+        def change(key: Key) -> Key:
+            _require_not_ended(key, "change")
+            return checked(msgspec.structs.replace(key, **changes))
+
+        changed = await self._container.change(Key, key_id, tenant_id=tenant_id, change=change)
+        return await self._announced(changed, Reference("key", key_id))
 
     async def revoke_key(self, tenant_id: str, key_id: str) -> Key:
         """End a key now. Done again, it does no harm, and tells the processes again.
@@ -259,7 +287,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _require_not_ended(key: Key) -> None:
+def _require_not_ended(key: Key, act: str) -> None:
     if key.revoked_at is not None:
-        instead = f": rotate {key.replaced_by}, which replaces it" if key.replaced_by else ""
-        raise EndedKeyError(f"the key {key.id} is revoked, so there is nothing to rotate{instead}")
+        instead = f": {act} {key.replaced_by}, which replaces it" if key.replaced_by else ""
+        raise EndedKeyError(f"the key {key.id} is revoked, so there is nothing to {act}{instead}")

@@ -6,11 +6,15 @@ each of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, cast
+import math
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from msgspec import UNSET, UnsetType
 
 from cloudscale.access.administration import NO_QUOTA, NotAnnouncedError
 from cloudscale.access.container import NotFoundError, position_of
-from cloudscale.access.new_keys import SENDS_EVENTS, KeyRights, rights_of
+from cloudscale.access.new_keys import SENDS_EVENTS, KeyRights, lifetime_of, rights_of
 from cloudscale.access.records import Key, Reference, Tenant
 
 if TYPE_CHECKING:
@@ -18,34 +22,13 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from cloudscale.access.administration import Administration
+    from cloudscale.access.audit_record import Act, AuditRecord
     from cloudscale.access.authority import Authority
     from cloudscale.access.container import AccessContainer
     from cloudscale.access.new_keys import NewKey
     from cloudscale.access.records import Quota
 
-Act = Literal["create tenant", "change tenant", "create key", "rotate key", "revoke key", "create device"]
-
 T = TypeVar("T")
-
-
-class AuditRecord(Protocol):
-    """Where acts are recorded, as :class:`cloudscale.ledger.audit.Audit` is."""
-
-    async def around(
-        self,
-        do: Callable[[], Awaitable[T]],
-        *,
-        who: str,
-        act: Act,
-        what: str,
-        outcome: Callable[[T], str],
-        unrecorded: Callable[[], None] | None = None,
-    ) -> T:
-        """Do something that is recorded.
-
-        If it cannot be recorded, it is not done; or it is done all the same and ``unrecorded`` is called, where given.
-        """
-        ...
 
 
 class Administrator:
@@ -60,15 +43,23 @@ class Administrator:
         administration: makes the changes.
         container: where records are read.
         audit: where changes are recorded.
+        usual_requests_per_second: what a tenant without a quota may send.
     """
 
     def __init__(
-        self, authority: Authority, administration: Administration, container: AccessContainer, audit: AuditRecord
+        self,
+        authority: Authority,
+        administration: Administration,
+        container: AccessContainer,
+        audit: AuditRecord,
+        *,
+        usual_requests_per_second: float = math.inf,
     ) -> None:
         self.authority = authority
         self._administration = administration
         self._container = container
         self._audit = audit
+        self._usual_requests_per_second = usual_requests_per_second
         self.warnings: list[str] = []
         """What whoever asked for the changes has to know: that one is not recorded, or noticed late."""
 
@@ -130,6 +121,8 @@ class Administrator:
         """A new key; see :meth:`Administration.create_key`."""
         self.authority.require_tenant(tenant_id)
         self.authority.require_rights(rights)
+        self.authority.require_end(_end_in(expires_in))
+        await self._require_rate(tenant_id, rights.requests_per_second)
         return await self._recorded(
             "create key",
             f"a key {name} of tenant {tenant_id} for {' '.join(sorted(rights.scopes))}",
@@ -141,11 +134,45 @@ class Administrator:
         """A new key with the rights of another; see :meth:`Administration.rotate_key`."""
         old = await self._key(key_id, tenant_id)
         self.authority.require_rights(rights_of(old))
+        self.authority.require_end(_end_in(lifetime_of(old)))
+        await self._require_rate(old.tenant_id, old.requests_per_second)
         return await self._recorded(
             "rotate key",
             f"key {key_id} of tenant {old.tenant_id}, which holds for {overlap} more",
             lambda: self._administration.rotate_key(old.tenant_id, key_id, overlap=overlap),
             outcome=_key_made,
+        )
+
+    async def change_key(
+        self,
+        key_id: str,
+        *,
+        tenant_id: str | None = None,
+        name: str | UnsetType = UNSET,
+        expires_in: timedelta | UnsetType | None = UNSET,
+        requests_per_second: float | UnsetType | None = UNSET,
+    ) -> Key:
+        """Another name, end or limit for a key; see :meth:`Administration.change_key`."""
+        old = await self._key(key_id, tenant_id)
+        self.authority.require_rights(rights_of(old))
+        changes: list[str] = []
+        if not isinstance(name, UnsetType):
+            changes.append(f"the name {name}")
+        if not isinstance(expires_in, UnsetType):
+            end = _end_in(expires_in)
+            self.authority.require_end(end)
+            changes.append("no end" if end is None else f"its end at {end:%Y-%m-%d %H:%M:%S} UTC")
+        if not isinstance(requests_per_second, UnsetType):
+            await self._require_rate(old.tenant_id, requests_per_second)
+            changes.append(
+                "the limit of every key" if requests_per_second is None else f"{requests_per_second:g} requests/s"
+            )
+        return await self._recorded(
+            "change key",
+            f"key {key_id} of tenant {old.tenant_id}: {', '.join(changes)}",
+            lambda: self._administration.change_key(
+                old.tenant_id, key_id, name=name, expires_in=expires_in, requests_per_second=requests_per_second
+            ),
         )
 
     async def revoke_key(self, key_id: str, *, tenant_id: str | None = None) -> Key:
@@ -171,12 +198,25 @@ class Administrator:
         """A new device with its key; see :meth:`Administration.create_device`."""
         self.authority.require_tenant(tenant_id)
         self.authority.require_rights(KeyRights(device_id=device_id, event_types=self.authority.event_types))
+        self.authority.require_end(None)
         return await self._recorded(
             "create device",
             f"device {device_id} of tenant {tenant_id}",
             lambda: self._administration.create_device(tenant_id, device_id, type=type, model=model, metadata=metadata),
             outcome=_key_made,
         )
+
+    async def _require_rate(self, tenant_id: str, requests_per_second: float | None) -> None:
+        """Make sure that a key of the tenant may be let send so much.
+
+        Raises:
+            NotAllowedError: not by this administrator.
+            NotFoundError: there is no such tenant.
+        """
+        if self.authority.tenants is not None and requests_per_second is not None:
+            quota = (await self.tenant(tenant_id)).quota.requests_per_second
+            tenants = self._usual_requests_per_second if quota is None else quota
+            self.authority.require_rate(requests_per_second, tenants)
 
     async def _key(self, key_id: str, tenant_id: str | None) -> Key:
         """A key of the given tenant, or of whichever it belongs to.
@@ -223,6 +263,10 @@ class Administrator:
             outcome=outcome,
             unrecorded=unrecorded if even_unrecorded else None,
         )
+
+
+def _end_in(time: timedelta | None) -> datetime | None:
+    return None if time is None else datetime.now(UTC) + time
 
 
 def _key_made(made: NewKey) -> str:

@@ -199,6 +199,7 @@ def _caller_of(key: Key, tenant: Tenant) -> Caller:
         is_server=key.is_server,
         origins=key.origins,
         requests_per_second=key.requests_per_second,
+        expires_at=key.expires_at,
         quota=tenant.quota,
     )
 

@@ -1,11 +1,13 @@
 """What an administrator may administer: which tenants, and which rights a key that it makes or renews may have.
 
 Nobody hands out more than he has. A key with a right that its maker lacks would be a way to that right, and so would a
-new secret for a key that has it already.
+new secret for a key that has it already. Who administers a tenant may hand out sending and reading in it, also without
+doing either: that is what administering is for. A key that ends makes none that outlives it.
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 EVERY_SCOPE: Final = frozenset(Scope)
 SCOPES_OF_A_TENANT: Final = EVERY_SCOPE - {Scope.ADMIN}
+SCOPES_OF_EVENTS: Final = frozenset({Scope.WRITE_EVENTS, Scope.READ_EVENTS})
 
 
 class Authority(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +39,8 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True):
     """The types of event that its keys may send at the most; None for all."""
     device_id: str | None = None
     """The device that its keys must belong to; None for any or none."""
+    expires_at: datetime | None = None
+    """When its keys have to have ended; None for keys that need not end."""
 
     def require_all_tenants(self) -> None:
         """Make sure that it administers all tenants.
@@ -80,6 +85,30 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True):
         if self.device_id is not None and rights.device_id != self.device_id:
             raise NotAllowedError(f"the key that asks belongs to the device {self.device_id}, so a new one must too")
 
+    def require_end(self, expires_at: datetime | None) -> None:
+        """Make sure that it may hand out a key that ends then, None being never.
+
+        Raises:
+            NotAllowedError: the key would outlive the one that asks.
+        """
+        if self.expires_at is not None and (expires_at is None or expires_at > self.expires_at):
+            raise NotAllowedError(
+                f"the key that asks ends at {self.expires_at:%Y-%m-%d %H:%M:%S} UTC, and this one would outlive it: "
+                "let it end before that, or ask with a key that lasts longer"
+            )
+
+    def require_rate(self, requests_per_second: float | None, tenants: float) -> None:
+        """Make sure that it may let a key send so much, where its tenant may send ``tenants`` requests a second.
+
+        Raises:
+            NotAllowedError: it is more than the tenant may.
+        """
+        if self.tenants is not None and requests_per_second is not None and requests_per_second > tenants:
+            raise NotAllowedError(
+                f"the tenant may send {tenants:g} requests a second, so its administrator cannot give a key "
+                f"{requests_per_second:g}"
+            )
+
     def require_revocation(self, key: Key) -> None:
         """Make sure that it may end this key.
 
@@ -110,9 +139,10 @@ def authority_of(caller: Caller) -> Authority:
     return Authority(
         who=who,
         tenants=frozenset({caller.tenant_id}),
-        grants=caller.scopes,
+        grants=caller.scopes | SCOPES_OF_EVENTS,
         event_types=caller.event_types,
         device_id=caller.device_id,
+        expires_at=caller.expires_at,
     )
 
 

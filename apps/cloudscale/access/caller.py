@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import msgspec
 
 from cloudscale.access.records import Quota
@@ -31,6 +33,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The web origins from which the key works; None for a key that does not depend on them."""
     requests_per_second: float | None = None
     """What the key may send, where that differs from what the pipeline's resource says for every key."""
+    expires_at: datetime | None = None
+    """When the key ends; None for one without an end, and for a token."""
     quota: Quota | None = None
     """What the caller's tenant may send, where it differs from what the pipeline's resource says for every tenant."""
 

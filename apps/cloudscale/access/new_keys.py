@@ -46,6 +46,11 @@ def rights_of(key: Key) -> KeyRights:
     return KeyRights(**{field: getattr(key, field) for field in KeyRights.__struct_fields__})
 
 
+def lifetime_of(key: Key) -> timedelta | None:
+    """How long a key was made for; None for one without an end."""
+    return None if key.expires_at is None else key.expires_at - key.created_at
+
+
 def new_key(
     tenant_id: str, name: str, *, rights: KeyRights = SENDS_EVENTS, expires_in: timedelta | None = None
 ) -> NewKey:

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
+from msgspec import UNSET, UnsetType
 
 from cloudscale.access.scopes import Scope
 from cloudscale.commands.access import LISTED, TenantOption, in_directory, parse_time
 from cloudscale.commands.options import AsJson, DataDirectory
+from cloudscale.errors import ConfigurationError
 from cloudscale.local.directory import DEFAULT_DATA_DIRECTORY
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from cloudscale.access.administrator import Administrator
     from cloudscale.access.container import AccessContainer
     from cloudscale.access.new_keys import NewKey
@@ -108,6 +112,45 @@ def rotate(
     print_new(in_directory(data_dir, work), as_json=as_json)
 
 
+@app.command("change")
+def change(
+    key: KeyArgument,
+    *,
+    tenant: TenantOption,
+    name: Annotated[str | None, typer.Option(help="What it is for, as lists show it.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="TIME", help="When it ends, from now: 90d, 24h, never.")
+    ] = None,
+    requests_per_second: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NUMBER", help="Requests a second for long, or `usual` for what the pipeline says for every key."
+        ),
+    ] = None,
+    data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY,
+) -> None:
+    """Change a key's name, end or limit. What is not given stays; what it may do cannot be changed."""
+    if name is expires is requests_per_second is None:
+        raise ConfigurationError("nothing is changed: give --name, --expires or --requests-per-second")
+    expires_in: timedelta | UnsetType | None = UNSET
+    if expires is not None:
+        expires_in = None if expires == "never" else parse_time(expires, option="--expires")
+    rate: float | UnsetType | None = UNSET
+    if requests_per_second is not None:
+        rate = None if requests_per_second == "usual" else _number(requests_per_second)
+
+    async def work(administrator: Administrator, _: AccessContainer) -> Key:
+        return await administrator.change_key(
+            key,
+            tenant_id=tenant,
+            name=UNSET if name is None else name,
+            expires_in=expires_in,
+            requests_per_second=rate,
+        )
+
+    typer.echo(_described(in_directory(data_dir, work)))
+
+
 @app.command("revoke")
 def revoke(key: KeyArgument, *, tenant: TenantOption, data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY) -> None:
     """End a key now; running processes notice within seconds."""
@@ -143,6 +186,13 @@ def print_new(new: NewKey, *, as_json: bool) -> None:
         return
     typer.echo(new.text)
     typer.echo(f"keep it now, it is not shown again: {_described(new.record)}", err=True)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigurationError(f"--requests-per-second {text!r} is no number: write 50, or usual") from None
 
 
 def _public(key: Key) -> dict[str, Any]:

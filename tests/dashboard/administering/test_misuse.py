@@ -39,14 +39,23 @@ MISUSES = [
     Misuse(
         "a tenant's hides an admin", "acme-admin", "POST", "/keys", key(scopes=["events:write", "admin"]), 403
     ),
-    Misuse("a tenant's hands out reading", "acme-admin", "POST", "/keys", key(scopes=["events:read"]), 403),
-    Misuse("one that may not send makes one that may", "acme-lone", "POST", "/keys", key(), 403),
+    Misuse("a tenant's changes an admin", "acme-admin", "PATCH", "/keys/{acme-root}", key(), 403),
+    Misuse("a key that sends changes itself", "acme-writer", "PATCH", "/keys/{acme-writer}", key(), 403),
+    Misuse("one that ends makes one that does not", "acme-short", "POST", "/keys", key(), 403),
+    Misuse("one that ends makes one that outlives it", "acme-short", "POST", "/keys", key(expiresInSeconds=3601), 403),
+    Misuse("one that ends renews one that does not", "acme-short", "POST", "/keys/{acme-writer}/rotate", {}, 403),
+    Misuse("one that ends renews itself", "acme-short", "POST", "/keys/{acme-short}/rotate", {}, 403),
+    Misuse("one that ends lengthens itself", "acme-short", "PATCH", "/keys/{acme-short}",
+           {"expiresInSeconds": 7200}, 403),
+    Misuse("one that ends frees itself", "acme-short", "PATCH", "/keys/{acme-short}", {"expiresInSeconds": None}, 403),
+    Misuse("more than the tenant may send", "acme-admin", "POST", "/keys", key(requestsPerSecond=1001), 403),
+    Misuse("a change to more than the tenant may send", "acme-admin", "PATCH", "/keys/{acme-writer}",
+           {"requestsPerSecond": 1001}, 403),
     Misuse("one type only, all types", "acme-purchases", "POST", "/keys", key(), 403),
     Misuse(
         "one type only, another", "acme-purchases", "POST", "/keys", key(eventTypes=["purchase", "page_view"]), 403
     ),
     Misuse("a tenant's renews an admin", "acme-admin", "POST", "/keys/{acme-root}/rotate", {}, 403),
-    Misuse("a tenant's renews a reader", "acme-admin", "POST", "/keys/{acme-writer}/rotate", {}, 403),
     Misuse("a tenant's ends an admin", "acme-admin", "POST", "/keys/{acme-root}/revoke", None, 403),
     Misuse("a tenant makes a tenant", "acme-admin", "POST", "/tenants", {"id": "mine"}, 403),
     Misuse(
@@ -63,6 +72,7 @@ MISUSES = [
     Misuse("reads nobody", "acme-admin", "GET", "/tenants/nobody", None, 403),
     Misuse("disables another", "acme-admin", "PATCH", "/tenants/rival", {"disabled": True}, 403),
     Misuse("renews a key of another", "acme-admin", "POST", "/keys/{rival-admin}/rotate", {}, 404),
+    Misuse("changes a key of another", "acme-admin", "PATCH", "/keys/{rival-admin}", {"name": "mine"}, 404),
     Misuse("ends a key of another", "acme-admin", "POST", "/keys/{rival-admin}/revoke", None, 404),
     Misuse("ends a key of nobody", "acme-admin", "POST", f"/keys/{WIDE}/revoke", None, 404),
     Misuse("goes on in another's keys", "acme-admin", "GET", "/keys?cursor=cml2YWw6MDEyMzQ1Njc4OUFC", None, 400),
@@ -94,6 +104,12 @@ MISUSES = [
     Misuse("a quota of nothing", "admin", "PATCH", "/tenants/acme", {"quota": {"eventsPerSecond": 0}}, 400),
     Misuse("a change of nothing", "admin", "PATCH", "/tenants/acme", {}, 400),
     Misuse("a change of the id", "admin", "PATCH", "/tenants/acme", {"id": "other"}, 400),
+    Misuse("a change of no field of a key", "admin", "PATCH", "/keys/{acme-writer}", {}, 400),
+    Misuse("a change of scopes", "admin", "PATCH", "/keys/{acme-writer}", {"scopes": ["admin"]}, 400),
+    Misuse("a change of the tenant", "admin", "PATCH", "/keys/{acme-writer}", {"tenantId": "rival"}, 400),
+    Misuse("a change to no requests", "admin", "PATCH", "/keys/{acme-writer}", {"requestsPerSecond": 0}, 400),
+    Misuse("a change to no time", "admin", "PATCH", "/keys/{acme-writer}", {"expiresInSeconds": 0}, 400),
+    Misuse("a change to no name", "admin", "PATCH", "/keys/{acme-writer}", {"name": ""}, 400),
     Misuse("an overlap of a year", "admin", "POST", "/keys/{acme-writer}/rotate", {"overlapSeconds": 31_536_000}, 400),
     Misuse("an overlap below zero", "admin", "POST", "/keys/{acme-writer}/rotate", {"overlapSeconds": -1}, 400),
     Misuse("too long a page", "admin", "GET", "/keys?limit=201", None, 400),
@@ -151,6 +167,10 @@ def test_a_missing_scope_is_named(office: Office) -> None:
 
 
 PAGE_MISUSES = [
+    (OPERATOR, "PATCH", "/keys/{acme-writer}", {"name": "mine"}, 403),
+    (ACME_MANAGER, "PATCH", "/keys/{rival-admin}", {"name": "mine"}, 404),
+    (ACME_MANAGER, "PATCH", "/keys/{acme-root}", {"name": "mine"}, 403),
+    (ACME_MANAGER, "POST", "/keys", key(requestsPerSecond=1001), 403),
     *((token, "GET", path, None, 403) for token in (VIEWER, OPERATOR) for path in ("/tenants", "/keys?tenant=acme")),
     (OPERATOR, "POST", "/keys", key(tenantId="acme"), 403),
     (OPERATOR, "POST", "/tenants", {"id": "mine"}, 403),
@@ -179,7 +199,7 @@ def test_a_person_is_refused(office: Office, token: str, method: str, path: str,
 def test_another_site_s_page_changes_nothing(office: Office) -> None:
     before = state_of(office)
     for headers in ({}, {**OWN_PAGE, "Origin": "https://evil.example"}):
-        for method, path in (("POST", "/tenants"), ("PATCH", "/tenants/acme"), ("POST", "/keys")):
+        for method, path in (("POST", "/tenants"), ("PATCH", "/tenants/acme"), ("POST", "/keys"), ("PATCH", "/keys/A")):
             answer = office.dashboard.call(
                 f"/api/access{path}", token=MANAGER, method=method, content={"id": "evil"}, headers=headers
             )

@@ -88,6 +88,56 @@ def test_an_administrator_of_one_tenant_need_not_name_it(office: Office) -> None
     assert office.ask("acme-admin", "POST", f"/keys/{made.json['id']}/revoke").status == 200
 
 
+def test_who_administers_a_tenant_hands_out_sending_and_reading_in_it(office: Office) -> None:
+    made = office.ask("acme-lone", "POST", "/keys", {"name": "app", "scopes": ["events:write", "events:read"]})
+    assert (made.status, made.json["scopes"]) == (201, ["events:read", "events:write"])
+    assert office.ask("acme-lone", "POST", f"/keys/{made.json['id']}/rotate").status == 201
+
+
+def test_a_key_that_ends_makes_keys_that_end_before(office: Office) -> None:
+    made = office.ask("acme-short", "POST", "/keys", {"name": "job", "expiresInSeconds": 60})
+    assert made.status == 201
+    assert office.ask("acme-short", "POST", f"/keys/{made.json['id']}/rotate").status == 201
+    assert office.ask("acme-short", "PATCH", f"/keys/{made.json['id']}", {"name": "other"}).status == 409
+
+
+def test_a_tenant_s_administrator_gives_a_key_no_more_than_its_quota(office: Office) -> None:
+    assert office.ask("admin", "PATCH", "/tenants/acme", {"quota": {"requestsPerSecond": 20}}).status == 200
+    try:
+        made = office.ask("acme-admin", "POST", "/keys", {"name": "page", "requestsPerSecond": 20})
+        refused = office.ask("acme-admin", "POST", "/keys", {"name": "page", "requestsPerSecond": 21})
+        more = office.new_key(requestsPerSecond=21)
+        renewed = office.ask("acme-admin", "POST", f"/keys/{more['id']}/rotate")
+    finally:
+        office.ask("admin", "PATCH", "/tenants/acme", {"quota": {}})
+    assert (made.status, made.json["requestsPerSecond"]) == (201, 20)
+    assert (refused.status, renewed.status) == (403, 403)
+    assert "the tenant may send 20 requests a second" in refused.json["detail"]
+
+
+def test_a_key_s_name_end_and_limit_are_changed_and_recorded(office: Office) -> None:
+    key = office.new_key(scopes=["events:read"], requestsPerSecond=5, expiresInSeconds=3600)
+    assert key["requestsPerSecond"] == 5
+
+    renamed = office.ask("admin", "PATCH", f"/keys/{key['id']}", {"name": "till 7"})
+    assert (renamed.status, renamed.json["name"], renamed.json["requestsPerSecond"]) == (200, "till 7", 5)
+    assert renamed.json["expiresAt"] == key["expiresAt"]
+    changes = {"expiresInSeconds": None, "requestsPerSecond": 7}
+    changed = office.ask("admin", "PATCH", f"/keys/{key['id']}", changes).json
+    assert (changed["expiresAt"], changed["requestsPerSecond"], changed["name"]) == (None, 7, "till 7")
+    assert key_of(office, key["id"]) | {"warnings": []} == changed
+    entry = office.dashboard.call("/api/pipeline", token=MANAGER).json["audit"][0]
+    assert (entry["act"], entry["outcome"]) == ("change key", "done")
+    assert entry["what"] == f"key {key['id']} of tenant acme: no end, 7 requests/s"
+
+    assert office.dashboard.call("/api/v1/events/none", token=key["key"]).status == 404
+    office.ask("admin", "PATCH", f"/keys/{key['id']}", {"expiresInSeconds": 1, "requestsPerSecond": None})
+    wait_until_sync(lambda: office.dashboard.call("/api/v1/events/none", token=key["key"]).status == 401, within=WITHIN)
+    assert key_of(office, key["id"])["state"] == "expired"
+    office.ask("admin", "PATCH", f"/keys/{key['id']}", {"expiresInSeconds": 3600})
+    wait_until_sync(lambda: office.dashboard.call("/api/v1/events/none", token=key["key"]).status == 404, within=WITHIN)
+
+
 def test_a_list_says_when_each_key_was_last_used(office: Office) -> None:
     used, unused = office.new_key(), office.new_key()
     uses = {used["id"]: 1_760_000_000}

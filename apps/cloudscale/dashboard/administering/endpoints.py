@@ -13,6 +13,7 @@ from cloudscale import untrusted_json
 from cloudscale.access.container import position_of
 from cloudscale.access.records import KeyId
 from cloudscale.dashboard.administering.models import (
+    KeyChange,
     KeyPage,
     NewTenant,
     Rotation,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from cloudscale.access.administrator import Administrator
     from cloudscale.access.last_use import LastUse
+    from cloudscale.access.records import Key
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +57,7 @@ ONCE = {"Cache-Control": "no-store"}
 _new_tenant = msgspec.json.Decoder(NewTenant)
 _tenant_change = msgspec.json.Decoder(TenantChange)
 _wanted_key = msgspec.json.Decoder(WantedKey)
+_key_change = msgspec.json.Decoder(KeyChange)
 _rotation = msgspec.json.Decoder(Rotation)
 
 
@@ -117,6 +120,20 @@ async def create_key(request: Request, administrator: Administrator) -> Response
     return JsonResponse(made_key(made, now=datetime.now(UTC), warnings=administrator.warnings), 201, ONCE)
 
 
+async def change_key(request: Request, administrator: Administrator) -> Response:
+    """Another name, end or limit for a key."""
+    change = await _body(request, _key_change)
+    if change == KeyChange():
+        raise RefusedReadingError(Kind.INVALID, "Nothing is changed: give name, expiresInSeconds or requestsPerSecond.")
+    changed = await administrator.change_key(
+        _named(request, "key_id", KeyId),
+        name=change.name,
+        expires_in=change.expires_in,
+        requests_per_second=change.requests_per_second,
+    )
+    return await _changed_key(request, administrator, changed)
+
+
 async def rotate_key(request: Request, administrator: Administrator) -> Response:
     """A new key with the rights of another, which holds for the overlap."""
     rotation = await _body(request, _rotation, if_empty=Rotation())
@@ -128,11 +145,15 @@ async def rotate_key(request: Request, administrator: Administrator) -> Response
 async def revoke_key(request: Request, administrator: Administrator) -> Response:
     """The end of a key. Done again, it does no harm."""
     revoked = await administrator.revoke_key(_named(request, "key_id", KeyId))
-    used, warnings = await _last_uses(request, [revoked.id]), administrator.warnings
+    return await _changed_key(request, administrator, revoked)
+
+
+async def _changed_key(request: Request, administrator: Administrator, changed: Key) -> Response:
+    used, warnings = await _last_uses(request, [changed.id]), administrator.warnings
     if used is None:
         warnings = [*warnings, "when the key was last used is not known now, since Redis does not answer"]
-    last_used_at = used.get(revoked.id) if used else None
-    return JsonResponse(changed_key(revoked, now=datetime.now(UTC), last_used_at=last_used_at, warnings=warnings))
+    last_used_at = used.get(changed.id) if used else None
+    return JsonResponse(changed_key(changed, now=datetime.now(UTC), last_used_at=last_used_at, warnings=warnings))
 
 
 async def _last_uses(request: Request, key_ids: Sequence[str]) -> dict[str, datetime | None] | None:

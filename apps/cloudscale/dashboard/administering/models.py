@@ -25,6 +25,7 @@ USUAL_OVERLAP_SECONDS: Final = 24 * 3600
 
 Rate = Annotated[float, Meta(gt=0, le=1_000_000)]
 EventRate = Annotated[float, Meta(gt=0, le=1_000_000_000)]
+Lifetime = Annotated[int, Meta(ge=1, le=round(LONGEST_LIFE.total_seconds()))]
 State = Literal["active", "ending", "revoked", "expired"]
 
 
@@ -60,12 +61,14 @@ class WantedKey(msgspec.Struct, frozen=True, rename="camel", kw_only=True, forbi
     name: ShortText
     tenant_id: TenantId | None = None
     scopes: Annotated[frozenset[Scope], Meta(min_length=1)] = frozenset({Scope.WRITE_EVENTS})
-    expires_in_seconds: Annotated[int, Meta(ge=1, le=round(LONGEST_LIFE.total_seconds()))] | None = None
+    expires_in_seconds: Lifetime | None = None
     """Null for a key without an end."""
     event_types: Annotated[frozenset[ShortText], Meta(min_length=1, max_length=MOST_EVENT_TYPES)] | None = None
     device_id: EventId | None = None
     is_server: bool = False
     origins: Annotated[frozenset[Origin], Meta(min_length=1, max_length=MOST_ORIGINS)] | None = None
+    requests_per_second: Rate | None = None
+    """Null for what the pipeline says for every key."""
 
     @property
     def rights(self) -> KeyRights:
@@ -76,12 +79,29 @@ class WantedKey(msgspec.Struct, frozen=True, rename="camel", kw_only=True, forbi
             device_id=self.device_id,
             is_server=self.is_server,
             origins=self.origins,
+            requests_per_second=self.requests_per_second,
         )
 
     @property
     def expires_in(self) -> timedelta | None:
         """How long it holds."""
         return None if self.expires_in_seconds is None else timedelta(seconds=self.expires_in_seconds)
+
+
+class KeyChange(msgspec.Struct, frozen=True, rename="camel", kw_only=True, forbid_unknown_fields=True):
+    """What to change of a key; what is not given stays."""
+
+    name: ShortText | msgspec.UnsetType = msgspec.UNSET
+    expires_in_seconds: Lifetime | msgspec.UnsetType | None = msgspec.UNSET
+    """From now; null for a key without an end."""
+    requests_per_second: Rate | msgspec.UnsetType | None = msgspec.UNSET
+    """Null for what the pipeline says for every key."""
+
+    @property
+    def expires_in(self) -> timedelta | msgspec.UnsetType | None:
+        """How long it holds from now."""
+        given = self.expires_in_seconds
+        return timedelta(seconds=given) if isinstance(given, int) else given
 
 
 class Rotation(msgspec.Struct, frozen=True, rename="camel", kw_only=True, forbid_unknown_fields=True):
@@ -132,6 +152,8 @@ class ShownKey(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     device_id: str | None
     is_server: bool
     origins: list[str] | None
+    requests_per_second: float | None
+    """What it may send for long; null for what the pipeline says for every key."""
 
 
 class KeyPage(msgspec.Struct, frozen=True, rename="camel"):
@@ -182,6 +204,7 @@ def shown_key(key: Key, *, now: datetime, last_used_at: datetime | None = None) 
         device_id=key.device_id,
         is_server=key.is_server,
         origins=None if key.origins is None else sorted(key.origins),
+        requests_per_second=key.requests_per_second,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from cloudscale.dashboard.administering.models import (
     ChangedKey,
     ChangedTenant,
+    KeyChange,
     KeyPage,
     MadeKey,
     NewTenant,
@@ -20,18 +21,8 @@ from cloudscale.dashboard.administering.positions import MOST_CHARACTERS, MOST_R
 from cloudscale.dashboard.reading.openapi_parts import in_path, parameter, reference, responses
 
 MODELS: Final = (
-    *(
-        ChangedKey,
-        ChangedTenant,
-        KeyPage,
-        MadeKey,
-        NewTenant,
-        Rotation,
-        ShownTenant,
-        TenantChange,
-        TenantPage,
-        WantedKey,
-    ),
+    *(ChangedKey, ChangedTenant, KeyChange, KeyPage, MadeKey, NewTenant, Rotation, ShownTenant, TenantChange),
+    *(TenantPage, WantedKey),
 )
 
 _ABSENT: Final = "There is no such tenant, key or device among those that may be administered."
@@ -84,6 +75,14 @@ def paths() -> dict[str, Any]:
             "get": _operation("List keys, without their secrets", responses("KeyPage", _OF_ONE), [tenant, *page]),
             "post": _operation(
                 "Create a key", responses("MadeKey", _OF_ONE, status="201", meaning=_MADE), body="WantedKey"
+            ),
+        },
+        "/api/v1/keys/{key_id}": {
+            "patch": _operation(
+                "Change a key's name, end or limit",
+                responses("ChangedKey", {**_OF_ONE, "409": "The key is revoked."}, meaning="Changed."),
+                [key_id],
+                body="KeyChange",
             ),
         },
         "/api/v1/keys/{key_id}/rotate": {

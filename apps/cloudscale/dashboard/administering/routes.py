@@ -23,6 +23,7 @@ from cloudscale.dashboard.responses import RefusedError
 from cloudscale.dashboard.sessions import refuse_other_sites, viewer_of
 from cloudscale.errors import BackendError, CloudScaleError, ThrottledError
 from cloudscale.ledger.audit import NotRecordedError
+from cloudscale.limits.rates import rates_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -103,7 +104,13 @@ def authority_of_viewer(viewer: Viewer) -> Authority:
 async def _administrator(request: Request, authority: Authority) -> Administrator:
     state = request.app.state
     backends: Backends = state.backends
-    return Administrator(authority, await backends.administration(), await backends.directory(), state.audit)
+    return Administrator(
+        authority,
+        await backends.administration(),
+        await backends.directory(),
+        state.audit,
+        usual_requests_per_second=rates_of(backends.resource.spec.ingestion.rate_limits).tenant.per_second,
+    )
 
 
 def _refusal_of(error: CloudScaleError | RedisError, *, is_change: bool) -> RefusedReadingError:
@@ -139,6 +146,7 @@ def _routes(prefix: str, way: Callable[[Endpoint], Answering]) -> list[Route]:
         Route(f"{prefix}/tenants/{{tenant_id}}", way(endpoints.change_tenant), methods=["PATCH"]),
         Route(f"{prefix}/keys", way(endpoints.keys), methods=["GET"]),
         Route(f"{prefix}/keys", way(endpoints.create_key), methods=["POST"]),
+        Route(f"{prefix}/keys/{{key_id}}", way(endpoints.change_key), methods=["PATCH"]),
         Route(f"{prefix}/keys/{{key_id}}/rotate", way(endpoints.rotate_key), methods=["POST"]),
         Route(f"{prefix}/keys/{{key_id}}/revoke", way(endpoints.revoke_key), methods=["POST"]),
     ]

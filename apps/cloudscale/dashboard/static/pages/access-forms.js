@@ -13,12 +13,14 @@ const SCOPES = {
 };
 const DAY_SECONDS = 86_400;
 const HOUR_SECONDS = 3600;
+const KEY_REQUESTS = "Requests a second at the most; empty for what the pipeline says for every key";
 const MOST_DAYS = 3650;
 const MOST_HOURS = 90 * 24;
 
 const text = (name, attributes = {}) => h("input", { id: `form-${name}`, name, autocomplete: "off", spellcheck: "false", ...attributes });
 const number = (name, attributes = {}) => text(name, { type: "number", step: "any", ...attributes });
 const numberOf = (input) => (input.value.trim() === "" ? null : Number(input.value));
+const secondsOf = (days) => (days.value.trim() === "" ? null : Math.round(Number(days.value) * DAY_SECONDS));
 const listOf = (input) => {
   const all = input.value.split(/[\s,]+/).filter(Boolean);
   return all.length ? all : null;
@@ -87,6 +89,7 @@ export function askForKey(tenantId, isForAll) {
   const types = text("types");
   const origins = text("origins");
   const device = text("device", { maxlength: "255" });
+  const requests = number("requests", { min: "0" });
   const server = check("server", "Belongs to a server that sends for many users");
   const offered = Object.entries(SCOPES).filter(([scope]) => isForAll || scope !== "admin");
   const scopes = offered.map(([scope, label]) => [scope, check(scope.replace(":", "-"), `${label} (${scope})`, scope === "events:write")]);
@@ -97,6 +100,7 @@ export function askForKey(tenantId, isForAll) {
     field("Types of event that it may send; empty for all", types),
     field("Web origins that it works from; empty for any place", origins),
     field("Device that it belongs to; empty for none", device),
+    field(KEY_REQUESTS, requests),
     server.label,
   ];
   return ask(`Create a key of ${visible(tenantId)}`, "Create", fields, () => [
@@ -106,13 +110,32 @@ export function askForKey(tenantId, isForAll) {
       tenantId,
       name: name.value.trim(),
       scopes: scopes.filter(([, each]) => each.box.checked).map(([scope]) => scope),
-      expiresInSeconds: days.value.trim() === "" ? null : Math.round(Number(days.value) * DAY_SECONDS),
+      expiresInSeconds: secondsOf(days),
       eventTypes: listOf(types),
       origins: listOf(origins),
       deviceId: device.value.trim() || null,
       isServer: server.box.checked,
+      requestsPerSecond: numberOf(requests),
     },
   ]);
+}
+
+// Only what somebody changes is sent: the days that are left move on while the form is open.
+export function askForKeyChange(key) {
+  const name = text("name", { required: true, maxlength: "128", value: key.name });
+  const daysLeft = key.expiresAt == null ? "" : (Math.max(0, Date.parse(key.expiresAt) - Date.now()) / 1000 / DAY_SECONDS).toFixed(1);
+  const days = number("days", { min: "0", max: String(MOST_DAYS), value: daysLeft });
+  const limit = key.requestsPerSecond == null ? "" : String(key.requestsPerSecond);
+  const requests = number("requests", { min: "0", value: limit });
+  const path = `/api/access/keys/${key.id}`;
+  const fields = [field("Name: what it is for", name), field("Days until it expires; empty for a key without an end", days), field(KEY_REQUESTS, requests)];
+  return ask(`Change the key ${key.id}`, "Change", fields, () => {
+    const change = {};
+    if (name.value.trim() !== key.name) change.name = name.value.trim();
+    if (days.value !== daysLeft) change.expiresInSeconds = secondsOf(days);
+    if (requests.value !== limit) change.requestsPerSecond = numberOf(requests);
+    return ["PATCH", path, change];
+  });
 }
 
 export function askForOverlap(key) {

@@ -4,7 +4,7 @@ import { addressOf } from "../address.js";
 import { get, send } from "../api.js";
 import { card, confirm, definitions, dialog, fill, given, h, notice, table } from "../dom.js";
 import { rate, span, time } from "../format.js";
-import { askForKey, askForOverlap, askForQuota, askForTenant, showNewKey } from "./access-forms.js";
+import { askForKey, askForKeyChange, askForOverlap, askForQuota, askForTenant, showNewKey } from "./access-forms.js";
 import { turns } from "./finding.js";
 import { refreshing } from "./refreshing.js";
 
@@ -75,6 +75,11 @@ export default {
       if (made) present(made, `The key ${made.name} is made.`);
     }
 
+    async function change(key) {
+      const changed = await askForKeyChange(key);
+      if (changed) tell(`The key ${changed.name} is changed.`, changed);
+    }
+
     async function rotate(key) {
       const made = await askForOverlap(key);
       if (made) present(made, `The key ${key.name} is replaced.`);
@@ -120,11 +125,16 @@ export default {
           ["Types of event", key.eventTypes && given(key.eventTypes.join(", "))],
           ["Web origins", key.origins && given(key.origins.join(", "))],
           ["Device", given(key.deviceId)],
+          ["Requests/s at the most", key.requestsPerSecond == null ? "As every key" : rate(key.requestsPerSecond)],
           ["Server", key.isServer ? "Sends for many users" : null],
         ]),
-        holds
-          ? h("div", { class: "actions" }, h("button", { class: "danger", type: "button", onclick: lead(revoke) }, "Revoke"), key.revokedAt ? null : h("button", { type: "button", onclick: lead(rotate) }, "Rotate"))
-          : null,
+        h(
+          "div",
+          { class: "actions" },
+          holds ? h("button", { class: "danger", type: "button", onclick: lead(revoke) }, "Revoke") : null,
+          key.revokedAt ? null : h("button", { type: "button", onclick: lead(change) }, "Change"),
+          holds && !key.revokedAt ? h("button", { type: "button", onclick: lead(rotate) }, "Rotate") : null,
+        ),
       );
     }
 
