@@ -14,13 +14,18 @@ from tests.servers.cosmos import cosmos_server
 from tests.servers.redis import redis_server
 
 from cloudscale.access import api_key
+from cloudscale.access.container import open_access
 from cloudscale.access.given_keys import read
+from cloudscale.access.new_keys import new_key
+from cloudscale.access.records import Key
 from cloudscale.access.scopes import Scope
 from cloudscale.access.sightings import DeviceName, Sighting, Sightings
 from cloudscale.cache.connection import open_redis
 from cloudscale.cache.keys import Keys
+from cloudscale.commands import access
 from cloudscale.local.ports import find_free_ports
-from cloudscale.settings import Settings, as_environment
+from cloudscale.pipeline import Store
+from cloudscale.settings import Settings, as_environment, variable_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,6 +140,31 @@ def test_a_device_and_what_is_known_of_it(environment: dict[str, str]) -> None:
     assert shown["metadata"] == {"floor": "3"}
     assert (shown["lastSeen"], shown["skewSeconds"]) == ("2025-11-28T12:00:05Z", 90.5)
     assert (shown["firstSeen"], shown["keyIds"]) == ("2025-11-28T12:00:00Z", [made["id"]])
+
+
+def test_a_list_has_all_keys_however_many(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access, "LISTED", 2)
+    made = [new_key("many", f"key {number}").record for number in range(5)]
+    store = environment[variable_name("cosmos_connection_string")]
+
+    async def listed() -> list[Key]:
+        settings = Settings(pipeline_file="", redis_url="", cosmos_connection_string=store)
+        async with open_access(Store(), settings) as container:
+            await container.ensure()
+            for key in made:
+                await container.create(key)
+            return await access.all_records(container, Key, tenant_id="many")
+
+    assert [key.id for key in asyncio.run(listed())] == sorted(key.id for key in made)
+
+
+def test_a_name_does_nothing_to_the_terminal(environment: dict[str, str]) -> None:
+    assert typed(environment, "tenants create sly").returncode == 0
+    made = typed(environment, "keys create --tenant sly --name \u202ebew")
+    assert made.returncode == 0, made.stderr
+    assert "  \\u202ebew  " in typed(environment, "keys list --tenant sly").stdout
+    refused = typed(environment, "keys create --tenant sly --name \u200b")
+    assert "cannot be seen" in refused.stderr
 
 
 def test_a_key_is_revoked_while_redis_is_away(environment: dict[str, str]) -> None:

@@ -16,6 +16,7 @@ from cloudscale.access.new_keys import (
     KeyRights,
     NewKey,
     NotPossibleError,
+    check_name,
     checked,
     lifetime_of,
     new_key,
@@ -193,6 +194,8 @@ class Administration:
             EndedKeyError: the key is revoked.
             NotPossibleError: something that is given cannot be used.
         """
+        if isinstance(name, str):
+            check_name(name)
         ends = _now() + expires_in if isinstance(expires_in, timedelta) else expires_in
         given = {"name": name, "expires_at": ends, "requests_per_second": requests_per_second}
         changes: dict[str, Any] = {field: value for field, value in given.items() if value is not UNSET}

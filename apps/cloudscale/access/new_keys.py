@@ -59,6 +59,7 @@ def new_key(
     Raises:
         NotPossibleError: something that is given cannot be used.
     """
+    check_name(name)
     if rights.origins is not None:
         check_public(rights, rights.origins)
     made, now = api_key.generate(), datetime.now(UTC)
@@ -74,6 +75,16 @@ def new_key(
         )
     )
     return NewKey(made.text, record)
+
+
+def check_name(name: str) -> None:
+    """Make sure that a key's name can be seen, since people choose by it which key to revoke.
+
+    Raises:
+        NotPossibleError: it has blanks and invisible characters only.
+    """
+    if not any(each.isprintable() and not each.isspace() for each in name):
+        raise NotPossibleError(f"the name {name!r} cannot be seen: give a word that says what the key is for")
 
 
 def check_public(rights: KeyRights, origins: frozenset[str]) -> None:

@@ -22,15 +22,17 @@ if TYPE_CHECKING:
 
     from cloudscale.access.administrator import Administrator
     from cloudscale.access.container import AccessContainer
+    from cloudscale.access.records import Key, Tenant
     from cloudscale.cache.keys import Keys
 
     Work = Callable[[Administrator, AccessContainer], Awaitable["T"]]
 
 T = TypeVar("T")
+Listed = TypeVar("Listed", "Tenant", "Key")
 
 HOURS_A_DAY = 24
 LISTED = 1000
-"""Records that a list shows at the most."""
+"""Records that a list asks for at once, and the devices that it shows at the most."""
 
 TenantOption = Annotated[str, typer.Option("--tenant", metavar="TENANT", help="The tenant that it belongs to.")]
 
@@ -77,6 +79,19 @@ async def _in_directory(data_directory: Path, work: Work[T]) -> T:
         finally:
             for warning in administrator.warnings:
                 typer.echo(f"warning: {warning}", err=True)
+
+
+async def all_records(container: AccessContainer, kind: type[Listed], *, tenant_id: str | None = None) -> list[Listed]:
+    """All tenants, or all keys of one tenant, however many there are."""
+    from cloudscale.access.container import position_of
+
+    found: list[Listed] = []
+    while True:
+        after = position_of(found[-1]) if found else ""
+        page = await container.page(kind, tenant_id=tenant_id, after=after, limit=LISTED)
+        found += page
+        if len(page) < LISTED:
+            return found
 
 
 def parse_time(text: str, *, option: str) -> timedelta:

@@ -11,6 +11,7 @@ import typer
 from cloudscale.commands.access import LISTED, TenantOption, in_directory, open_directory
 from cloudscale.commands.keys import print_new
 from cloudscale.commands.options import AsJson, DataDirectory
+from cloudscale.commands.plain_text import plain
 from cloudscale.errors import ConfigurationError
 from cloudscale.local.directory import DEFAULT_DATA_DIRECTORY
 
@@ -97,7 +98,7 @@ def show(
     typer.echo(f"  first seen: {first}")
     typer.echo(f"  keys: {' '.join(key_ids)}")
     for name, value in known.device.metadata.items():
-        typer.echo(f"  {name}: {value}")
+        typer.echo(plain(f"  {name}: {value}"))
 
 
 def _seen(tenant: str, data_directory: Path, work: Callable[[DeviceView], Awaitable[T]]) -> T:
@@ -128,4 +129,4 @@ def _line(known: KnownDevice) -> str:
     if seen is not None and seen.skew_seconds is not None:
         side = "behind" if seen.skew_seconds > 0 else "ahead"
         parts.append(f"clock {abs(seen.skew_seconds):.1f} s {side}")
-    return "  ".join(part for part in parts if part)
+    return plain("  ".join(part for part in parts if part))

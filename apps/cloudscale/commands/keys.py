@@ -11,8 +11,9 @@ import typer
 from msgspec import UNSET, UnsetType
 
 from cloudscale.access.scopes import Scope
-from cloudscale.commands.access import LISTED, TenantOption, in_directory, parse_time
+from cloudscale.commands.access import TenantOption, all_records, in_directory, parse_time
 from cloudscale.commands.options import AsJson, DataDirectory
+from cloudscale.commands.plain_text import plain
 from cloudscale.errors import ConfigurationError
 from cloudscale.local.directory import DEFAULT_DATA_DIRECTORY
 
@@ -169,7 +170,7 @@ def show_all(
     from cloudscale.access.records import Key
 
     async def work(_: Administrator, container: AccessContainer) -> list[Key]:
-        return await container.page(Key, tenant_id=tenant, limit=LISTED)
+        return await all_records(container, Key, tenant_id=tenant)
 
     found = in_directory(data_dir, work)
     if as_json:
@@ -207,7 +208,7 @@ def _described(key: Key) -> str:
     parts += [f"origins {' '.join(sorted(key.origins))}"] if key.origins else []
     parts += [f"{key.requests_per_second:g} requests/s"] if key.requests_per_second else []
     parts += ["server"] if key.is_server else []
-    return "  ".join(parts)
+    return plain("  ".join(parts))
 
 
 def _state(key: Key) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from cloudscale.commands.access import LISTED, in_directory
+from cloudscale.commands.access import all_records, in_directory
 from cloudscale.commands.options import AsJson, DataDirectory
 from cloudscale.local.directory import DEFAULT_DATA_DIRECTORY
 
@@ -76,7 +76,7 @@ def show_all(*, data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY, as_json: AsJso
     from cloudscale.access.records import Tenant
 
     async def work(_: Administrator, container: AccessContainer) -> list[Tenant]:
-        return await container.page(Tenant, limit=LISTED)
+        return await all_records(container, Tenant)
 
     found = in_directory(data_dir, work)
     if as_json:

@@ -33,7 +33,7 @@ class BodyLimit:
             received += len(message.get("body", b""))
             if received > MAXIMUM_BODY_BYTES:
                 raise RefusedError(
-                    413, f"The request is longer than {MAXIMUM_BODY_BYTES} bytes. Act on fewer dead letters at a time."
+                    413, f"The request is longer than {MAXIMUM_BODY_BYTES} bytes: ask for less at a time."
                 )
             return message
 
