@@ -71,6 +71,7 @@ def administering(prefix: str) -> dict[tuple[str, str], Sequence[Ask]]:
             Ask(f"{keys}?tenant=fabrikam", REFUSED, shows=True),
         ],
         ("POST", keys): [Ask(keys, REFUSED, {"name": "ours", "tenantId": "fabrikam"})],
+        ("PATCH", f"{keys}/{{key_id}}"): [Ask(f"{keys}/{{key}}", ABSENT, {"name": "ours"})],
         ("POST", f"{keys}/{{key_id}}/rotate"): [Ask(f"{keys}/{{key}}/rotate", ABSENT, {})],
         ("POST", f"{keys}/{{key_id}}/revoke"): [Ask(f"{keys}/{{key}}/revoke", ABSENT, {})],
     }
