@@ -9,8 +9,17 @@ import threading
 from pathlib import Path
 
 from tests.browser.chromium import DESKTOP, PHONE, chromium, open_context, show, sign_in
-from tests.browser.traffic import flow, poison
+from tests.browser.devices import register_devices
+from tests.browser.traffic import TENANTS, flow, poison
 from tests.servers.pipeline import RunningPipeline, running_pipeline
+
+from cloudscale.access.administration import Administration
+from cloudscale.access.container import open_access
+from cloudscale.access.new_keys import KeyRights
+from cloudscale.access.scopes import Scope
+from cloudscale.access.shared_cache import SharedCache
+from cloudscale.cache.connection import open_redis
+from cloudscale.cache.keys import keys_of
 
 EVENTS_PER_SECOND = 300
 WARM_UP_SECONDS = 150
@@ -26,9 +35,28 @@ PICTURES = [
     ("refused", "refused", DESKTOP, False),
     ("dead-letters", "dead-letters", DESKTOP, False),
     ("events", "events", DESKTOP, False),
-    ("refused", "refused", DESKTOP, False),
+    ("events-phone", "events", PHONE, False),
+    ("access", "access?tenant=northwind", DESKTOP, False),
+    ("devices", "devices?tenant=northwind", DESKTOP, False),
     ("pipeline", "pipeline", DESKTOP, True),
 ]
+
+
+async def create_keys(running: RunningPipeline, *, tenant: str) -> None:
+    """Keys of the kinds that a shop has: of its servers, of its pages, of who reads."""
+    settings, keys = running.instance.settings, keys_of(running.instance.pipeline)
+    kinds = {
+        "checkout servers": KeyRights(is_server=True),
+        "web pages": KeyRights(origins=frozenset({"https://northwind.example"})),
+        "monthly report": KeyRights(scopes=frozenset({Scope.READ_EVENTS})),
+    }
+    async with (
+        open_redis(settings.redis_url) as redis,
+        open_access(running.instance.pipeline.spec.store, settings) as container,
+    ):
+        administration = Administration(container, SharedCache(redis, keys=keys))
+        for name, rights in kinds.items():
+            await administration.create_key(tenant, name, rights=rights)
 
 
 def take(running: RunningPipeline, directory: Path) -> None:
@@ -56,6 +84,8 @@ def main() -> None:
         traffic.start()
         traffic.join(WARM_UP_SECONDS)
         asyncio.run(poison(running, tenants=("contoso", "fabrikam")))
+        asyncio.run(register_devices(running, tenants=[*TENANTS]))
+        asyncio.run(create_keys(running, tenant="northwind"))
         take(running, directory)
         traffic.join()
 
