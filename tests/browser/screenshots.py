@@ -7,10 +7,11 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.browser.chromium import DESKTOP, PHONE, chromium, open_context, show, sign_in
 from tests.browser.devices import register_devices
-from tests.browser.traffic import TENANTS, flow, poison
+from tests.browser.traffic import TENANTS, flowing, poison
 from tests.servers.pipeline import RunningPipeline, running_pipeline
 
 from cloudscale.access.administration import Administration
@@ -21,9 +22,14 @@ from cloudscale.access.shared_cache import SharedCache
 from cloudscale.cache.connection import open_redis
 from cloudscale.cache.keys import keys_of
 
-EVENTS_PER_SECOND = 300
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EVENTS_PER_SECOND = 100
+"""Few, so that a machine that has other work as well shows a pipeline at ease."""
 WARM_UP_SECONDS = 150
-SHOOTING_SECONDS = 60
+PICTURE_MILLISECONDS = 120_000
+WITH_DEVICES = "northwind"
 
 PICTURES = [
     ("overview", "overview", DESKTOP, False),
@@ -36,27 +42,34 @@ PICTURES = [
     ("dead-letters", "dead-letters", DESKTOP, False),
     ("events", "events", DESKTOP, False),
     ("events-phone", "events", PHONE, False),
-    ("access", "access?tenant=northwind", DESKTOP, False),
-    ("devices", "devices?tenant=northwind", DESKTOP, False),
+    ("access", "access?tenant=contoso", DESKTOP, False),
+    ("devices", "devices?tenant=northwind&type=thermostat", DESKTOP, False),
     ("pipeline", "pipeline", DESKTOP, True),
 ]
 
 
-async def create_keys(running: RunningPipeline, *, tenant: str) -> None:
-    """Keys of the kinds that a shop has: of its servers, of its pages, of who reads."""
+async def create_keys(running: RunningPipeline, *, tenants: Sequence[str]) -> None:
+    """Tenants, each with keys of the kinds that a shop has: of its servers, of its pages, of who reads."""
     settings, keys = running.instance.settings, keys_of(running.instance.pipeline)
-    kinds = {
-        "checkout servers": KeyRights(is_server=True),
-        "web pages": KeyRights(origins=frozenset({"https://northwind.example"})),
-        "monthly report": KeyRights(scopes=frozenset({Scope.READ_EVENTS})),
-    }
     async with (
         open_redis(settings.redis_url) as redis,
         open_access(running.instance.pipeline.spec.store, settings) as container,
     ):
         administration = Administration(container, SharedCache(redis, keys=keys))
-        for name, rights in kinds.items():
-            await administration.create_key(tenant, name, rights=rights)
+        for tenant in tenants:
+            await administration.create_tenant(tenant)
+            for name, rights in {
+                "checkout servers": KeyRights(is_server=True),
+                "web pages": KeyRights(origins=frozenset({f"https://{tenant}.example"})),
+                "monthly report": KeyRights(scopes=frozenset({Scope.READ_EVENTS})),
+            }.items():
+                await administration.create_key(tenant, name, rights=rights)
+
+
+async def send(running: RunningPipeline, is_over: threading.Event) -> None:
+    """Traffic until it is over."""
+    async with flowing(running.url, events_per_second=EVENTS_PER_SECOND):
+        await asyncio.to_thread(is_over.wait)
 
 
 def take(running: RunningPipeline, directory: Path) -> None:
@@ -69,7 +82,7 @@ def take(running: RunningPipeline, directory: Path) -> None:
                 show(page, running.dashboard_url, page_name)
                 # Plots draw with the next point of the stream.
                 page.wait_for_timeout(2500)
-                page.screenshot(path=directory / f"{name}.png")
+                page.screenshot(path=directory / f"{name}.png", timeout=PICTURE_MILLISECONDS)
 
 
 def main() -> None:
@@ -77,17 +90,18 @@ def main() -> None:
     directory = Path(sys.argv[1])
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as place, running_pipeline(Path(place)) as running:
-        seconds = WARM_UP_SECONDS + SHOOTING_SECONDS
-        traffic = threading.Thread(
-            target=lambda: asyncio.run(flow(running.url, events_per_second=EVENTS_PER_SECOND, seconds=seconds))
-        )
+        asyncio.run(create_keys(running, tenants=[tenant for tenant in TENANTS if tenant != WITH_DEVICES]))
+        asyncio.run(register_devices(running, tenants=[WITH_DEVICES]))
+        is_over = threading.Event()
+        traffic = threading.Thread(target=lambda: asyncio.run(send(running, is_over)))
         traffic.start()
-        traffic.join(WARM_UP_SECONDS)
-        asyncio.run(poison(running, tenants=("contoso", "fabrikam")))
-        asyncio.run(register_devices(running, tenants=[*TENANTS]))
-        asyncio.run(create_keys(running, tenant="northwind"))
-        take(running, directory)
-        traffic.join()
+        try:
+            traffic.join(WARM_UP_SECONDS)
+            asyncio.run(poison(running, tenants=("contoso", "fabrikam")))
+            take(running, directory)
+        finally:
+            is_over.set()
+            traffic.join()
 
 
 if __name__ == "__main__":
