@@ -30,6 +30,7 @@ var containers = [
   { name: '${containerName}-profiles', partitionKey: '/partitionKey', timeToLive: -1 }
   { name: '${containerName}-alerts', partitionKey: '/partitionKey', timeToLive: 2592000 }
   { name: '${containerName}-leases', partitionKey: '/id', timeToLive: -1 }
+  { name: '${containerName}-followers', partitionKey: '/id', timeToLive: -1 }
   { name: directory, partitionKey: '/tenantId', timeToLive: -1 }
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from azure.cosmos.aio import CosmosClient
 
@@ -30,14 +31,26 @@ async def test_containers_are_made_with_their_time_to_live_and_autoscale(
         throughput=Throughput(autoscale_max=AUTOSCALE_MAX),
     )
     async with EventStore(spec, settings) as store:
-        await store.ensure()
+        await store.ensure(followers=True)
     names = ContainerNames.of(spec)
     lives: dict[str, int] = {}
     async with CosmosClient(cosmos.endpoint, cosmos.account_key) as client:
         database = client.get_database_client(spec.database)
-        for name in (names.events, names.profiles, names.alerts, names.leases):
+        for name in msgspec.structs.astuple(names):
             container = database.get_container_client(name)
             lives[name] = (await container.read())["defaultTtl"]
             throughput = await container.get_throughput()
             assert throughput.auto_scale_max_throughput == AUTOSCALE_MAX
-    assert lives == {names.events: seconds, names.profiles: FOREVER, names.alerts: seconds, names.leases: FOREVER}
+    forever = dict.fromkeys((names.profiles, names.leases, names.followers), FOREVER)
+    assert lives == {names.events: seconds, names.alerts: seconds, **forever}
+
+
+async def test_the_container_of_followers_is_made_only_when_something_follows(
+    cosmos: CosmosServer, settings: Settings
+) -> None:
+    spec = Store(database=f"d{uuid.uuid4().hex[:12]}")
+    async with EventStore(spec, settings) as store:
+        await store.ensure()
+    async with CosmosClient(cosmos.endpoint, cosmos.account_key) as client:
+        made = {each["id"] async for each in client.get_database_client(spec.database).list_containers()}
+    assert made == {*msgspec.structs.astuple(ContainerNames.of(spec))} - {ContainerNames.of(spec).followers}

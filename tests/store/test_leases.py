@@ -64,3 +64,17 @@ async def test_of_two_workers_that_write_a_lease_one_succeeds(store: EventStore)
     await leases.remove(again)
     await leases.remove(again)
     assert await leases.all() == []
+
+
+async def test_each_follower_has_leases_of_its_own(store: EventStore) -> None:
+    await store.ensure(followers=True)
+    profiles, archive, other = LeaseStore(store), LeaseStore(store, follower="a"), LeaseStore(store, follower="ab")
+    for leases in (profiles, archive, other):
+        await leases.create(lease("00-FF"))
+    (read,) = await archive.all()
+    assert read.id == "00-FF"
+    assert await archive.write(renewed(read, "one", timedelta(seconds=9))) is not None
+    assert [each.owner for leases in (profiles, other) for each in await leases.all()] == ["", ""]
+    await archive.remove(read)
+    assert await archive.all() == []
+    assert [each.id for leases in (profiles, other) for each in await leases.all()] == ["00-FF", "00-FF"]

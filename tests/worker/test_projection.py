@@ -12,9 +12,10 @@ from tests.store.creating import create_all
 from cloudscale.errors import BackendError
 from cloudscale.store.feed import EventFeed
 from cloudscale.store.leases import LeaseStore
+from cloudscale.store.passes import Passes
 from cloudscale.store.profiles import ProfileStore
+from cloudscale.store.ranges import OwnedRanges
 from cloudscale.worker.projection import Projection
-from cloudscale.worker.ranges import OwnedRanges
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,10 +42,10 @@ def documents(first: int, count: int, users: int = 5) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def projection(harness: Harness, owner: str) -> AsyncIterator[tuple[Projection, OwnedRanges]]:
+async def projection(harness: Harness, owner: str) -> AsyncIterator[tuple[Passes, OwnedRanges]]:
     async with EventFeed(harness.resource.spec.store, harness.settings) as feed:
         ranges = OwnedRanges(feed, LeaseStore(harness.store), owner=owner)
-        yield Projection(feed, ranges, ProfileStore(harness.store), scoring=SCORING), ranges
+        yield Passes(feed, ranges, Projection(ProfileStore(harness.store), scoring=SCORING)), ranges
 
 
 async def scores(harness: Harness) -> list[int]:

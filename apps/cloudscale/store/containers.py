@@ -21,18 +21,25 @@ FOREVER = -1
 
 
 class ContainerNames(msgspec.Struct, frozen=True):
-    """Names of the four containers of one pipeline."""
+    """Names of the five containers of one pipeline."""
 
     events: str
     profiles: str
     alerts: str
     leases: str
+    followers: str
 
     @classmethod
     def of(cls, spec: Store) -> ContainerNames:
         """The names that the resource's container name leads to."""
         name = spec.container
-        return cls(events=name, profiles=f"{name}-profiles", alerts=f"{name}-alerts", leases=f"{name}-leases")
+        return cls(
+            events=name,
+            profiles=f"{name}-profiles",
+            alerts=f"{name}-alerts",
+            leases=f"{name}-leases",
+            followers=f"{name}-followers",
+        )
 
 
 def indexing_policy(*paths: str, composite: tuple[tuple[str, str], ...] = ()) -> dict[str, Any]:
@@ -55,10 +62,11 @@ PROFILES_INDEX = indexing_policy("tenantId", "userId", "score", "lastSeen")
 ALERTS_INDEX = indexing_policy("kind", "tenantId", "userId", "createdAt")
 
 
-async def ensure_containers(client: CosmosClient, spec: Store) -> None:
+async def ensure_containers(client: CosmosClient, spec: Store, *, followers: bool = False) -> None:
     """Create the database and the containers that are absent; what is there stays as it is.
 
-    A credential without the right to create (workload identity with a data role) is enough when all are there.
+    ``followers`` asks for the one that only followers need. A credential without the right to create (workload identity
+    with a data role) is enough when all are there.
 
     Raises:
         CredentialError: something is absent and the credential may not create it.
@@ -77,6 +85,9 @@ async def ensure_containers(client: CosmosClient, spec: Store) -> None:
         names.alerts: {"path": "/partitionKey", "default_ttl": seconds, "indexing_policy": ALERTS_INDEX},
         names.leases: {"path": "/id", "default_ttl": FOREVER, "indexing_policy": indexing_policy()},
     }
+    if followers:
+        # Not otherwise: who made the containers by hand for an earlier version must not miss one after an upgrade.
+        definitions[names.followers] = definitions[names.leases].copy()
     for name, definition in definitions.items():
         container = database.get_container_client(name)
         if await _exists(container):

@@ -83,9 +83,9 @@ class EventStore:
     async def __aexit__(self, *_: object) -> None:
         await self._exits.aclose()
 
-    async def ensure(self) -> None:
-        """Create the database and the containers that are absent."""
-        await ensure_containers(self.client, self._spec)
+    async def ensure(self, *, followers: bool = False) -> None:
+        """Create the database and the containers that are absent, that of ``followers`` only if it is asked for."""
+        await ensure_containers(self.client, self._spec, followers=followers)
 
     async def create(self, batch: Batch) -> list[CreateOutcome]:
         """Create the documents of one batch, which must have different ids. How many go at once is the caller's choice.

@@ -1,24 +1,19 @@
-"""Keeps the users' profiles: a projection of the change feed, in passes.
+"""Keeps the users' profiles: a projection of the change feed.
 
-Each pass reads what is new in the ranges that this worker owns, adds it to the profiles, writes those that changed, and
-only then notes how far it has read. A crash in between repeats the pass, and the profiles' own positions make that
-harmless: each event is in its user's sums exactly once.
+Each pass adds what is new to the profiles and writes those that changed. A crash repeats the pass, and the profiles'
+own positions make that harmless: each event is in its user's sums exactly once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import OrderedDict
-from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
 
-from cloudscale.errors import BackendError, BackendUnavailableError
+from cloudscale.errors import BackendUnavailableError
 from cloudscale.store.batches import ITEMS
-from cloudscale.store.feed import ForeignContinuationError
 from cloudscale.store.profiles import Profile, partition_of, profile_id
 from cloudscale.tasks import gather_all
 from cloudscale.worker.scoring import Change, apply, change_of
@@ -26,116 +21,56 @@ from cloudscale.worker.scoring import Change, apply, change_of
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cloudscale.store.feed import EventFeed, FeedRange
+    from cloudscale.store.batches import Document
+    from cloudscale.store.feed import FeedRange
     from cloudscale.store.profiles import ProfileStore
-    from cloudscale.worker.ranges import OwnedRanges
 
 log = structlog.get_logger(__name__)
-
-PAGE_EVENTS = 1000
-PASS_EVENTS = 50_000
-"""Events of one pass at the most, which bounds its memory."""
-
-PASS_SECONDS = 1.0
-SLOWEST_PASS_SECONDS = 12.0
-IDLE_SHARE = 6
-"""The pause after a pass is so many times as long as the pass took: the busier the worker, the more events of one user
-meet in a pass and the fewer writes they cost."""
 
 CACHED_PROFILES = 20_000
 WRITES_IN_FLIGHT = 4
 CONFLICT_ROUNDS = 10
-DRAIN_SECONDS = 15.0
 
 User = tuple[str, str]
 """Tenant id and user id."""
 
 
 class Projection:
-    """Reads the ranges that ``ranges`` owns into ``profiles``. ``scoring`` has the points of each event type."""
+    """Follows the feed into ``profiles``. ``scoring`` has the points of each event type."""
 
-    def __init__(
-        self, feed: EventFeed, ranges: OwnedRanges, profiles: ProfileStore, *, scoring: Mapping[str, int]
-    ) -> None:
-        self._feed = feed
-        self._ranges = ranges
+    name = "profiles"
+
+    def __init__(self, profiles: ProfileStore, *, scoring: Mapping[str, int]) -> None:
         self._profiles = profiles
         self._scoring = scoring
+        self._changes: dict[FeedRange, dict[User, list[Change]]] = {}
         self._cache: OrderedDict[User, Profile] = OrderedDict()
         self._in_flight = asyncio.Semaphore(WRITES_IN_FLIGHT)
 
-    async def run(self, until: asyncio.Event) -> None:
-        """Make passes until told to stop, then catch up with what is stored and give the ranges back."""
-        while not until.is_set():
-            started = time.monotonic()
-            is_behind = await self._try_pass()
-            took = time.monotonic() - started
-            if not is_behind:
-                pause = min(max(PASS_SECONDS, IDLE_SHARE * took), SLOWEST_PASS_SECONDS)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(until.wait(), pause)
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                while await self._try_pass():
-                    pass
-                await self._ranges.release()
-        except (BackendError, TimeoutError) as error:
-            log.warning("profiles are not up to date, the next worker goes on with them", error=str(error))
+    def take(self, of: FeedRange, events: list[Document]) -> None:
+        """Note what a page of events changes."""
+        changes = self._changes.setdefault(of, {})
+        for event in events:
+            change = change_of(event)
+            if change is None:
+                log.warning("a document is no event, profiles leave it out", document=event.get("id"), range=of.id)
+            elif change.user_id:
+                changes.setdefault((change.tenant_id, change.user_id), []).append(change)
 
-    async def _try_pass(self) -> bool:
-        try:
-            return await self.run_pass()
-        except BackendError as error:
-            log.warning("profiles wait for the store", error=str(error))
-            return False
+    async def keep(self, of: FeedRange, *, at_once: bool) -> bool:  # noqa: ARG002 - it never waits for more
+        """Write the profiles that changed."""
+        # What is not written now is read again, from where the range was read to before.
+        await self._apply(of, self._changes.pop(of, {}))
+        return True
 
-    async def run_pass(self) -> bool:
-        """Read and apply what is new; whether there is more to read at once.
+    def forget(self, of: FeedRange) -> None:
+        """Drop changes of a range."""
+        self._changes.pop(of, None)
 
-        Raises:
-            BackendError: the store did not answer; the next pass repeats this one.
-        """
-        await self._ranges.refresh()
-        behind = [await self._advance(of) for of in list(self._ranges.owned)]
-        return any(behind)
-
-    async def _advance(self, of: FeedRange) -> bool:
-        """Go on in one range, or begin anew in one of a new container; whether there is more."""
-        try:
-            return await self._read_on(of)
-        except ForeignContinuationError as error:
-            advice = "delete the profiles' container too, or they keep the sums of the events that were deleted"
-            log.warning(
-                "the events' container was made anew, reading it from its beginning", error=str(error), do=advice
-            )
-            await self._ranges.checkpoint(of, None, read_to_end_at=None)
-            return True
-
-    async def _read_on(self, of: FeedRange) -> bool:
-        lease = self._ranges.owned[of]
-        continuation = lease.continuation
-        started_at = datetime.now(UTC)
-        changes: dict[User, list[Change]] = {}
-        events = 0
-        page = await self._feed.read(of, continuation=continuation, since=lease.since, limit=PAGE_EVENTS)
-        while page.events:
-            for event in page.events:
-                change = change_of(event)
-                if change is None:
-                    log.warning("a document is no event, profiles leave it out", document=event.get("id"), range=of.id)
-                elif change.user_id:
-                    changes.setdefault((change.tenant_id, change.user_id), []).append(change)
-            continuation = page.continuation
-            events += len(page.events)
-            if events >= PASS_EVENTS:
-                break
-            page = await self._feed.read(of, continuation=continuation, limit=PAGE_EVENTS)
-        if not await self._ranges.is_whole(of):
-            # The pages may be of both parts, whose numbers must not be mixed; the parts' own leases read them again.
-            return True
-        await self._apply(of, changes)
-        await self._ranges.checkpoint(of, continuation, read_to_end_at=None if page.events else started_at)
-        return bool(page.events)
+    def start_over(self, of: FeedRange) -> None:
+        """Say what becomes of sums over events that are gone."""
+        advice = "delete the profiles' container too, or they keep the sums of the events that were deleted"
+        log.warning("profiles hold events of the container that was there before", range=of.id, do=advice)
 
     async def _apply(self, of: FeedRange, changes: dict[User, list[Change]]) -> None:
         partitions: dict[str, list[User]] = {}

@@ -26,7 +26,9 @@ from cloudscale.store.alerts import AlertStore
 from cloudscale.store.events import EventStore
 from cloudscale.store.feed import EventFeed
 from cloudscale.store.leases import LeaseStore
+from cloudscale.store.passes import Passes
 from cloudscale.store.profiles import ProfileStore
+from cloudscale.store.ranges import OwnedRanges
 from cloudscale.tasks import cancel_and_wait
 from cloudscale.telemetry import figures, metrics, tracing
 from cloudscale.units import parse_duration
@@ -37,7 +39,6 @@ from cloudscale.worker.http import serve
 from cloudscale.worker.lanes import Lane
 from cloudscale.worker.processing import Processor
 from cloudscale.worker.projection import Projection
-from cloudscale.worker.ranges import OwnedRanges
 from cloudscale.worker.retry_policy import InterruptedByStopError, StoreRetryPolicy
 from cloudscale.worker.writing import EventWriter
 
@@ -73,7 +74,7 @@ class Worker:
         self._spec = pipeline.spec
         self._settings = settings
         self._lanes: list[Lane] = []
-        self._projection: Projection
+        self._projecting: Passes
         processing = self._spec.processing
         self._store_breaker = CircuitBreaker(
             backend="store",
@@ -112,7 +113,7 @@ class Worker:
         """Run everything until the lanes have stopped and the profiles have caught up; whatever fails ends it all."""
         lanes_stopped = asyncio.Event()
         lanes = [asyncio.create_task(lane.run()) for lane in self._lanes]
-        projecting = asyncio.create_task(self._projection.run(lanes_stopped))
+        projecting = asyncio.create_task(self._projecting.run(lanes_stopped))
 
         async def finish() -> None:
             await asyncio.gather(*lanes)
@@ -186,11 +187,10 @@ class Worker:
             tracing=self._traces(exits),
         )
         feed = await self._retry_connecting(lambda: exits.enter_async_context(EventFeed(spec.store, settings)))
-        self._projection = Projection(
+        self._projecting = Passes(
             feed,
             OwnedRanges(feed, LeaseStore(store), owner=self.process),
-            ProfileStore(store),
-            scoring=spec.processing.scoring,
+            Projection(ProfileStore(store), scoring=spec.processing.scoring),
         )
         prefetch = spec.processing.prefetch // LANES
         self._lanes = [

@@ -1,4 +1,4 @@
-"""Which ranges of the change feed this worker reads: it takes leases, prolongs them and gives them back."""
+"""Which ranges of the change feed a follower reads: it takes leases, prolongs them and gives them back."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ LEASE_DURATION = timedelta(seconds=15)
 REFRESH_INTERVAL = timedelta(seconds=5)
 OVERLAP = timedelta(minutes=5)
 """A range that comes from a split is read from this long before its parent was last read to the end. The clocks of the
-store and of the workers differ, and reading an event twice is harmless."""
+store and of its followers differ, and reading an event twice is harmless."""
 
 
 class OwnedRanges:
-    """The leases of one worker.
+    """The leases of one process that follows the feed.
 
     Args:
         feed: tells which ranges there are.
         leases: tells who reads them.
-        owner: this worker's name.
+        owner: this process's name.
     """
 
     def __init__(self, feed: EventFeed, leases: LeaseStore, *, owner: str) -> None:
@@ -41,7 +41,7 @@ class OwnedRanges:
         self.owned: dict[FeedRange, Lease] = {}
 
     async def refresh(self) -> None:
-        """Take ranges that should be this worker's, if the last refresh is old enough.
+        """Take ranges that should be this process's, if the last refresh is old enough.
 
         Raises:
             BackendError: the store did not answer.
@@ -75,7 +75,7 @@ class OwnedRanges:
         return False
 
     async def checkpoint(self, of: FeedRange, continuation: str | None, *, read_to_end_at: datetime | None) -> None:
-        """Note how far a range is read, and keep it; a range that another worker has taken is given up."""
+        """Note how far a range is read, and keep it; a range that another process has taken is given up."""
         lease = self.owned[of]
         is_fresh = lease.expires_at - datetime.now(UTC) > LEASE_DURATION / 2
         if continuation == lease.continuation and is_fresh:
