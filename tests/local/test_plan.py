@@ -34,7 +34,7 @@ def layout(directory: Path, *, workers: int = 1, redis_url: str | None = None) -
         options=RunOptions(
             pipeline_file=directory / "pipeline.yaml", data_directory=directory, workers=workers, redis_url=redis_url
         ),
-        ports=Ports(redis=1, broker=2, management=3, store=4, workers=tuple(range(5, 5 + workers))),
+        ports=Ports(redis=1, broker=2, management=3, store=4, workers=tuple(range(5, 5 + workers)), follower=99),
         keys=Secrets(redis_password="password", **secrets),
         redis_program=None if redis_url else directory / "redis-server",
     )

@@ -19,7 +19,7 @@ from cloudscale.errors import CredentialError
 from cloudscale.queue.administration import QueueAdministration
 from cloudscale.store.leases import LeaseStore
 from cloudscale.telemetry import figures, metrics
-from cloudscale.worker.http import serve
+from cloudscale.telemetry.http import serve
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,6 +15,7 @@ from cloudscale.commands import (
     events,
     examples,
     keys,
+    query,
     resource,
     run,
     tenants,
@@ -42,6 +43,7 @@ app.add_typer(events.app, name="events")
 app.command("verify")(verify.verify)
 app.add_typer(dead_letters.app, name="dlq")
 app.command("depth")(depth.depth)
+app.command("query")(query.query)
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(keys.app, name="keys")
 app.add_typer(devices.app, name="devices")

@@ -22,7 +22,7 @@ ENDING_SECONDS = 15.0
 """How long a start waits for what a run that was killed has left, which ends within ten seconds."""
 _POLL_SECONDS = 0.1
 _NAMES = (
-    *("broker", "store", "redis", "logs", "metrics", "keys", "replays", LOCK),
+    *("broker", "store", "redis", "logs", "metrics", "keys", "replays", "archive", LOCK),
     *("run.json", ".run.json.new", "pipeline.json", ".pipeline.json.new", "run.out"),
 )
 """All that a run makes in its directory."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cloudscale.archive.directory import read_identity
+from cloudscale.archive.location import archive_path, pipeline_name
+from cloudscale.errors import ConfigurationError
 from cloudscale.local.directory import read_record
 from cloudscale.pipeline import EventPipeline, load_file
 from cloudscale.settings import Settings, read_settings, variable_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,3 +37,29 @@ def find_instance(data_directory: Path, *, environment: Mapping[str, str] = os.e
     else:
         settings = read_record(data_directory).settings
     return Instance(pipeline=load_file(settings.pipeline_file), settings=settings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archive:
+    """An archive on this machine and the pipeline that it is of, which need not run."""
+
+    pipeline: EventPipeline
+    path: Path
+
+
+def find_archive(data_directory: Path, *, environment: Mapping[str, str] = os.environ) -> Archive:
+    """The archive of the pipeline that the environment names, else of the last run in ``data_directory``.
+
+    Raises:
+        ConfigurationError: there is no such pipeline, or it has no archive.
+    """
+    file = Path(environment.get(variable_name("pipeline_file"), data_directory / "pipeline.json"))
+    if not file.exists():
+        raise ConfigurationError(
+            f"no pipeline has run in {data_directory.absolute()}: start one with `cloudscale run`, or point --data-dir "
+            "to the directory of one"
+        )
+    pipeline = load_file(file)
+    path = archive_path(pipeline, file)
+    read_identity(path, pipeline=pipeline_name(pipeline))
+    return Archive(pipeline=pipeline, path=path)

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of its own in there)
-BACKENDS, WORKERS, INGESTION = range(3)
-"""Stages of the start. Ingestion starts last and stops first, so that workers process all that it accepts."""
+BACKENDS, FOLLOWERS, WORKERS, INGESTION = range(4)
+"""Stages of the start. Ingestion starts last and stops first, so that workers process all that it accepts, and what
+follows the store sees all that they have stored."""
 
 NICENESS_BEHIND_THE_QUEUE = 15
 """Niceness of what works behind the queue, a few percent of the others' share when all are busy: an event that comes in
@@ -46,7 +47,7 @@ class RunOptions:
     open_to_anybody: bool = False
     """Whether events need no key although other machines may reach the address."""
     niceness: int = NICENESS_BEHIND_THE_QUEUE
-    """Of workers, store and dashboard."""
+    """Of workers, follower, store and dashboard."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +59,7 @@ class Ports:
     management: int
     store: int
     workers: tuple[int, ...]
+    follower: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +126,8 @@ def plan_processes(pipeline: EventPipeline, layout: Layout, *, settings: Setting
     plans = [_broker(layout), _store(layout)]
     if layout.redis_program is not None:
         plans.append(_redis(layout, layout.redis_program))
+    if pipeline.spec.archive is not None:
+        plans.append(_follower(layout, settings))
     if not pipeline.spec.paused:
         ports = layout.ports.workers
         names = ["worker"] if len(ports) == 1 else [f"worker-{number + 1}" for number in range(len(ports))]
@@ -180,6 +184,19 @@ def _redis(layout: Layout, program: Path) -> ProcessPlan:
         ready=pong,
         alive=pong,
         stage=BACKENDS,
+    )
+
+
+def _follower(layout: Layout, settings: Settings) -> ProcessPlan:
+    port = layout.ports.follower
+    return ProcessPlan(
+        name="follower",
+        command=_module("follower"),
+        environment=as_environment(msgspec.structs.replace(settings, host=LOOPBACK, metrics_port=port)),
+        ready=HttpProbe(LOOPBACK, port, "/ready"),
+        alive=HttpProbe(LOOPBACK, port, "/health"),
+        stage=FOLLOWERS,
+        niceness=layout.options.niceness,
     )
 
 

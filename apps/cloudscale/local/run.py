@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from cloudscale.archive.engine import require_engine
 from cloudscale.cache.connection import open_redis
 from cloudscale.cache.keys import keys_of
 from cloudscale.errors import ConfigurationError
@@ -65,6 +66,8 @@ def run(options: RunOptions, display: Display) -> None:
         BackendUnavailableError: a process did not start.
     """
     pipeline = load_file(options.pipeline_file)
+    if pipeline.spec.archive is not None:
+        require_engine()
     with DataDirectory(options.data_directory) as directory:
         # The next run in this directory waits until the processes of a killed one have ended.
         watchdog().keep(directory.lock)
@@ -93,10 +96,17 @@ def run(options: RunOptions, display: Display) -> None:
 
 def prepare(directory: DataDirectory, options: RunOptions) -> Layout:
     """Choose ports, and make the keys and files that the processes expect to find in the directory."""
-    redis, broker, management, store, *workers = find_free_ports(
-        LOOPBACK, 4 + options.workers, besides=(options.port, options.dashboard_port)
+    redis, broker, management, store, follower, *workers = find_free_ports(
+        LOOPBACK, 5 + options.workers, besides=(options.port, options.dashboard_port)
     )
-    ports = Ports(redis=redis, broker=broker, management=management, store=store, workers=tuple(workers))
+    ports = Ports(
+        redis=redis,
+        broker=broker,
+        management=management,
+        store=store,
+        workers=tuple(workers),
+        follower=follower,
+    )
     keys = Secrets(
         redis_password=directory.secret("redis", make=lambda: secrets.token_urlsafe(32)).read_text(),
         broker_key_file=directory.secret("broker", make=lambda: secrets.token_urlsafe(32)),

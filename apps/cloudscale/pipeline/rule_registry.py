@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cloudscale.pipeline import (
     access,
+    archive,
     backends,
     browser,
     event_types,
@@ -32,6 +33,7 @@ RULES: tuple[Rule, ...] = (
     fields.IS_NETWORK,
     fields.REQUESTS_WITHIN_LIMITS,
     access.PROTECTED_ISSUER,
+    archive.FROM_A_SECOND_TO_AN_HOUR,
     browser.EXACT_ORIGIN,
     backends.LARGE_ENOUGH,
     backends.LOCKABLE,

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from cloudscale.pipeline.access import Access
+from cloudscale.pipeline.archive import Archive  # noqa: TC001 - msgspec reads it
 from cloudscale.pipeline.backends import Cache, Queue, Store
 from cloudscale.pipeline.event_types import BUILT_IN_EVENT_TYPES, EventType
 from cloudscale.pipeline.fields import Model, PositiveDuration
@@ -100,6 +101,14 @@ class PipelineSpec(Model, frozen=True):
         Ingestion, Meta(description="The HTTP side: checks, limits, deduplicates and hands events to the queue.")
     ] = Ingestion()
     processing: Annotated[Processing, Meta(description="The workers: fraud check, score, write, act.")] = Processing()
+    archive: Annotated[
+        Archive | None,
+        Meta(
+            description="Every stored event in Parquet files too, for as long as they are kept; none unless it is "
+            "given. Archives are written by `cloudscale run` only until now: on Kubernetes a pipeline with one is "
+            "refused."
+        ),
+    ] = None
     dashboard: Annotated[Dashboard, Meta(description="The web page that shows the pipeline at work.")] = Dashboard()
     expose: Annotated[
         Expose,

@@ -48,6 +48,10 @@ class FeedRange(msgspec.Struct, frozen=True):
         """Whether ``other`` is this range or a part of it."""
         return self.lower <= other.lower and other.upper <= self.upper
 
+    def overlaps(self, other: FeedRange) -> bool:
+        """Whether the two have keys in common."""
+        return self.lower < other.upper and other.lower < self.upper
+
 
 class ForeignContinuationError(BackendError):
     """A continuation belongs to another container than the one that has the name now."""

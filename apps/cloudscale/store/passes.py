@@ -48,8 +48,10 @@ class Follower(Protocol):
     def take(self, of: FeedRange, events: list[Document]) -> None:
         """Take a page of a range's events, in order."""
 
-    async def keep(self, of: FeedRange, *, at_once: bool) -> bool:
+    async def keep(self, of: FeedRange, *, at_once: bool, is_at_end: bool) -> bool:
         """Whether all that was taken of a range is kept now; ``at_once`` asks not to wait for more.
+
+        ``is_at_end`` says that the range had no more when it was read.
 
         Raises:
             BackendError: it cannot be kept at present; the next pass asks again.
@@ -165,7 +167,7 @@ class Passes:
         read_to_end_at: datetime | None = None,
     ) -> None:
         try:
-            is_kept = await self._follower.keep(of, at_once=at_once)
+            is_kept = await self._follower.keep(of, at_once=at_once, is_at_end=read_to_end_at is not None)
         except BaseException:
             self._drop(of)
             raise

@@ -57,7 +57,7 @@ class Projection:
             elif change.user_id:
                 changes.setdefault((change.tenant_id, change.user_id), []).append(change)
 
-    async def keep(self, of: FeedRange, *, at_once: bool) -> bool:  # noqa: ARG002 - it never waits for more
+    async def keep(self, of: FeedRange, *, at_once: bool, is_at_end: bool) -> bool:  # noqa: ARG002 - it never waits
         """Write the profiles that changed."""
         # What is not written now is read again, from where the range was read to before.
         await self._apply(of, self._changes.pop(of, {}))

@@ -31,11 +31,11 @@ from cloudscale.store.profiles import ProfileStore
 from cloudscale.store.ranges import OwnedRanges
 from cloudscale.tasks import cancel_and_wait
 from cloudscale.telemetry import figures, metrics, tracing
+from cloudscale.telemetry.http import serve
 from cloudscale.units import parse_duration
 from cloudscale.worker.carts import CartWatch
 from cloudscale.worker.concurrency_limiter import ConcurrencyLimiter, turn_messages
 from cloudscale.worker.fraud import fraud_check
-from cloudscale.worker.http import serve
 from cloudscale.worker.lanes import Lane
 from cloudscale.worker.processing import Processor
 from cloudscale.worker.projection import Projection

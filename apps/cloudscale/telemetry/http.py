@@ -1,4 +1,4 @@
-"""The worker's HTTP side: is it alive, is it ready, what does it measure."""
+"""The HTTP side of a service without one of its own: is it alive, is it ready, what does it measure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def serve(host: str, port: int, *, unready: Callable[[], list[str]]) -> As
     Args:
         host: address to listen on.
         port: port to listen on.
-        unready: what keeps the worker from being ready, empty when it is.
+        unready: what keeps the service from being ready, empty when it is.
     """
 
     async def health(_: web.Request) -> web.Response:

@@ -1,0 +1,134 @@
+"""Follows the change feed into an archive: gathers events of a range, and makes files of them by size or by interval."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from cloudscale.archive.directory import REFUSED
+from cloudscale.archive.engine import require_engine
+from cloudscale.archive.manifest import Batch, Positions, RefusedFile, container_id
+from cloudscale.archive.parquet import sealed, write_files
+from cloudscale.archive.spool import Spool, unavailable
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+    from pathlib import Path
+
+    from cloudscale.archive.directory import ArchiveDirectory
+    from cloudscale.store.batches import Document
+    from cloudscale.store.feed import FeedRange
+
+log = structlog.get_logger(__name__)
+
+LARGEST_SPOOL_BYTES: Final = 256 * 1024 * 1024
+"""Lines of JSON, of which files become a tenth: so many wait on the disk for each range at the most."""
+
+
+class Archiver:
+    """A follower that writes to ``directory``. A batch is closed after ``interval``, or when it is large."""
+
+    name = "the archive's files"
+
+    def __init__(
+        self, directory: ArchiveDirectory, *, interval: timedelta, largest_bytes: int = LARGEST_SPOOL_BYTES
+    ) -> None:
+        require_engine()
+        self._directory = directory
+        self._interval_seconds = interval.total_seconds()
+        self._largest_bytes = largest_bytes
+        self._positions = Positions.of(directory.path)
+        self._spools: dict[FeedRange, Spool] = {}
+        self._made = 0
+
+    def take(self, of: FeedRange, events: list[Document]) -> None:
+        """Add a page of events to what waits for the range's next file."""
+        spool = self._spools.get(of)
+        if spool is None:
+            container = container_id(_container_of(events[0]))
+            self._made += 1
+            folder = self._directory.staging(f"spool-{self._made}")
+            after = self._positions.position(container, of)
+            spool = self._spools[of] = Spool(folder, container=container, of=of, after=after)
+        spool.add(events)
+
+    async def keep(self, of: FeedRange, *, at_once: bool, is_at_end: bool) -> bool:  # noqa: ARG002
+        """Whether nothing of the range waits; files are made of what does, if it is time."""
+        spool = self._spools.get(of)
+        if spool is None:
+            return True
+        if spool.rows + spool.refused:
+            is_due = spool.bytes >= self._largest_bytes or time.monotonic() - spool.began >= self._interval_seconds
+            if not (at_once or is_due):
+                return False
+            # Nobody deletes its files while they are read.
+            del self._spools[of]
+            batch = await asyncio.to_thread(self._write, spool)
+            self._positions.advance(batch)
+            return True
+        self.forget(of)
+        return True
+
+    def forget(self, of: FeedRange) -> None:
+        """Drop what waits of a range."""
+        spool = self._spools.pop(of, None)
+        if spool is not None:
+            shutil.rmtree(spool.folder, ignore_errors=True)
+
+    def start_over(self, of: FeedRange) -> None:
+        """Go on with the new container's events beside those of the old: its numbers are kept apart by its id."""
+
+    def _write(self, spool: Spool) -> Batch:
+        try:
+            batch, files = self._convert(spool)
+            self._directory.commit(batch, files)
+        except OSError as error:
+            raise unavailable(error) from error
+        finally:
+            shutil.rmtree(spool.folder, ignore_errors=True)
+        log.info("archived", range=batch.range_id, rows=batch.rows, files=len(batch.files), refused=spool.refused)
+        return batch
+
+    def _convert(self, spool: Spool) -> tuple[Batch, Path]:
+        named = Batch(
+            container=spool.container,
+            range_id=spool.range.id,
+            after=spool.after,
+            last=spool.last,
+            written_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            files=[],
+        )
+        files = spool.folder / "files"
+        written = write_files(spool.rows_path, spool.folder, name=named.name) if spool.rows else []
+        files.mkdir(exist_ok=True)
+        refused = None
+        if spool.refused:
+            place = files / REFUSED / f"{named.name}.ndjson"
+            place.parent.mkdir()
+            spool.refused_path.rename(place)
+            refused = RefusedFile(
+                path=str(place.relative_to(files)),
+                documents=spool.refused,
+                bytes=place.stat().st_size,
+                sha256=sealed(place),
+            )
+        batch = Batch(
+            container=named.container,
+            range_id=named.range_id,
+            after=named.after,
+            last=named.last,
+            written_at=named.written_at,
+            files=written,
+            refused=refused,
+        )
+        return batch, files
+
+
+def _container_of(event: Document) -> str:
+    """The id that the store has given to the container of an event: ``dbs/…/colls/ID/docs/…``."""
+    return str(event["_self"]).split("/")[3]

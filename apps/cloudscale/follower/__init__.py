@@ -1,0 +1,1 @@
+"""What follows the store: a process beside the workers, so that what it waits for cannot slow them."""
