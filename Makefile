@@ -92,7 +92,7 @@ crds: install  ## write crds/ and the chart's copy anew from the models
 
 lock:  ## resolve the dependencies of pyproject.toml anew (needs uv; UPGRADE=1 takes the newest)
 	$(RESOLVE) --extra dev pyproject.toml -o requirements/dev.lock
-	$(RESOLVE) --extra apps --extra operator --extra tracing pyproject.toml -o requirements/runtime.lock
+	$(RESOLVE) --extra apps --extra archive --extra operator --extra tracing pyproject.toml -o requirements/runtime.lock
 	printf 'hatchling>=1.27\neditables>=0.5\n' | $(RESOLVE) --constraints requirements/runtime.lock - -o requirements/build.lock
 
 version:  ## write a version everywhere and date the changelog (VERSION=1.2.3)

@@ -24,7 +24,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 # What the Makefile resolves each lock from: extras of this project, or other requirements.
 SOURCES = {
     "dev": [f"cloudscale[{','.join(PROJECT['optional-dependencies'])}]"],
-    "runtime": ["cloudscale[apps,operator,tracing]"],
+    "runtime": ["cloudscale[apps,archive,operator,tracing]"],
     "build": ["hatchling", "editables"],
 }
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")

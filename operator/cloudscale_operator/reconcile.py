@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cloudscale import pipeline as resource
 from cloudscale.errors import BackendUnavailableError, InvalidPipelineError
 from cloudscale.units import parse_duration
-from cloudscale_operator import drain, hosts
+from cloudscale_operator import archives, drain, hosts
 from cloudscale_operator.api import CONFLICT, NOT_FOUND, ApiRefusalError, pipeline_path
 from cloudscale_operator.applying import Refusal, apply_all
 from cloudscale_operator.availability import is_unserved, unavailable_roles, was_scaled_to_zero
@@ -147,6 +147,9 @@ class Reconciler:
         if reason := hosts.refusal(pipeline, self._context.allowed_hosts):
             self._claims.state(key, Claim(age_of(body)))
             raise NotAdmittedError("HostNotAllowed", reason)
+        if reason := archives.refusal(pipeline):
+            self._claims.state(key, Claim(age_of(body)))
+            raise NotAdmittedError("ArchiveNotSupported", reason)
         known = ""
         try:
             credentials = await memory.credentials.read(self._api, pipeline, authority_secret=self._authority_secret)

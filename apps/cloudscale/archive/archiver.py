@@ -1,4 +1,4 @@
-"""Follows the change feed into an archive: gathers events of a range, and makes files of them by size or by interval."""
+"""Follows the change feed into an archive: gathers events of a range, and makes files of them by size or interval."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """An archive in a directory: who writes there, and how a batch of files becomes part of it.
 
-The files of a batch are written aside, then the manifest that names them, then each file is moved to its place, then the
+The files of a batch are written aside, then the manifest that names them; then each file is moved to its place, and the
 manifest is made valid. Whoever opens the archive after a crash goes on from there: a batch that has a manifest is moved
 to its end, one that has none never was. So a file in its place is whole, and no event is in two of them.
 """
@@ -11,7 +11,7 @@ import fcntl
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
 
 import msgspec
 
@@ -27,9 +27,6 @@ from cloudscale.archive.manifest import (
 from cloudscale.archive.spool import unavailable
 from cloudscale.errors import ConfigurationError
 from cloudscale.private_files import PRIVATE_DIRECTORY, PRIVATE_FILE
-
-if TYPE_CHECKING:
-    from cloudscale.archive.manifest import ArchivedFile
 
 IDENTITY: Final = "archive.json"
 STAGING: Final = "_staging"
@@ -176,11 +173,6 @@ def read_identity(directory: Path, *, pipeline: str) -> Identity:
             f"{directory} is the archive of {identity.pipeline}, not of {pipeline}: name another spec.archive.directory"
         )
     return identity
-
-
-def file_paths(files: list[ArchivedFile], directory: Path) -> list[Path]:
-    """Where the files of a batch are."""
-    return [directory / file.path for file in files]
 
 
 def _sync(folder: Path) -> None:

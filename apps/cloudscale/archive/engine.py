@@ -30,7 +30,7 @@ def require_engine() -> None:
 
 @contextmanager
 def open_engine(*, memory: str, temporary: Path | None, threads: int = 1) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in memory. What does not fit in ``memory`` goes to the folder ``temporary``, or is refused without one.
+    """A database in memory. What is more than ``memory`` goes to the folder ``temporary``; without one it is refused.
 
     Raises:
         ConfigurationError: DuckDB is not installed.

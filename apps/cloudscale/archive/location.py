@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from cloudscale.errors import ConfigurationError
 
@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cloudscale.pipeline import EventPipeline
+
+
+FOLLOWER: Final = "archive"
+"""The archive's name among the followers of the store, which its leases have."""
 
 
 def archive_path(pipeline: EventPipeline, pipeline_file: Path) -> Path:

@@ -53,7 +53,7 @@ class Batch(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     files: list[ArchivedFile]
     refused: RefusedFile | None = None
     merged: bool = False
-    """The range is put together of others, and was not read to its end before: see :mod:`cloudscale.archive.archiver`."""
+    """The range is put together of others and not read to its end, so what follows may be archived as theirs."""
 
     @property
     def name(self) -> str:

@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cloudscale.archive.engine import open_engine, quoted
 from cloudscale.archive.manifest import ArchivedFile
-from cloudscale.archive.rows import COLUMNS
+from cloudscale.archive.rows import COLUMNS, NAMES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import duckdb
 
-PARTITIONS: Final = {"tenant": "tenantId", "year": "%Y", "month": "%m", "day": "%d", "hour": "%H"}
+PARTITIONS: Final = [
+    '"tenantId" AS tenant',
+    *(
+        f"strftime(\"receivedAt\", '%{code}') AS {part}"
+        for part, code in zip(("year", "month", "day", "hour"), "YmdH", strict=True)
+    ),
+]
 MEMORY: Final = "256MB"
 ROW_GROUP_ROWS: Final = 122_880
-_CHUNK_BYTES: Final = 1 << 20
 
 
 def write_files(rows: Path, folder: Path, *, name: str) -> list[ArchivedFile]:
@@ -29,17 +34,13 @@ def write_files(rows: Path, folder: Path, *, name: str) -> list[ArchivedFile]:
         OSError: a file cannot be read back.
     """
     with open_engine(memory=MEMORY, temporary=folder / "spill") as engine:
-        partitions = ", ".join(
-            f'"{column}" AS {partition}'
-            if not column.startswith("%")
-            else f"strftime(\"receivedAt\", '{column}') AS {partition}"
-            for partition, column in PARTITIONS.items()
-        )
+        columns = ", ".join([f'"{name}" AS "{NAMES.get(name, name)}"' for name in COLUMNS] + PARTITIONS)
         files = folder / "files"
         files.mkdir()
         found = engine.execute(
-            f"COPY (SELECT *, {partitions} FROM {rows_of(rows)}) TO {quoted(str(files))} "  # noqa: S608 - names only
-            f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, PARTITION_BY ({', '.join(PARTITIONS)}), "
+            f"COPY (SELECT {columns} FROM {rows_of(rows)}) TO {quoted(str(files))} "  # noqa: S608 - names only
+            f"(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROW_GROUP_ROWS}, "
+            "PARTITION_BY (tenant, year, month, day, hour), "
             f"FILENAME_PATTERN {quoted(name + '-{i}')}, RETURN_STATS)"
         )
         return [_described(row, files) for row in _as_dicts(found)]
@@ -74,9 +75,12 @@ def _described(row: dict[str, Any], files: Path) -> ArchivedFile:
 
 def sealed(path: Path) -> str:
     """The SHA-256 of a file, which is on the disk for good by then."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
         os.fsync(file.fileno())
-    return digest.hexdigest()
+    return digest_of(path)
+
+
+def digest_of(path: Path) -> str:
+    """The SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

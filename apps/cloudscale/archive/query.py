@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from cloudscale.archive.engine import open_engine, quoted
-from cloudscale.archive.rows import COLUMNS
+from cloudscale.archive.rows import COLUMNS, NAMES
 from cloudscale.errors import CloudScaleError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -78,18 +78,14 @@ def open_events(engine: duckdb.DuckDBPyConnection, directory: Path) -> None:
     engine.execute(f"SET allowed_directories = [{quoted(str(directory.absolute()) + '/')}]")
     engine.execute("SET enable_external_access = false")
     if any(directory.glob(FILES)):
-        source = (
-            f"SELECT {_names()} FROM read_parquet({quoted(pattern)}, hive_partitioning = false, union_by_name = true)"
-        )
+        columns = ", ".join(f'"{NAMES.get(name, name)}"' for name in COLUMNS)
+        options = "hive_partitioning = false, union_by_name = true"
+        source = f"SELECT {columns} FROM read_parquet({quoted(pattern)}, {options})"  # noqa: S608 - names only
     else:
-        nulls = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in COLUMNS.items())
+        nulls = ", ".join(f'NULL::{kind} AS "{NAMES.get(name, name)}"' for name, kind in COLUMNS.items())
         source = f"SELECT {nulls} WHERE false"
     engine.execute(f"CREATE VIEW events AS {source}")
     engine.execute("SET lock_configuration = true")
-
-
-def _names() -> str:
-    return ", ".join(f'"{name}"' for name in COLUMNS)
 
 
 def _require_one_select(engine: duckdb.DuckDBPyConnection, statement: str) -> None:

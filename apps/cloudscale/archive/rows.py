@@ -61,10 +61,13 @@ COLUMNS: Final = {
     "suspicious": "BOOLEAN",
     "rest": "JSON",
 }
-"""The columns of a file and their types, in their order."""
+"""The columns of a row and their types, in their order."""
+
+NAMES: Final = {"id": "eventId"}
+"""Columns that have another name in a file: the store's name for an event's id is not the clients'."""
 
 _OF_THE_STORE: Final = frozenset({"_rid", "_self", "_etag", "_attachments", "_ts", "_lsn"})
-_NOT_IN_REST: Final = (frozenset(COLUMNS) - {"rest"}) | _OF_THE_STORE
+_NOT_IN_REST: Final = (frozenset(COLUMNS) - {"rest"}) | _OF_THE_STORE | {"eventId"}
 
 
 class RefusedEventError(CloudScaleError):

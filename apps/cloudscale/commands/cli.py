@@ -9,6 +9,7 @@ import typer
 
 from cloudscale import __version__
 from cloudscale.commands import (
+    archive,
     dead_letters,
     depth,
     devices,
@@ -43,6 +44,7 @@ app.add_typer(events.app, name="events")
 app.command("verify")(verify.verify)
 app.add_typer(dead_letters.app, name="dlq")
 app.command("depth")(depth.depth)
+app.add_typer(archive.app, name="archive")
 app.command("query")(query.query)
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(keys.app, name="keys")

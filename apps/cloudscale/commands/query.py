@@ -35,7 +35,7 @@ def query(
     from cloudscale.local.instance import find_archive
     from cloudscale.units import parse_duration
 
-    with ask(find_archive(data_dir).path, statement, within=parse_duration(timeout), memory=memory) as answer:
+    with ask(find_archive(data_dir), statement, within=parse_duration(timeout), memory=memory) as answer:
         if as_json:
             _print_json(answer)
         else:

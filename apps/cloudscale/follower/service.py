@@ -11,7 +11,7 @@ import structlog
 
 from cloudscale.archive.archiver import Archiver
 from cloudscale.archive.directory import ArchiveDirectory
-from cloudscale.archive.location import archive_path, pipeline_name
+from cloudscale.archive.location import FOLLOWER, archive_path, pipeline_name
 from cloudscale.errors import BackendUnavailableError, ConfigurationError
 from cloudscale.store.events import EventStore
 from cloudscale.store.feed import EventFeed
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from cloudscale.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-ARCHIVE = "archive"
-"""The archive's name among the followers, which its leases have."""
 
 CONNECT_AGAIN_SECONDS = 1.0
 
@@ -90,8 +87,8 @@ class FollowerService:
                     log.warning("the store is away, connecting again", error=str(error))
                 else:
                     exits.push_async_exit(attempt.pop_all())
-                    leases = LeaseStore(store, follower=ARCHIVE)
+                    leases = LeaseStore(store, follower=FOLLOWER)
                     # The directory has one writer, so nobody needs to wait until the lease of one that was killed ends.
-                    return Passes(feed, OwnedRanges(feed, leases, owner=ARCHIVE), archiver)
+                    return Passes(feed, OwnedRanges(feed, leases, owner=FOLLOWER), archiver)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), CONNECT_AGAIN_SECONDS)

@@ -39,16 +39,19 @@ def find_instance(data_directory: Path, *, environment: Mapping[str, str] = os.e
     return Instance(pipeline=load_file(settings.pipeline_file), settings=settings)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Archive:
-    """An archive on this machine and the pipeline that it is of, which need not run."""
+def archive_of(instance: Instance) -> Path:
+    """The directory of a pipeline's archive.
 
-    pipeline: EventPipeline
-    path: Path
+    Raises:
+        ConfigurationError: it has none, or nothing was archived yet.
+    """
+    return _archive(instance.pipeline, Path(instance.settings.pipeline_file))
 
 
-def find_archive(data_directory: Path, *, environment: Mapping[str, str] = os.environ) -> Archive:
+def find_archive(data_directory: Path, *, environment: Mapping[str, str] = os.environ) -> Path:
     """The archive of the pipeline that the environment names, else of the last run in ``data_directory``.
+
+    The pipeline need not run.
 
     Raises:
         ConfigurationError: there is no such pipeline, or it has no archive.
@@ -59,7 +62,10 @@ def find_archive(data_directory: Path, *, environment: Mapping[str, str] = os.en
             f"no pipeline has run in {data_directory.absolute()}: start one with `cloudscale run`, or point --data-dir "
             "to the directory of one"
         )
-    pipeline = load_file(file)
+    return _archive(load_file(file), file)
+
+
+def _archive(pipeline: EventPipeline, file: Path) -> Path:
     path = archive_path(pipeline, file)
     read_identity(path, pipeline=pipeline_name(pipeline))
-    return Archive(pipeline=pipeline, path=path)
+    return path

@@ -62,7 +62,8 @@ class OwnedRanges:
         for lease in leases_due(there, self._owner, now):
             taken = await self._leases.write(renewed(lease, self._owner, LEASE_DURATION))
             if taken is not None:
-                log.info("reading a range of the change feed", range=lease.id, before=lease.owner)
+                if lease.owner != self._owner:
+                    log.info("reading a range of the change feed", range=lease.id, before=lease.owner)
                 self.owned[FeedRange.of(lease.id)] = taken
         self._refreshed_at = now
 
