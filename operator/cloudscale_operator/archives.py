@@ -13,6 +13,6 @@ def refusal(pipeline: EventPipeline) -> str:
     if pipeline.spec.archive is None:
         return ""
     return (
-        "spec.archive names a directory, and archives are written by `cloudscale run` only until now: take spec.archive "
-        "out, the events are kept in the store for spec.store.timeToLive"
+        "spec.archive names a directory, and archives are written by `cloudscale run` only until now: take it out, the "
+        "events are kept in the store for spec.store.timeToLive"
     )

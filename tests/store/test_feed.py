@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from hypothesis import given
@@ -55,3 +56,22 @@ async def test_all_ranges_together_have_every_event_once_in_the_order_of_writing
                 page = await feed.read(of, continuation=page.continuation, limit=50)
             assert (await feed.read(of, continuation=page.continuation, limit=50)).events == []
     assert sorted(seen, key=int) == [str(number) for number in range(300)]
+
+
+async def test_who_begins_at_a_point_in_time_reads_on_from_there(
+    store: EventStore, spec: Store, settings: Settings
+) -> None:
+    documents = [
+        {"id": str(number), "partitionKey": "t1", "payloadHash": "h", "acceptance": "a"} for number in range(200)
+    ]
+    since = datetime.now(UTC) - timedelta(minutes=5)
+    for start in range(0, 200, 20):
+        await create_all(store, documents[start : start + 20])
+    seen: list[str] = []
+    async with EventFeed(spec, settings) as feed:
+        for of in await feed.ranges():
+            page = await feed.read(of, continuation=None, since=since, limit=50)
+            while page.events:
+                seen += [event["id"] for event in page.events]
+                page = await feed.read(of, continuation=page.continuation, since=since, limit=50)
+    assert sorted(seen, key=int) == [str(number) for number in range(200)]

@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 
 from cloudscale.archive.directory import REFUSED
@@ -54,14 +55,16 @@ class Archiver:
             self._made += 1
             folder = self._directory.staging(f"spool-{self._made}")
             after = self._positions.position(container, of)
-            spool = self._spools[of] = Spool(folder, container=container, of=of, after=after)
+            merged = self._positions.is_merged(container, of)
+            spool = self._spools[of] = Spool(folder, container=container, of=of, after=after, merged=merged)
         spool.add(events)
 
-    async def keep(self, of: FeedRange, *, at_once: bool, is_at_end: bool) -> bool:  # noqa: ARG002
+    async def keep(self, of: FeedRange, *, at_once: bool, is_at_end: bool) -> bool:
         """Whether nothing of the range waits; files are made of what does, if it is time."""
         spool = self._spools.get(of)
         if spool is None:
             return True
+        spool.is_at_end = spool.is_at_end or is_at_end
         if spool.rows + spool.refused:
             is_due = spool.bytes >= self._largest_bytes or time.monotonic() - spool.began >= self._interval_seconds
             if not (at_once or is_due):
@@ -95,20 +98,23 @@ class Archiver:
         return batch
 
     def _convert(self, spool: Spool) -> tuple[Batch, Path]:
-        named = Batch(
+        batch = Batch(
             container=spool.container,
             range_id=spool.range.id,
             after=spool.after,
             last=spool.last,
             written_at=datetime.now(UTC).isoformat(timespec="seconds"),
             files=[],
+            merged=spool.merged and not spool.is_at_end,
         )
         files = spool.folder / "files"
-        written = write_files(spool.rows_path, spool.folder, name=named.name) if spool.rows else []
-        files.mkdir(exist_ok=True)
-        refused = None
+        files.mkdir()
+        if spool.rows:
+            existing = self._directory.path if spool.merged else None
+            written = write_files(spool, files, name=batch.name, besides=existing)
+            batch = msgspec.structs.replace(batch, files=written)
         if spool.refused:
-            place = files / REFUSED / f"{named.name}.ndjson"
+            place = files / REFUSED / f"{batch.name}.ndjson"
             place.parent.mkdir()
             spool.refused_path.rename(place)
             refused = RefusedFile(
@@ -117,15 +123,7 @@ class Archiver:
                 bytes=place.stat().st_size,
                 sha256=sealed(place),
             )
-        batch = Batch(
-            container=named.container,
-            range_id=named.range_id,
-            after=named.after,
-            last=named.last,
-            written_at=named.written_at,
-            files=written,
-            refused=refused,
-        )
+            batch = msgspec.structs.replace(batch, refused=refused)
         return batch, files
 
 

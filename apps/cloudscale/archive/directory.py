@@ -24,6 +24,7 @@ from cloudscale.archive.manifest import (
     manifest_path,
     read_batch,
 )
+from cloudscale.archive.parquet import sync
 from cloudscale.archive.spool import unavailable
 from cloudscale.errors import ConfigurationError
 from cloudscale.private_files import PRIVATE_DIRECTORY, PRIVATE_FILE
@@ -105,9 +106,9 @@ class ArchiveDirectory:
             if waiting != files:
                 shutil.rmtree(waiting, ignore_errors=True)
                 files.rename(waiting)
-            _sync(waiting.parent)
+            sync(waiting.parent)
             settled.rename(path)
-            _sync(path.parent)
+            sync(path.parent)
             self._finish(path, batch)
         except OSError as error:
             raise unavailable(error) from error
@@ -128,9 +129,9 @@ class ArchiveDirectory:
                     ) from None
             folders |= set(place.parents[: len(Path(relative).parts)])
         for folder in folders:
-            _sync(folder)
+            sync(folder)
         pending.rename(pending.with_suffix(COMMITTED))
-        _sync(pending.parent)
+        sync(pending.parent)
         shutil.rmtree(waiting, ignore_errors=True)
 
     def _recover(self) -> None:
@@ -150,7 +151,7 @@ class ArchiveDirectory:
         temporary = path.with_suffix(".new")
         temporary.write_bytes(msgspec.json.encode(Identity(version=VERSION, pipeline=self._pipeline)) + b"\n")
         temporary.rename(path)
-        _sync(self.path)
+        sync(self.path)
 
 
 def read_identity(directory: Path, *, pipeline: str) -> Identity:
@@ -173,11 +174,3 @@ def read_identity(directory: Path, *, pipeline: str) -> Identity:
             f"{directory} is the archive of {identity.pipeline}, not of {pipeline}: name another spec.archive.directory"
         )
     return identity
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from cloudscale.archive.engine import open_engine, quoted
+from cloudscale.archive.parquet import FILES
 from cloudscale.archive.rows import COLUMNS, NAMES
 from cloudscale.errors import CloudScaleError, ConfigurationError
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     import duckdb
 
-FILES: Final = "tenant=*/year=*/month=*/day=*/hour=*/*.parquet"
 MEMORY: Final = "1GB"
 _ROWS_AT_ONCE: Final = 1000
 

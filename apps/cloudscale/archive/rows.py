@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Text = Annotated[str, Meta(min_length=1)]
 Moment = Annotated[datetime, Meta(tz=True)]
+Whole = Annotated[int, Meta(ge=-(2**31), lt=2**31)]
 
 
 class Row(msgspec.Struct, rename="camel", kw_only=True, gc=False):
@@ -31,7 +32,7 @@ class Row(msgspec.Struct, rename="camel", kw_only=True, gc=False):
     causation_id: str | None = None
     created_at: Moment | None = None
     processed_at: Moment | None = None
-    schema_version: int | None = None
+    schema_version: Whole | None = None
     client_address: str | None = None
     url: str | None = None
     action_name: str | None = None

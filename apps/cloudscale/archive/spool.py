@@ -29,13 +29,19 @@ class ArchiveUnavailableError(BackendUnavailableError):
 
 
 class Spool:
-    """The events of one range after the number ``after``, in files of ``folder``, which nothing else is in."""
+    """The events of one range after the number ``after``, in files of ``folder``, which nothing else is in.
 
-    def __init__(self, folder: Path, *, container: str, of: FeedRange, after: int) -> None:
+    ``merged`` says that some of them may be in the archive, as those of ranges that this one is put together of;
+    ``is_at_end`` that the range was read to its end since.
+    """
+
+    def __init__(self, folder: Path, *, container: str, of: FeedRange, after: int, merged: bool = False) -> None:
         self.folder = folder
         self.container = container
         self.range = of
         self.after = self.last = after
+        self.merged = merged
+        self.is_at_end = False
         self.rows = self.bytes = self.refused = 0
         self.began = time.monotonic()
         self.rows_path, self.refused_path = folder / "rows.ndjson", folder / "refused.ndjson"

@@ -6,6 +6,7 @@ transaction in two. A partition that is split goes on in two ranges whose number
 
 from __future__ import annotations
 
+import base64
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from cloudscale.pipeline import Store
     from cloudscale.settings import Settings
     from cloudscale.store.batches import Document
+
+
+_POINT_IN_TIME = "PointInTimeMs"
+_FIRST_IN_MILLISECONDS = 100_000_000_000
+"""As seconds it is the year 5138, as milliseconds 1973."""
 
 
 class FeedRange(msgspec.Struct, frozen=True):
@@ -112,9 +118,25 @@ class EventFeed:
             try:
                 async for page in pages:
                     events = [event async for event in page]
-                    return Page(events, pages.continuation_token)  # type: ignore[attr-defined]  # of the SDK's iterator
+                    token: str = pages.continuation_token  # type: ignore[attr-defined]  # of the SDK's iterator
+                    return Page(events, _readable(token))
             except ValueError as error:
+                if continuation is None:
+                    raise
                 # The SDK compares the container in the continuation with the one that it reads.
                 text = f"the change feed of {of.id} cannot be read on: {error}"
                 raise ForeignContinuationError(text) from error
         return Page([], continuation)
+
+
+def _readable(continuation: str) -> str:
+    """A continuation that the SDK can read: it writes in milliseconds where it began, and reads that as seconds.
+
+    Left as it is, whoever began at a point in time could not read on. The time is of no use once there is a number.
+    """
+    state = msgspec.json.decode(base64.b64decode(continuation))
+    start = state.get("startFrom") or {}
+    if start.get(_POINT_IN_TIME, 0) < _FIRST_IN_MILLISECONDS:
+        return continuation
+    start[_POINT_IN_TIME] //= 1000
+    return base64.b64encode(msgspec.json.encode(state)).decode()
