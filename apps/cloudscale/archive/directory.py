@@ -88,7 +88,7 @@ class ArchiveDirectory:
         return self.path / STAGING / name
 
     def commit(self, batch: Batch, files: Path) -> None:
-        """Make the files of a batch, which are below ``files``, and its manifest part of the archive, for good.
+        """Make the files of a batch, which are below ``files`` and on the disk, and its manifest part of the archive.
 
         Raises:
             ArchiveUnavailableError: the disk does not take them; opening the archive again finishes or drops the batch.
@@ -103,9 +103,11 @@ class ArchiveDirectory:
                 os.fsync(file.fileno())
             # Where the files wait has a name that follows from the batch's, for whoever finishes it.
             waiting = self.staging(batch.name)
-            if waiting != files:
-                shutil.rmtree(waiting, ignore_errors=True)
-                files.rename(waiting)
+            shutil.rmtree(waiting, ignore_errors=True)
+            waiting.mkdir(mode=PRIVATE_DIRECTORY)
+            for number, relative in enumerate(batch.paths):
+                (files / relative).rename(waiting / str(number))
+            sync(waiting)
             sync(waiting.parent)
             settled.rename(path)
             sync(path.parent)
@@ -116,23 +118,29 @@ class ArchiveDirectory:
     def _finish(self, pending: Path, batch: Batch) -> None:
         waiting = self.staging(batch.name)
         folders: set[Path] = set()
-        refused = [] if batch.refused is None else [batch.refused.path]
-        for relative in [*(file.path for file in batch.files), *refused]:
-            source, place = waiting / relative, self.path / relative
-            place.parent.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        for number, relative in enumerate(batch.paths):
+            place = self.path / relative
+            folders |= self._make(place.parent)
             try:
-                source.rename(place)
+                (waiting / str(number)).rename(place)
             except FileNotFoundError:
                 if not place.exists():
                     raise BrokenManifestError(
                         f"{pending} names {place}, which is gone: restore it from a backup"
                     ) from None
-            folders |= set(place.parents[: len(Path(relative).parts)])
         for folder in folders:
             sync(folder)
         pending.rename(pending.with_suffix(COMMITTED))
         sync(pending.parent)
         shutil.rmtree(waiting, ignore_errors=True)
+
+    def _make(self, folder: Path) -> set[Path]:
+        """Make a folder; those in which something is new, with the one that is meant."""
+        changed = {folder}
+        while not folder.exists():
+            changed.add(folder := folder.parent)
+        max(changed, key=lambda each: len(each.parts)).mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+        return changed
 
     def _recover(self) -> None:
         for pending in sorted((self.path / MANIFEST).glob(f"*/*/*{PENDING}")):

@@ -61,6 +61,11 @@ class Batch(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
         return f"{self.container}-{self.range_id}-{self.after + 1:015d}"
 
     @property
+    def paths(self) -> list[str]:
+        """The paths of all its files, always in the same order."""
+        return [*(file.path for file in self.files), *([] if self.refused is None else [self.refused.path])]
+
+    @property
     def rows(self) -> int:
         """Events in all files."""
         return sum(file.rows for file in self.files)

@@ -73,12 +73,7 @@ def _copy(
         f"FILENAME_PATTERN {quoted(name + '-{i}')}, RETURN_STATS)"
     )
     names = [column[0] for column in answer.description or ()]
-    found = [_described(dict(zip(names, row, strict=True)), files) for row in answer.fetchall()]
-    for folder in {
-        parent for file in found for parent in (files / file.path).parents if files in (parent, *parent.parents)
-    }:
-        sync(folder)
-    return found
+    return [_described(dict(zip(names, row, strict=True)), files) for row in answer.fetchall()]
 
 
 def rows_of(path: Path) -> str:
