@@ -7,6 +7,7 @@ import pytest
 
 from cloudscale.local.plan import (
     BACKENDS,
+    FOLLOWERS,
     INGESTION,
     WORKERS,
     Layout,
@@ -91,6 +92,17 @@ def test_a_pipeline_has_its_backends_a_worker_a_dashboard_and_ingestion_last(tmp
         "dashboard": WORKERS,
         "ingestion": INGESTION,
     }
+
+
+def test_what_archives_starts_before_the_workers_and_so_ends_after_them(tmp_path: Path) -> None:
+    given = layout(tmp_path)
+    assert "follower" not in planned(given)
+
+    plan = planned(given, archive={})["follower"]
+    assert plan.stage == FOLLOWERS
+    assert BACKENDS < FOLLOWERS < WORKERS
+    assert plan.niceness == given.options.niceness
+    assert read_settings(plan.environment).metrics_port == 99
 
 
 def test_a_paused_pipeline_takes_events_in_and_has_no_workers(tmp_path: Path) -> None:

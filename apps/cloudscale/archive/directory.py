@@ -10,8 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
@@ -28,6 +27,9 @@ from cloudscale.archive.parquet import sync
 from cloudscale.archive.spool import unavailable
 from cloudscale.errors import ConfigurationError
 from cloudscale.private_files import PRIVATE_DIRECTORY, PRIVATE_FILE
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 IDENTITY: Final = "archive.json"
 STAGING: Final = "_staging"

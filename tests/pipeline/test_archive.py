@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cloudscale.errors import InvalidPipelineError
+from cloudscale.pipeline import load
+
+
+def document(archive: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "cloudscale.io/v1alpha1",
+        "kind": "EventPipeline",
+        "metadata": {"name": "shop"},
+        "spec": {"archive": archive},
+    }
+
+
+def test_an_archive_is_in_the_data_directory_unless_it_is_elsewhere() -> None:
+    archive = load(document({})).spec.archive
+    assert archive is not None
+    assert (archive.directory, archive.interval) == ("archive", "5m")
+
+
+@pytest.mark.parametrize("archive", [{"interval": "0s"}, {"interval": "2h"}, {"directory": ""}, {"blob": {}}])
+def test_what_no_archive_can_be_is_refused(archive: dict[str, Any]) -> None:
+    with pytest.raises(InvalidPipelineError, match=r"spec\.archive"):
+        load(document(archive))
