@@ -58,12 +58,14 @@ class FollowerService:
             archiver = Archiver(directory, interval=parse_duration(archive.interval))
             passes = await self._connect(exits, archiver)
             if passes is not None:
+                self._connected = True
                 await passes.run(self.stopping)
         log.info("follower stopped")
 
     def unready(self) -> list[str]:
-        """What keeps it from following at present; that the store is away is no reason to start it again."""
-        return ["stopping"] if self.stopping.is_set() else []
+        """What keeps it from following at present."""
+        problems = [] if self._connected else ["not connected to the store so far"]
+        return [*problems, *(["stopping"] if self.stopping.is_set() else [])]
 
     async def _connect(self, exits: AsyncExitStack, archiver: Archiver) -> Passes | None:
         """Connect to the store, as often as it takes; None when told to stop before."""
