@@ -34,7 +34,8 @@ def test_an_unknown_name_is_answered_with_those_that_there_are() -> None:
     with pytest.raises(ConfigurationError) as refused:
         examples.find("clickstreem", kind=Kind.PIPELINE)
     assert str(refused.value) == (
-        "there is no example clickstreem of kind pipeline: choose one of archive, bench, clickstream, custom-event, replay"
+        "there is no example clickstreem of kind pipeline: "
+        "choose one of archive, bench, clickstream, custom-event, replay"
     )
 
 

@@ -80,7 +80,7 @@ def test_a_pipeline_without_an_archive_says_how_to_have_one(data_directory: Path
     without = as_document(resource())
     del without["spec"]["archive"]
     (data_directory / "pipeline.json").write_bytes(msgspec.json.encode(without))
-    with pytest.raises(ConfigurationError, match="add `archive: {}` to its spec"):
+    with pytest.raises(ConfigurationError, match=r"add `archive: \{\}` to its spec"):
         query("SELECT 1", data_dir=data_directory)
 
 

@@ -40,13 +40,13 @@ def test_an_example_is_validated_by_its_name() -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (("run",), r"no file is given: name a file, or an example with --example \(bench, clickstream, "),
+        (("run",), r"no file is given: name a file, or an example with --example \(archive, bench, "),
         (("run", "a.yaml", "--example", "bench"), "a file and an example are both given: name a file, or an example"),
-        (("run", "--example", "events"), "no example events of kind pipeline: choose one of bench, clickstream, "),
-        (("validate", "--example", "mine"), "no example mine of kind pipeline: choose one of bench, clickstream, "),
+        (("run", "--example", "events"), "no example events of kind pipeline: choose one of archive, bench, "),
+        (("validate", "--example", "mine"), "no example mine of kind pipeline: choose one of archive, bench, "),
         (("events", "send", "--example", "bench"), "no example bench of kind events: choose one of events, purchases"),
         (("events", "replay"), "no file is given"),
-        (("examples", "mine"), "no example mine: choose one of bench, clickstream, .*, events, purchases-sample"),
+        (("examples", "mine"), "no example mine: choose one of archive, bench, .*, events, purchases-sample"),
     ],
 )
 def test_what_cannot_be_chosen_is_answered_with_what_can(arguments: tuple[str, ...], complaint: str) -> None:
