@@ -114,6 +114,7 @@ TIME = "is no time"
 AUDIENCE = "another audience"
 TENANT = "names no tenant"
 EXTENSION = "crit or b64"
+ISSUER = "of an issuer that this pipeline does not take"
 
 MISUSES = [
     # The algorithm
@@ -244,7 +245,8 @@ MISUSES = [
     Misuse("payload is UTF-16", with_payload(json.dumps({"iss": "x"}).encode("utf-16")), UNREADABLE),
     Misuse("payload has half a character", with_payload(b'{"sub":"\\ud800"}'), UNREADABLE),
     Misuse("payload has NaN", with_payload(b'{"exp":NaN}'), UNREADABLE),
-    Misuse("payload is nested", with_payload(b'{"a":' + b"[" * 2500 + b"]" * 2500 + b"}"), UNREADABLE),
+    # How many brackets the decoder takes depends on the interpreter; where these are few enough, the issuer is missing.
+    Misuse("payload is nested", with_payload(b'{"a":' + b"[" * 2500 + b"]" * 2500 + b"}"), f"{UNREADABLE}|{ISSUER}"),
     Misuse(
         "tenant twice in the payload",
         lambda issuer, _: signed_token(

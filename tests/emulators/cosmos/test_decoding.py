@@ -30,7 +30,8 @@ PARTITION = {"x-ms-documentdb-partitionkey": '["a"]'}
 QUERY = {"x-ms-documentdb-isquery": "true", "x-ms-documentdb-query-enablecrosspartition": "true"}
 BATCH = {**PARTITION, "x-ms-cosmos-is-batch-request": "true", "x-ms-cosmos-batch-atomic": "true"}
 FEED = {"a-im": "Incremental feed"}
-DEEP = b"[" * 5_000 + b"]" * 5_000
+# Deeper than the decoder goes with any interpreter: since Python 3.12 that is some ten thousand levels.
+DEEP = b"[" * 100_000 + b"]" * 100_000
 # Shallow enough to be decoded, too deep to be worked on with what the stack has left then.
 NEARLY_TOO_DEEP = b"[" * 900 + b"]" * 900
 NO_UTF8 = b'"\xff"'
