@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,14 +16,15 @@ from tests.servers.redis import redis_server
 
 from cloudscale.access import api_key
 from cloudscale.access.container import open_access
+from cloudscale.access.device_view import DeviceView
 from cloudscale.access.given_keys import read
 from cloudscale.access.new_keys import new_key
-from cloudscale.access.records import Key
+from cloudscale.access.records import Device, Key
 from cloudscale.access.scopes import Scope
 from cloudscale.access.sightings import DeviceName, Sighting, Sightings
 from cloudscale.cache.connection import open_redis
 from cloudscale.cache.keys import Keys
-from cloudscale.commands import access
+from cloudscale.commands import access, devices
 from cloudscale.local.ports import find_free_ports
 from cloudscale.pipeline import Store
 from cloudscale.settings import Settings, as_environment, variable_name
@@ -30,6 +32,8 @@ from cloudscale.settings import Settings, as_environment, variable_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from cloudscale.access.device_view import KnownDevice
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +160,28 @@ def test_a_list_has_all_keys_however_many(environment: dict[str, str], monkeypat
             return await access.all_records(container, Key, tenant_id="many")
 
     assert [key.id for key in asyncio.run(listed())] == sorted(key.id for key in made)
+
+
+def test_a_list_has_all_devices_however_many(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(devices, "LISTED", 2)
+    made = [Device(id=f"t-{number}", tenant_id="crowd", created_at=datetime.now(UTC)) for number in range(5)]
+    store = environment[variable_name("cosmos_connection_string")]
+
+    async def listed() -> list[KnownDevice]:
+        settings = Settings(pipeline_file="", redis_url="", cosmos_connection_string=store)
+        async with (
+            open_access(Store(), settings) as container,
+            open_redis(environment[variable_name("redis_url")]) as redis,
+        ):
+            await container.ensure()
+            for device in made:
+                await container.create(device)
+            view = DeviceView(
+                container, Sightings(redis, keys=Keys(namespace="default", name="shop")), frozenset({"crowd"})
+            )
+            return await devices.all_devices(view, "crowd")
+
+    assert [known.device.id for known in asyncio.run(listed())] == [device.id for device in made]
 
 
 def test_a_name_does_nothing_to_the_terminal(environment: dict[str, str]) -> None:

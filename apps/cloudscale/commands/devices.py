@@ -58,12 +58,9 @@ def show_all(
     *, tenant: TenantOption, data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY, as_json: AsJson = False
 ) -> None:
     """List a tenant's devices, with when each was last seen and what its clock is off."""
-    from cloudscale.access.device_view import DeviceFilter, described
+    from cloudscale.access.device_view import described
 
-    async def work(view: DeviceView) -> list[KnownDevice]:
-        return (await view.find_devices(DeviceFilter(), tenant=tenant, limit=LISTED)).devices
-
-    found = _seen(tenant, data_dir, work)
+    found = _seen(tenant, data_dir, lambda view: all_devices(view, tenant))
     if as_json:
         typer.echo(msgspec.json.encode([described(each) for each in found]))
     else:
@@ -99,6 +96,19 @@ def show(
     typer.echo(f"  keys: {' '.join(key_ids)}")
     for name, value in known.device.metadata.items():
         typer.echo(plain(f"  {name}: {value}"))
+
+
+async def all_devices(view: DeviceView, tenant: str) -> list[KnownDevice]:
+    """All devices of a tenant, however many there are."""
+    from cloudscale.access.device_view import DeviceFilter
+
+    found: list[KnownDevice] = []
+    following: str | None = ""
+    while following is not None:
+        page = await view.find_devices(DeviceFilter(), tenant=tenant, limit=LISTED, after=following)
+        found += page.devices
+        following = page.following
+    return found
 
 
 def _seen(tenant: str, data_directory: Path, work: Callable[[DeviceView], Awaitable[T]]) -> T:
