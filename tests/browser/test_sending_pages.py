@@ -289,7 +289,8 @@ def test_the_script_waits_as_long_as_it_is_told(shop: Shop, quiet: Page) -> None
 
     (first, sent), (second, sent_again) = answers.asked
     assert (sent, sent_again) == (["first"], ["first", "second"])
-    assert second - first >= 3
+    # The page's timers run by Playwright's clock, which may be some milliseconds ahead of this one.
+    assert second - first > 2.9
 
 
 def test_the_script_gives_up_what_cannot_be_understood_and_goes_on(shop: Shop, quiet: Page) -> None:
