@@ -58,10 +58,14 @@ def ask(container: ContainerProxy, query: str, **headers: str) -> Answer:
     return send(container, "POST", "docs", body=msgspec.json.encode({"query": query}), headers=CROSSING | dashed)
 
 
-def plan(container: ContainerProxy, query: str, features: str = ALL_FEATURES) -> Answer:
+def plan(container: ContainerProxy, query: str, features: str = ALL_FEATURES, *, user_agent: str = "") -> Answer:
     """What the gateway answers to a client that says what it can merge."""
     return ask(
-        container, query, x_ms_cosmos_is_query_plan_request="true", x_ms_cosmos_supported_query_features=features
+        container,
+        query,
+        x_ms_cosmos_is_query_plan_request="true",
+        x_ms_cosmos_supported_query_features=features,
+        user_agent=user_agent,
     )
 
 

@@ -130,6 +130,53 @@ async def test_an_aggregate_that_is_undefined_everywhere_is_none_once_the_python
     assert select_by_plan(items, query) == []
 
 
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("SELECT TOP 10 VALUE COUNT(1) FROM c", {"top": 10, "aggregates": ["Count"], "hasSelectValue": True}),
+        ("SELECT * FROM c ORDER BY c._ts OFFSET 5 LIMIT 9", {"offset": 5, "limit": 9, "orderBy": ["Ascending"]}),
+        (
+            "SELECT DISTINCT VALUE c.id FROM c ORDER BY c.id DESC",
+            {"distinctType": "Ordered", "orderBy": ["Descending"], "hasSelectValue": True},
+        ),
+        ("SELECT DISTINCT c.id FROM c", {"distinctType": "Unordered"}),
+    ],
+)
+async def test_the_python_sdk_is_told_what_to_merge(items: ContainerProxy, query: str, told: dict[str, object]) -> None:
+    nothing: dict[str, object] = {
+        "top": None, "offset": None, "limit": None, "orderBy": [], "aggregates": [], "distinctType": "None",
+        "hasSelectValue": False,
+    }  # fmt: skip
+    planned = plan(items, query, user_agent="azsdk-python-cosmos/4.17.1").json["queryInfo"]
+    assert {name: planned[name] for name in nothing} == nothing | told
+    assert {name: plan(items, query).json["queryInfo"][name] for name in nothing} == nothing
+
+
+async def test_the_python_sdk_orders_values_of_all_types_that_it_gets_by_a_plan(container: ContainerProxy) -> None:
+    values: list[object] = [None, False, 2.5, "ü", [1, "a"], {"a": None}]
+    for number, value in enumerate(values):
+        await container.create_item({"id": str(number), "pk": str(number), "v": value})
+    await container.create_item({"id": "none", "pk": "none"})
+    found = await select(container, "SELECT * FROM c ORDER BY c.v")
+    assert [item.get("v", "missing") for item in found] == ["missing", *values]
+    assert await select(container, "SELECT VALUE c.id FROM c ORDER BY c._ts") == [*map(str, range(6)), "none"]
+
+
+async def test_the_python_sdk_merges_distinct_values_as_it_does_on_azure(container: ContainerProxy) -> None:
+    # It compares what it gets by Python's rules, in which 1 is true.
+    for number, value in enumerate([True, 1, 2]):
+        await container.create_item({"id": str(number), "pk": str(number), "v": value})
+    assert await select(container, "SELECT DISTINCT VALUE c.v FROM c ORDER BY c.v") == [True, 2]
+    assert select_by_plan(container, "SELECT DISTINCT VALUE c.v FROM c ORDER BY c.v") == [True, 1, 2]
+
+
+async def test_offset_and_limit_of_a_plan_are_applied_once(items: ContainerProxy) -> None:
+    query = "SELECT VALUE c.n FROM c ORDER BY c.n OFFSET @offset LIMIT @limit"
+    assert await select(items, query, values={"@offset": 1, "@limit": 2}) == [1, 2]
+    assert await select(items, "SELECT VALUE c.n FROM c OFFSET 1 LIMIT 9", max_item_count=1) == [1, 2, 3]
+    assert await select(items, "SELECT DISTINCT VALUE c.pk FROM c ORDER BY c.n OFFSET 1 LIMIT 1") == ["b"]
+
+
 def test_the_gateway_answers_no_aggregate_in_an_object_to_who_allows_several_partitions(
     server: CosmosServer, database: DatabaseProxy, items: ContainerProxy
 ) -> None:

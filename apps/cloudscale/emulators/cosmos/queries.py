@@ -26,10 +26,10 @@ from cloudscale.emulators.cosmos.query.parser import parse_query
 from cloudscale.emulators.cosmos.query.request import QueryRequest, parse_request
 from cloudscale.emulators.cosmos.query.required_text import containing, required_texts
 from cloudscale.emulators.cosmos.query.scope import Compilation, Deadline
-from cloudscale.emulators.cosmos.query.selection import compile_query, counts_documents
+from cloudscale.emulators.cosmos.query.selection import Selection, compile_query, counts_documents
 from cloudscale.emulators.cosmos.query.text_bounds import text_bounds
 from cloudscale.emulators.cosmos.query_metrics import QUERY_METRICS, QueryTimes, describe_metrics
-from cloudscale.emulators.cosmos.query_plan import ALL_RANGES, answer_to_plan, plan
+from cloudscale.emulators.cosmos.query_plan import ALL_RANGES, MERGED, answer_to_plan, plan
 from cloudscale.emulators.cosmos.stored_rows import DocumentReader, Search, StoredRows, count_documents
 from cloudscale.emulators.cosmos.tables import first_lsn_at
 from cloudscale.emulators.cosmos.throughput import query_charge
@@ -56,8 +56,8 @@ async def run_query(emulator: Emulator, documents: Documents, request: Request) 
 
 async def plan_query(emulator: Emulator, documents: Documents, request: Request) -> Response:  # noqa: ARG001 - a handler
     """POST docs for a query plan."""
-    text = parse_request(request.body).query
-    query = await _parse(text)
+    asked = parse_request(request.body)
+    query = await _parse(asked.query)
     announced = {name.strip() for name in request.headers.get("x-ms-cosmos-supported-query-features", "").split(",")}
     missing = merging_features(query) - announced
     if missing:
@@ -65,7 +65,8 @@ async def plan_query(emulator: Emulator, documents: Documents, request: Request)
             f"The client cannot merge the answers of several partitions to this query: it does not support "
             f"{', '.join(sorted(missing))}. Give a partition key, ask each range, or use an SDK that does."
         )
-    return answer(encode(plan(query, text, request.headers.get("user-agent", ""))), documents=documents)
+    planned = plan(query, asked.query, asked.values, request.headers.get("user-agent", ""))
+    return answer(encode(planned), documents=documents)
 
 
 async def _answer_query(emulator: Emulator, documents: Documents, request: Request, asked: QueryRequest) -> Response:
@@ -174,7 +175,7 @@ def prepare(documents: Documents, query: Query, asked: QueryRequest, extent: Ext
             with _snapshot(connection, compilation.deadline):
                 count = count_documents(connection, container.number, conditions=conditions, bindings=bindings)
             return _count_page(count, continuation)
-        selection = compile_query(query, compilation, where=where)
+        selection = _select(query, asked.query, compilation, where)
         if ordering is not None and ordering.is_by_time:
             # Timestamps rise with sequence numbers, which have an index.
             selection = replace(selection, order_by=[])
@@ -191,6 +192,11 @@ def prepare(documents: Documents, query: Query, asked: QueryRequest, extent: Ext
             return run_page(selection, rows, places=compilation.places, page_size=size, continuation=continuation)
 
     return work
+
+
+def _select(query: Query, text: str, compilation: Compilation, where: Expression | None) -> Selection:
+    selection = compile_query(query, compilation, where=where)
+    return selection.for_merging() if text.startswith(MERGED) else selection
 
 
 @contextmanager

@@ -4,28 +4,40 @@ The service's plans split a query into parts for every range and leave it to the
 are in one process, so the plan tells the client to send the query, marked, to the first range only, and that its
 results need nothing more.
 
-Python's SDK gets one thing to merge: an aggregate. What is undefined in every range is nothing in an answer of the
-service, and ``None`` once this SDK has merged such answers, so it has to do it here too.
+Python's SDK is told what the service tells it, and merges the one answer that it gets: it makes ``None`` of an
+aggregate that is undefined everywhere, takes 1 and true for the same in DISTINCT, and skips by itself. What a program
+sees of that on Azure it has to see here too.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from cloudscale.emulators.cosmos.query.ast import Call, Query
 from cloudscale.emulators.cosmos.query.execution import Page
-from cloudscale.emulators.cosmos.query.features import AGGREGATE, ORDER_BY, merging_features
+from cloudscale.emulators.cosmos.query.features import (
+    AGGREGATE,
+    DISTINCT,
+    MULTIPLE_ORDER_BY,
+    OFFSET_AND_LIMIT,
+    ORDER_BY,
+    TOP,
+    merging_features,
+)
+from cloudscale.emulators.cosmos.query.scope import Compilation
+from cloudscale.emulators.cosmos.query.selection import compile_query
 
 # Marks a query that a plan has rewritten: it is answered for all ranges, whichever range it is sent to.
 ALL_RANGES: Final = "/* all ranges */ "
 _AGGREGATED: Final = ALL_RANGES + "/* to be aggregated */ "
+MERGED: Final = ALL_RANGES + "/* to be merged */ "
+_MERGED_FEATURES: Final = {DISTINCT, MULTIPLE_ORDER_BY, OFFSET_AND_LIMIT, ORDER_BY, TOP}
 _PYTHON: Final = "azsdk-python-cosmos"
 _AGGREGATORS: Final = {"AVG": "Average", "COUNT": "Count", "MAX": "Max", "MIN": "Min", "SUM": "Sum"}
 
 
-def plan(query: Query, text: str, user_agent: str) -> dict[str, object]:
-    """The plan of a query for the SDK that names itself in the user agent."""
-    aggregator = _aggregator(query) if _PYTHON in user_agent else None
-    first = {"min": "", "max": "00", "isMinInclusive": True, "isMaxInclusive": False}
+def plan(query: Query, text: str, parameters: Mapping[str, Any], user_agent: str) -> dict[str, object]:
+    """The plan of a query for the SDK that names itself in the user agent; raises CosmosError 400."""
     info: dict[str, object] = {
         "distinctType": "None",
         "top": None,
@@ -35,14 +47,37 @@ def plan(query: Query, text: str, user_agent: str) -> dict[str, object]:
         "orderByExpressions": [],
         "groupByExpressions": [],
         "groupByAliases": [],
-        "aggregates": [] if aggregator is None else [aggregator],
+        "aggregates": [],
         "groupByAliasToAggregateType": {},
-        "rewrittenQuery": (ALL_RANGES if aggregator is None else _AGGREGATED) + text,
-        "hasSelectValue": aggregator is not None,
+        "rewrittenQuery": ALL_RANGES + text,
+        "hasSelectValue": False,
         "hasNonStreamingOrderBy": False,
         "dCountInfo": None,
     }
+    if _PYTHON in user_agent:
+        info |= _merging(query, text, parameters)
+    first = {"min": "", "max": "00", "isMinInclusive": True, "isMaxInclusive": False}
     return {"partitionedQueryExecutionInfoVersion": 2, "queryInfo": info, "queryRanges": [first]}
+
+
+def _merging(query: Query, text: str, parameters: Mapping[str, Any]) -> dict[str, object]:
+    """What of a plan tells a client to merge."""
+    features = merging_features(query)
+    aggregator = _aggregator(query)
+    if aggregator is None and not features <= _MERGED_FEATURES:
+        return {}
+    selection = compile_query(query, Compilation(parameters), where=None)
+    info: dict[str, object] = {"hasSelectValue": query.value is not None}
+    if query.top is not None:
+        info["top"] = selection.limit
+    if aggregator is not None:
+        return info | {"aggregates": [aggregator], "rewrittenQuery": _AGGREGATED + text}
+    if query.offset is not None:
+        info |= {"offset": selection.offset, "limit": selection.limit}
+    if query.distinct:
+        info["distinctType"] = "Ordered" if query.order_by else "Unordered"
+    order = ["Descending" if each.descending else "Ascending" for each in query.order_by]
+    return info | {"orderBy": order, "rewrittenQuery": MERGED + text}
 
 
 def answer_to_plan(query: Query, text: str, page: Page) -> Page:
@@ -61,6 +96,6 @@ def answer_to_plan(query: Query, text: str, page: Page) -> Page:
 
 def _aggregator(query: Query) -> str | None:
     """What merges the answers to a query for nothing but an aggregate."""
-    if isinstance(query.value, Call) and merging_features(query) <= {AGGREGATE, ORDER_BY}:
+    if isinstance(query.value, Call) and merging_features(query) <= {AGGREGATE, ORDER_BY, TOP}:
         return _AGGREGATORS.get(query.value.name)
     return None

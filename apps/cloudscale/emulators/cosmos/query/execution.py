@@ -17,11 +17,11 @@ import msgspec
 from cloudscale.emulators.cosmos.decoding import decode_json
 from cloudscale.emulators.cosmos.errors import bad_request
 from cloudscale.emulators.cosmos.query.ast import UNDEFINED
-from cloudscale.emulators.cosmos.query.results import SortKeys, compute, sort, sort_keys
+from cloudscale.emulators.cosmos.query.results import SortKeys, compute_ordered, sort, sort_keys, with_order
 from cloudscale.emulators.cosmos.query.rows import NO_DOCUMENTS, Position, Row, Rows
 from cloudscale.emulators.cosmos.query.scope import DOCUMENT, Values
 from cloudscale.emulators.cosmos.query.selection import Selection
-from cloudscale.emulators.cosmos.query.values import encode
+from cloudscale.emulators.cosmos.query.values import encode, sort_key
 
 MAXIMUM_PAGE_BYTES: Final = 4 * 1024 * 1024
 MAXIMUM_PAGE_ITEMS: Final = 1_000
@@ -114,18 +114,24 @@ class _Run:
 
     def _result(self, row: Row, values: Values) -> bytes | None:
         if self._selection.is_document:
-            return row.render()
-        value = self._selection.result(values)
-        return None if value is UNDEFINED else encode(value)
+            result = row.render()
+        else:
+            value = self._selection.result(values)
+            if value is UNDEFINED:
+                return None
+            result = encode(value)
+        order = self._selection.merged_order
+        return result if order is None else with_order(tuple([sort_key(each(values)) for each in order]), result)
 
     def whole(self, start: Continuation) -> Page:
         """Compute everything, and give the part of it that the page is."""
         around = list(self._values)
-        results = compute(self._selection, self._all(), around)[start.taken :]
+        results = compute_ordered(self._selection, self._all(), around)[start.taken :]
         taken: list[bytes] = []
         size = 0
-        for value in results[: self._wanted]:
-            taken.append(encode(value))
+        for keys, value in results[: self._wanted]:
+            result = encode(value)
+            taken.append(result if self._selection.merged_order is None else with_order(keys, result))
             size += len(taken[-1])
             if size > MAXIMUM_PAGE_BYTES:
                 break

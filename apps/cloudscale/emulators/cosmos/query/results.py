@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cloudscale.emulators.cosmos.query.ast import UNDEFINED
-from cloudscale.emulators.cosmos.query.values import SortKey, identity, sort_key
+from cloudscale.emulators.cosmos.query.values import ARRAY, NOTHING, NULL, SortKey, encode, identity, sort_key
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator, Sequence
@@ -22,12 +22,17 @@ def compute(selection: Selection, rows: Iterable[Values], around: Values) -> lis
 
     ``around`` are the values that the query finds there, for a result over no rows at all.
     """
+    return [value for _, value in compute_ordered(selection, rows, around)]
+
+
+def compute_ordered(selection: Selection, rows: Iterable[Values], around: Values) -> list[tuple[SortKeys, Any]]:
+    """All results as ``compute`` gives them, each with what it is ordered by."""
     found = _grouped(selection, rows, around) if selection.group_by is not None else _single(selection, rows)
     results = list(_distinct(found) if selection.distinct else found)
     if selection.order_by:
         sort(results, [descending for _, descending in selection.order_by])
     end = None if selection.limit is None else selection.offset + selection.limit
-    return [value for _, value in results][selection.offset : end]
+    return results[selection.offset : end]
 
 
 def sort(rows: list[Any], descending: Sequence[bool]) -> None:
@@ -39,6 +44,19 @@ def sort(rows: list[Any], descending: Sequence[bool]) -> None:
 def sort_keys(selection: Selection, values: Values) -> SortKeys:
     """What a row is ordered by."""
     return tuple([sort_key(evaluate(values)) for evaluate, _ in selection.order_by])
+
+
+def with_order(keys: SortKeys, value: bytes) -> bytes:
+    """A result, as JSON text, in the form in which the service sends it to a client that merges ordered answers."""
+    items = b",".join([b"{}" if kind == NOTHING else b'{"item":%b}' % _order_item(kind, key) for kind, key in keys])
+    return b'{"orderByItems":[%b],"payload":%b}' % (items, value)
+
+
+def _order_item(kind: int, key: Any) -> bytes:
+    if kind >= ARRAY:
+        # The key is the value's JSON text.
+        return key.encode()  # type: ignore[no-any-return]
+    return b"null" if kind == NULL else encode(key)
 
 
 def _single(selection: Selection, rows: Iterable[Values]) -> Iterator[tuple[SortKeys, Any]]:

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from cloudscale.emulators.cosmos.errors import bad_request
@@ -36,7 +36,8 @@ class Selection:
     """A compiled SELECT.
 
     ``group_by`` is None when every row is a result, and empty when all rows together are one. ``is_document`` says that
-    a result is the document as it is stored.
+    a result is the document as it is stored. ``merged_order`` is what each result is sent with for a client that merges
+    the answers of several partitions: None for any other.
     """
 
     sources: list[Source]
@@ -51,6 +52,13 @@ class Selection:
     offset: int
     limit: int | None
     step: Callable[[], None] = field(repr=False)
+    merged_order: list[Evaluate] | None = None
+
+    def for_merging(self) -> "Selection":
+        """What a client is sent that orders, skips and counts the results by itself."""
+        order = [evaluate for evaluate, _ in self.order_by] or None
+        limit = None if self.limit is None else self.offset + self.limit
+        return replace(self, merged_order=order, offset=0, limit=limit)
 
     def rows(self, values: Values) -> Iterator[Values]:
         """The rows of one document that meet the condition. Each is the same list with other values in it."""
