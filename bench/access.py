@@ -57,6 +57,8 @@ MEMORY_BOUND_RATIO: Final = 1.05
 KEYS_BOUND: Final = 50
 """By which Redis may grow over strangers: what is refused is counted in some places for the dashboard."""
 DEVICES_PER_SECOND: Final = 2_000
+DEVICE_CONNECTIONS: Final = 512
+"""More than the requests that wait where each is answered within 200 ms."""
 CREATING_AT_ONCE: Final = 16
 WARM_UP_REQUESTS: Final = 1_200
 WARM_UP_ADDRESSES: Final = 600
@@ -134,7 +136,9 @@ def _place(directory: Path) -> Iterator[_Place]:
         tokens = [{"issuer": issuer.url, "audiences": ["cloudscale"]}]
 
         def ingestion(name: str, access: dict[str, Any], guarded_by: CosmosServer | None) -> IngestionServer:
-            spec = {"queue": {"name": name}, "ingestion": {"rateLimits": UNLIMITED}, "access": access}
+            # No worker runs: what waits in the queue must not be the reason of a refusal.
+            intake = {"rateLimits": UNLIMITED, "shedAbove": {"queueDepth": 1_000_000_000}}
+            spec = {"queue": {"name": name}, "ingestion": intake, "access": access}
             return servers.enter_context(
                 ingestion_server(
                     started(f"ingestion-{name}"), broker=broker, cache=cache, spec=spec, name=name, store=guarded_by
@@ -211,7 +215,11 @@ async def _devices(place: _Place, size: Size) -> dict[str, Any]:
     ids = process_ids(place.guarded)
     before = cpu_seconds(ids)
     answers = await send_at_rate(
-        place.guarded.port, lambda _: generator.choice(requests), count=count, per_second=DEVICES_PER_SECOND
+        place.guarded.port,
+        lambda _: generator.choice(requests),
+        count=count,
+        per_second=DEVICES_PER_SECOND,
+        connections=DEVICE_CONNECTIONS,
     )
     with Redis("127.0.0.1", port=place.cache.port) as redis:
         used: int = redis.info("memory")["used_memory"]

@@ -87,6 +87,33 @@ async def test_lookups_that_arrive_together_are_made_together(
     assert len(store.asked) <= 2
 
 
+async def test_lookups_that_follow_one_another_closely_are_made_together(
+    store: Counting, cache: SharedCache, administration: Administration
+) -> None:
+    await administration.create_tenant("acme")
+    async with (
+        opened(store, cache, lookup_interval_seconds=0.3, lookup_burst=0) as directory,
+        asyncio.TaskGroup() as lookups,
+    ):
+        assert await directory.find(ACME) is not None
+        for number in range(20):
+            lookups.create_task(directory.find(Reference("tenant", f"t{number}")))
+            await asyncio.sleep(0)
+
+    assert [len(asked) for asked in store.asked] == [1, 20]
+
+
+async def test_invented_keys_push_out_nothing_that_is_there(
+    store: Counting, cache: SharedCache, administration: Administration
+) -> None:
+    await administration.create_tenant("acme")
+    async with opened(store, cache, records=2, absent=2) as directory:
+        await directory.find(ACME)
+        await asyncio.gather(*(directory.find(Reference("key", f"invented{number}")) for number in range(10)))
+        assert directory.known(ACME)[0]
+        assert sum(directory.known(Reference("key", f"invented{number}"))[0] for number in range(10)) == 2
+
+
 async def test_a_change_holds_in_every_process_soon(
     store: Counting, cache: SharedCache, administration: Administration
 ) -> None:
@@ -173,10 +200,10 @@ async def test_a_revocation_holds_although_the_store_went_away_after_it(
 async def test_invented_names_leave_nothing_in_redis_and_little_in_memory(
     store: Counting, cache: SharedCache, cache_server: RedisServer
 ) -> None:
-    async with opened(store, cache, records=100) as directory:
-        for number in range(500):
-            assert await directory.find(Reference("key", f"invented{number:04d}")) is None
-        assert len(directory._entries) == 100
+    names = [Reference("key", f"invented{number:04d}") for number in range(500)]
+    async with opened(store, cache, absent=100) as directory:
+        assert set(await asyncio.gather(*map(directory.find, names))) == {None}
+        assert sum(directory.known(each)[0] for each in names) == 100
         assert await cache._redis.dbsize() == 0
 
 

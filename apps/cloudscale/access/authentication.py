@@ -26,8 +26,9 @@ BEARER: Final = "bearer "
 MOST_CHARACTERS: Final = 8192 + len(BEARER)
 
 VERIFIED_SECONDS: Final = 1.0
-"""How long a key is not looked up again, while no change is heard of."""
+"""How long a key or tenant is not looked up again, while no change is heard of."""
 MOST_VERIFIED: Final = 50_000
+MOST_TENANTS: Final = 10_000
 
 MISSING: Final = (
     "there is no key or token: send the header Authorization: Bearer with one (cloudscale keys create makes a key)"
@@ -68,6 +69,14 @@ class _Verified(msgspec.Struct, frozen=True, gc=False):
     """When the directory is to be asked again, on ``time.monotonic``."""
 
 
+class _Admitted(msgspec.Struct, frozen=True, gc=False):
+    """A tenant that may send, as it was found in the directory a moment ago."""
+
+    tenant: Tenant
+    epoch: int
+    until: float
+
+
 class Authentication:
     """Finds the callers of one process.
 
@@ -91,6 +100,7 @@ class Authentication:
         self._tokens = tokens
         self._on_use = on_use
         self._verified: dict[str, _Verified] = {}
+        self._admitted: dict[str, _Admitted] = {}
 
     async def caller_of(self, authorization: str | None, *, address: str, origin: str | None = None) -> Caller:
         """The caller that an ``Authorization`` header proves.
@@ -157,7 +167,7 @@ class Authentication:
             raise NotAuthenticatedError(UNKNOWN)
         now = datetime.now(UTC)
         caller = await self._tokens.verify(text, now=now)
-        tenant = await self._tenant(caller.tenant_id)
+        tenant = await self._tenant(caller.tenant_id, now_seconds)
         return msgspec.structs.replace(caller, quota=tenant.quota)
 
     async def _caller_of_key(self, text: str, now_seconds: float) -> Caller:
@@ -171,7 +181,7 @@ class Authentication:
         left_seconds = _end_of(key) - time.time()
         if left_seconds <= 0:
             raise NotAuthenticatedError(_ended(key))
-        caller = _caller_of(key, await self._tenant(key.tenant_id))
+        caller = _caller_of(key, await self._tenant(key.tenant_id, now_seconds))
         if len(self._verified) >= MOST_VERIFIED:
             self._verified.clear()
         self._on_use(given.id)
@@ -179,12 +189,19 @@ class Authentication:
         self._verified[given.id] = _Verified(hashlib.sha256(text.encode()).digest(), caller, epoch, until)
         return caller
 
-    async def _tenant(self, tenant_id: str) -> Tenant:
+    async def _tenant(self, tenant_id: str, now_seconds: float) -> Tenant:
+        epoch = self._directory.epoch
+        known = self._admitted.get(tenant_id)
+        if known is not None and now_seconds < known.until and known.epoch == epoch:
+            return known.tenant
         tenant = await self._directory.find(Reference("tenant", tenant_id))
         if not isinstance(tenant, Tenant):
             raise NotAllowedError(f"there is no tenant {tenant_id} any more: ask whoever runs the pipeline")
         if tenant.disabled:
             raise NotAllowedError(f"the tenant {tenant_id} is disabled: ask whoever runs the pipeline")
+        if len(self._admitted) >= MOST_TENANTS:
+            self._admitted.clear()
+        self._admitted[tenant_id] = _Admitted(tenant, epoch, now_seconds + VERIFIED_SECONDS)
         return tenant
 
 
