@@ -18,7 +18,7 @@ from cloudscale.archive.parquet import digest_of, write_files
 from cloudscale.archive.spool import ArchiveUnavailableError, Spool
 from cloudscale.settings import Settings
 from cloudscale.store.events import EventStore
-from cloudscale.store.feed import FeedRange
+from cloudscale.store.feed_range import FeedRange
 from cloudscale.store.leases import LeaseStore
 
 if TYPE_CHECKING:

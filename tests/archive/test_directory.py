@@ -13,7 +13,7 @@ from cloudscale.archive.archiver import Archiver
 from cloudscale.archive.directory import ArchiveDirectory, read_identity
 from cloudscale.archive.manifest import BrokenManifestError, read_batches
 from cloudscale.errors import ConfigurationError
-from cloudscale.store.feed import FeedRange
+from cloudscale.store.feed_range import FeedRange
 
 if TYPE_CHECKING:
     from cloudscale.store.batches import Document

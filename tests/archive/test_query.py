@@ -14,7 +14,7 @@ from cloudscale.archive.directory import ArchiveDirectory
 from cloudscale.archive.engine import open_engine
 from cloudscale.archive.query import QueryError, ask, open_events
 from cloudscale.errors import ConfigurationError
-from cloudscale.store.feed import FeedRange
+from cloudscale.store.feed_range import FeedRange
 
 if TYPE_CHECKING:
     from pathlib import Path

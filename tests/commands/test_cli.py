@@ -139,3 +139,13 @@ def test_the_console_script_is_this_program() -> None:
     )
 
     assert result.stdout == f"{__version__}\n"
+
+
+def test_a_command_starts_without_what_only_others_need() -> None:
+    program = """
+import sys
+import cloudscale.commands.cli
+loaded = {"aiohttp", "azure", "duckdb", "granian", "redis", "starlette"} & set(sys.modules)
+assert not loaded, loaded
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.store.creating import create_all
 
-from cloudscale.store.feed import EventFeed, FeedRange
+from cloudscale.store.feed import EventFeed
+from cloudscale.store.feed_range import FeedRange
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import Store

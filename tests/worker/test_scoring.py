@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloudscale.store.feed import FeedRange
+from cloudscale.store.feed_range import FeedRange
 from cloudscale.store.profiles import Profile
 from cloudscale.worker.scoring import Change, apply, change_of
 

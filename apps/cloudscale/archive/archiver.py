@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cloudscale.archive.directory import ArchiveDirectory
     from cloudscale.store.batches import Document
-    from cloudscale.store.feed import FeedRange
+    from cloudscale.store.feed_range import FeedRange
 
 log = structlog.get_logger(__name__)
 

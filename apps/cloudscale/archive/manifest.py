@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from cloudscale.errors import BackendError
-from cloudscale.store.feed import FeedRange
+from cloudscale.store.feed_range import FeedRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cloudscale.archive.rows import Row
     from cloudscale.store.batches import Document
-    from cloudscale.store.feed import FeedRange
+    from cloudscale.store.feed_range import FeedRange
 
 
 UNWRITABLE = (UnicodeEncodeError, OverflowError, msgspec.MsgspecError)

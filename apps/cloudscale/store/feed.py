@@ -17,6 +17,7 @@ from cloudscale.errors import BackendError
 from cloudscale.store.client import open_client
 from cloudscale.store.containers import ContainerNames
 from cloudscale.store.errors import translated
+from cloudscale.store.feed_range import FeedRange
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,32 +32,6 @@ if TYPE_CHECKING:
 _POINT_IN_TIME = "PointInTimeMs"
 _FIRST_IN_MILLISECONDS = 100_000_000_000
 """As seconds it is the year 5138, as milliseconds 1973."""
-
-
-class FeedRange(msgspec.Struct, frozen=True):
-    """A range of effective partition keys, in hexadecimal; ``upper`` is not in it."""
-
-    lower: str
-    upper: str
-
-    @property
-    def id(self) -> str:
-        """A document id for the range."""
-        return f"{self.lower or '00'}-{self.upper}"
-
-    @classmethod
-    def of(cls, range_id: str) -> FeedRange:
-        """The range with this id."""
-        lower, _, upper = range_id.partition("-")
-        return cls("" if lower == "00" else lower, upper)
-
-    def contains(self, other: FeedRange) -> bool:
-        """Whether ``other`` is this range or a part of it."""
-        return self.lower <= other.lower and other.upper <= self.upper
-
-    def overlaps(self, other: FeedRange) -> bool:
-        """Whether the two have keys in common."""
-        return self.lower < other.upper and other.lower < self.upper
 
 
 class ForeignContinuationError(BackendError):

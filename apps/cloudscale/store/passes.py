@@ -20,7 +20,8 @@ from cloudscale.store.feed import ForeignContinuationError
 
 if TYPE_CHECKING:
     from cloudscale.store.batches import Document
-    from cloudscale.store.feed import EventFeed, FeedRange
+    from cloudscale.store.feed import EventFeed
+    from cloudscale.store.feed_range import FeedRange
     from cloudscale.store.leases import Lease
     from cloudscale.store.ranges import OwnedRanges
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from cloudscale.store.feed import FeedRange
+from cloudscale.store.feed_range import FeedRange
 from cloudscale.store.leases import Lease, leases_due, renewed
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cloudscale.store.batches import Document
-    from cloudscale.store.feed import FeedRange
+    from cloudscale.store.feed_range import FeedRange
     from cloudscale.store.profiles import ProfileStore
 
 log = structlog.get_logger(__name__)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from cloudscale.store.feed import FeedRange
+from cloudscale.store.feed_range import FeedRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
