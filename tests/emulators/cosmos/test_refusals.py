@@ -97,3 +97,13 @@ def test_there_are_no_conflicts_in_one_region(
         for call in (items.get_conflict, items.delete_conflict):
             with pytest.raises(CosmosResourceNotFoundError):
                 call("1", partition_key="a")
+
+
+async def test_a_continuation_token_of_azure(container: ContainerProxy) -> None:
+    await container.create_item({"id": "1", "pk": "a"})
+    pages = container.query_items("SELECT * FROM c").by_page("-RID:~a0NPAOszCpOChB4AAAAAAA==#RT:1#TRC:2#ISV:2")
+    with pytest.raises(
+        CosmosHttpResponseError, match="that Azure has made are not supported by this emulator"
+    ) as caught:
+        await anext(pages)
+    assert caught.value.status_code == 400

@@ -83,3 +83,11 @@ async def test_an_answer_names_its_container_in_ascii(ranged_container: Containe
     headers = item.get_response_headers()
     assert headers["x-ms-alt-content-path"] == f"dbs/sessions/colls/{ranged_container.id.replace('ä', '%C3%A4')}"
     assert headers["x-ms-content-path"] == definition["_rid"]
+
+
+async def test_answers_about_items_say_where_they_are(container: ContainerProxy) -> None:
+    item = await container.create_item({"id": "1", "pk": "a"})
+    address = f"{container.client_connection.url_connection}{container.container_link}/docs"
+    assert item.get_response_headers()["content-location"].rstrip("/") == address
+    read = await container.read_item("1", "a")
+    assert read.get_response_headers()["content-location"].rstrip("/") == f"{address}/1"

@@ -18,7 +18,8 @@ _ONLY: Final = (0,)
 
 
 def session_headers(emulator: Emulator, documents: Documents, request: Request) -> dict[str, str]:
-    """What an answer about documents says of the container and of the ranges that it comes from."""
+    """What an answer about documents says of the container, of itself and of the ranges that it comes from."""
+    host = emulator.advertised_host or request.headers.get("host", "")
     ranges = _ranges_of(emulator, documents, request)
     lsn = documents.lsn
     return {
@@ -26,6 +27,7 @@ def session_headers(emulator: Emulator, documents: Documents, request: Request) 
         "x-ms-documentdb-partitionkeyrangeid": str(ranges[0]),
         "x-ms-alt-content-path": documents.container.path,
         "x-ms-content-path": documents.container.rid,
+        "content-location": f"{emulator.scheme}://{host}{request.path}",
     }
 
 

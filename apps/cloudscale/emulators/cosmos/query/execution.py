@@ -63,7 +63,10 @@ def decode_token(token: str | None) -> Continuation | None:
     try:
         text = base64.b64decode(token, validate=True)
     except ValueError as error:
-        raise bad_request(f"The continuation token is not base64: {error}.") from error
+        raise bad_request(
+            f"The continuation token is not base64: {error}. "
+            "Tokens that Azure has made are not supported by this emulator."
+        ) from error
     return decode_json(_continuation_decoder, text, "The continuation token")
 
 
