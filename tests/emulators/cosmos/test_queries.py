@@ -102,6 +102,33 @@ async def test_aggregates_cover_all_ranges(filled: Filled) -> None:
     assert result == {"sum": sum(numbers), "avg": sum(numbers) / ITEMS, "min": 0, "max": ITEMS - 1}
 
 
+@pytest.mark.parametrize(("name", "expected"), [("AVG", 1.5), ("COUNT", 4), ("MAX", 3), ("MIN", 0), ("SUM", 6)])
+async def test_the_python_sdk_merges_aggregates_of_all_ranges(filled: Filled, name: str, expected: float) -> None:
+    container, _ = filled
+    assert await select(container, f"SELECT VALUE {name}(c.n) FROM c WHERE c.n < 4") == [expected]
+
+
+async def test_the_python_sdk_merges_distinct_values_of_all_ranges(filled: Filled) -> None:
+    container, items = filled
+    found = await select(container, "SELECT DISTINCT VALUE c.n % 7 FROM c ORDER BY c.n OFFSET 1 LIMIT 3")
+    assert found == [1, 2, 3]
+    groups = {item["group"] for item in items if "group" in item}
+    query = "SELECT DISTINCT VALUE c.group FROM c WHERE IS_STRING(c.group) ORDER BY c.group"
+    assert await select(container, query) == sorted(groups)
+
+
+async def test_the_python_sdk_orders_no_values_of_several_types_that_come_from_several_ranges(
+    filled: Filled, request: pytest.FixtureRequest
+) -> None:
+    container, _ = filled
+    query = "SELECT VALUE c.n FROM c ORDER BY c.group"
+    if "four ranges" not in request.node.name:
+        assert len(await select(container, query)) == ITEMS
+        return
+    with pytest.raises(ValueError, match="Expected (String|NoValue), but got"):
+        await select(container, query)
+
+
 async def test_groups_are_complete_over_all_ranges(filled: Filled) -> None:
     container, items = filled
     found = select_by_plan(container, "SELECT c.group, COUNT(1) AS n FROM c GROUP BY c.group", page_size=2)
@@ -116,7 +143,7 @@ async def test_order_by_holds_over_pages_and_ranges(filled: Filled, size: int) -
     container, items = filled
     found = await select(container, "SELECT VALUE c.n FROM c ORDER BY c.n DESC", max_item_count=size)
     assert found == sorted((item["n"] for item in items), reverse=True)
-    found = await select(container, "SELECT c.group, c.n FROM c ORDER BY c.group ASC, c.n DESC", max_item_count=size)
+    found = select_by_plan(container, "SELECT c.group, c.n FROM c ORDER BY c.group ASC, c.n DESC", page_size=size)
     assert [(row.get("group", ""), -row["n"]) for row in found] == sorted(
         (item.get("group", ""), -item["n"]) for item in items
     )

@@ -29,7 +29,7 @@ from cloudscale.emulators.cosmos.query.scope import Compilation, Deadline
 from cloudscale.emulators.cosmos.query.selection import Selection, compile_query, counts_documents
 from cloudscale.emulators.cosmos.query.text_bounds import text_bounds
 from cloudscale.emulators.cosmos.query_metrics import QUERY_METRICS, QueryTimes, describe_metrics
-from cloudscale.emulators.cosmos.query_plan import ALL_RANGES, MERGED, answer_to_plan, plan
+from cloudscale.emulators.cosmos.query_plan import ALL_RANGES, MERGED, answer_to_plan, plan, rewritten
 from cloudscale.emulators.cosmos.stored_rows import DocumentReader, Search, StoredRows, count_documents
 from cloudscale.emulators.cosmos.tables import first_lsn_at
 from cloudscale.emulators.cosmos.throughput import query_charge
@@ -72,7 +72,7 @@ async def plan_query(emulator: Emulator, documents: Documents, request: Request)
 async def _answer_query(emulator: Emulator, documents: Documents, request: Request, asked: QueryRequest) -> Response:
     check_budget(emulator, documents)
     started = perf_counter()
-    query = await _parse(asked.query)
+    query = rewritten(await _parse(asked.query), asked.query)
     parsed = perf_counter()
     documents.container.indexing.check(query, may_scan=is_true(request, "x-ms-documentdb-query-enable-scan"))
     if asked.query.startswith(ALL_RANGES):
@@ -86,8 +86,7 @@ async def _answer_query(emulator: Emulator, documents: Documents, request: Reque
     work = prepare(documents, query, asked, extent)
     size, continuation = page_size_of(request), decode_token(request.headers.get("x-ms-continuation"))
     page = await emulator.storage.query(lambda connection: work(connection, size, continuation))
-    if asked.query.startswith(ALL_RANGES):
-        page = answer_to_plan(query, asked.query, page)
+    page = answer_to_plan(asked.query, page)
     headers = {} if page.token is None else {"x-ms-continuation": page.token}
     if is_true(request, "x-ms-documentdb-populatequerymetrics"):
         times = QueryTimes(compilation=parsed - started, execution=perf_counter() - parsed)
