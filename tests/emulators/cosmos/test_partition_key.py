@@ -54,7 +54,8 @@ def test_a_missing_path_is_a_key_of_its_own() -> None:
 
 def test_ranges_cover_the_space_without_gaps() -> None:
     assert range_boundaries(1) == ["", "FF"]
-    assert range_boundaries(4) == ["", "10000000", "20000000", "30000000", "FF"]
+    assert range_boundaries(2) == ["", "1" + 31 * "F", "FF"]
+    assert range_boundaries(5) == ["", "0" + 31 * "C", "1" + 30 * "9" + "8", "2" + 30 * "6" + "4", 31 * "3" + "0", "FF"]
 
 
 @pytest.mark.parametrize("header", ["", "x", "{}", '["a","b"]', '[{"a":1}]', "[[1]]"])

@@ -34,8 +34,8 @@ _header_decoder: Final = msgspec.json.Decoder(list[Any])
 _MASK: Final = (1 << 64) - 1
 _C1: Final = 0x87C37B91114253D5
 _C2: Final = 0x4CF5AD432745937F
-# The highest two bits of an effective partition key are always clear: the space ends at 3FFF….
-_SPACE: Final = 0x40000000
+# The highest two bits of an effective partition key are always clear.
+_LAST_KEY: Final = 2**126 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,9 @@ def canonical(components: Sequence[Component]) -> str:
 
 
 def range_boundaries(count: int) -> list[str]:
-    """The ``count`` + 1 borders of the partition key ranges, from "" to "FF"."""
-    inner = [f"{_SPACE * index // count:08X}" for index in range(1, count)]
+    """The ``count`` + 1 borders of the partition key ranges, from "" to "FF", where the service has them."""
+    width = _LAST_KEY // count
+    inner = [f"{width * index:032X}" for index in range(1, count)]
     return ["", *inner, "FF"]
 
 
