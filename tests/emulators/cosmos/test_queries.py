@@ -107,6 +107,7 @@ async def test_the_python_sdk_merges_aggregates_of_all_ranges(filled: Filled, na
     container, _ = filled
     query = f"SELECT VALUE {name}(c.n) FROM c WHERE c.n < 4"  # noqa: S608 - names of the test's own
     assert await select(container, query) == [expected]
+    assert await select(container, f"{query} ORDER BY c.n") == [expected]
 
 
 async def test_the_python_sdk_merges_distinct_values_of_all_ranges(filled: Filled) -> None:

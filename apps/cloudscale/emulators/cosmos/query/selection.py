@@ -56,7 +56,8 @@ class Selection:
 
     def for_merging(self) -> "Selection":
         """What a client is sent that orders, skips and counts the results by itself."""
-        order = [evaluate for evaluate, _ in self.order_by] or None
+        # What aggregates give of a range has no order among that of others.
+        order = None if self.group_by is not None else [evaluate for evaluate, _ in self.order_by] or None
         limit = None if self.limit is None else self.offset + self.limit
         return replace(self, merged_order=order, offset=0, limit=limit)
 
