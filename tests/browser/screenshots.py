@@ -30,6 +30,8 @@ EVENTS_PER_SECOND = 100
 WARM_UP_SECONDS = 150
 PICTURE_MILLISECONDS = 120_000
 WITH_DEVICES = "northwind"
+SPEC = {"ingestion": {"trustedProxies": ["127.0.0.0/8"]}}
+"""The requests come as from behind a proxy, from many addresses."""
 
 PICTURES = [
     ("overview", "overview", DESKTOP, False),
@@ -89,7 +91,7 @@ def main() -> None:
     """Run a pipeline with traffic and take the pictures."""
     directory = Path(sys.argv[1])
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as place, running_pipeline(Path(place)) as running:
+    with tempfile.TemporaryDirectory() as place, running_pipeline(Path(place), spec=SPEC) as running:
         asyncio.run(create_keys(running, tenants=[tenant for tenant in TENANTS if tenant != WITH_DEVICES]))
         asyncio.run(register_devices(running, tenants=[WITH_DEVICES]))
         is_over = threading.Event()

@@ -23,6 +23,9 @@ TENANTS = {"northwind": 6, "contoso": 4, "fabrikam": 2, "tailspin": 1}
 EVENT_TYPES = {"page_view": 12, "user_action": 5, "purchase": 2}
 PAGES = ("/", "/catalogue", "/catalogue/shoes", "/basket", "/help")
 BATCH_EVENTS = 40
+BUSY_CLIENT = "198.51.100.23"
+BUSY_SHARE = 0.08
+"""Of the requests. It is above what the fraud check takes for a person, and the other clients are far below."""
 USED_BY_BOTH = "used-by-both"
 """The id of two events, one of contoso's and one of fabrikam's, for who needs the same id twice."""
 
@@ -46,10 +49,15 @@ def event(tenant: str | None = None) -> dict[str, Any]:
     return made
 
 
+def client() -> str:
+    """The address of one of many clients, for a pipeline that trusts this machine to forward requests."""
+    return BUSY_CLIENT if random.random() < BUSY_SHARE else f"203.0.113.{random.randint(1, 254)}"
+
+
 async def post(session: aiohttp.ClientSession, url: str, content: object) -> int:
     """Send an event, or a list of them as a batch; the status of the answer."""
     path = "/api/events/batch" if isinstance(content, list) else "/api/events"
-    async with session.post(url + path, json=content) as response:
+    async with session.post(url + path, json=content, headers={"X-Forwarded-For": client()}) as response:
         await response.read()
         return response.status
 
