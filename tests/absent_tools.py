@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # What brings each of them.
 SOURCES = {
+    "azurite-blob": "npm install --global azurite",
     "chromium": "apt-get install chromium",
     "helm": "https://helm.sh/docs/intro/install",
     "kubectl": "https://kubernetes.io/docs/tasks/tools",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,13 +12,15 @@ from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from tests.absent_tools import left_out
+from tests.absent_tools import absent, left_out
 from tests.file_durations import (  # noqa: F401 - hooks
     pytest_collection_modifyitems,
     pytest_configure,
     pytest_xdist_make_scheduler,
 )
+from tests.servers.azurite import AzuriteServer
 from tests.servers.cosmos import CosmosServer, cosmos_server
+from tests.servers.process import running
 from tests.servers.redis import RedisServer, redis_server
 
 from cloudscale.settings import Settings
@@ -73,6 +76,15 @@ async def redis(cache_server: RedisServer) -> AsyncIterator[Redis]:
 def cosmos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CosmosServer]:
     """A store for all tests that break nothing: each makes a database or a container of its own in it."""
     with cosmos_server(tmp_path_factory.mktemp("cosmos"), partition_ranges=2) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzuriteServer]:
+    """Blob storage for all tests that break nothing: each makes a container of its own in it."""
+    if shutil.which("azurite-blob") is None:
+        pytest.skip(absent("azurite-blob"))
+    with running(AzuriteServer(tmp_path_factory.mktemp("azurite"))) as server:
         yield server
 
 

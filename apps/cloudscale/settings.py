@@ -26,6 +26,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: str
     servicebus_connection_string: str = ""
     cosmos_connection_string: str = ""
+    archive_connection_string: str = ""
+    """Of the Blob storage that has the archive; empty for a directory."""
     servicebus_management_url: str = ""
     """Where the broker's HTTPS management API is, if not on port 443 of the namespace."""
     certificate_authority_file: str = ""

@@ -12,6 +12,7 @@ from tests.store.creating import create_all
 
 from cloudscale.archive import verification
 from cloudscale.archive.location import FOLLOWER
+from cloudscale.archive.reading import DirectoryReading
 from cloudscale.archive.status import status_of
 from cloudscale.archive.verification import Verdict, up_to_date_at
 from cloudscale.pipeline import load
@@ -29,7 +30,7 @@ RESOURCE = load({"apiVersion": "cloudscale.io/v1alpha1", "kind": "EventPipeline"
 
 async def verdict_on(path: Path, store: EventStore) -> Verdict:
     leases = LeaseStore(store, follower=FOLLOWER)
-    return await verification.verify(RESOURCE, path, store=store, leases=leases)
+    return await verification.verify(RESOURCE, DirectoryReading(path), store=store, leases=leases)
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ async def test_an_archive_with_every_event_once_is_proven(archive: Path, store: 
 async def test_the_figures_are_those_of_the_manifests(archive: Path, store: EventStore) -> None:
     reached = await up_to_date_at(LeaseStore(store, follower=FOLLOWER))
     assert reached is not None
-    status = status_of(archive, up_to_date_at=reached)
+    status = status_of(DirectoryReading(archive), up_to_date_at=reached)
     assert (status.rows, status.files, status.refused) == (60, len(files_of(archive)), 0)
     assert status.bytes == sum(file.stat().st_size for file in files_of(archive))
 

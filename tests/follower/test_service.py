@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import random
+import shutil
 import subprocess
 import sys
 import uuid
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from tests.absent_tools import absent
 from tests.archive.archiving import events, ids_of
+from tests.servers.azurite import AzuriteServer
 from tests.servers.process import AnsweringServer, answers_ok, running
 from tests.store.creating import create_all
 from tests.waiting import wait_until
@@ -24,6 +27,8 @@ from tests.waiting import wait_until
 from cloudscale import pipeline
 from cloudscale.archive.manifest import read_batches
 from cloudscale.archive.query import ask
+from cloudscale.archive.reading import bring_all, open_reading
+from cloudscale.errors import BackendError, ConfigurationError
 from cloudscale.local.ports import find_free_ports
 from cloudscale.settings import as_environment
 from cloudscale.store.events import EventStore
@@ -118,6 +123,62 @@ async def test_a_follower_that_is_killed_at_random_archives_each_event_once(
             await create_all(store, events(count, 10))
             await all_archived(follower, count + 10)
     assert Counter(ids_of(follower.archive)) == Counter(f"e{number}" for number in range(count + 10))
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("seed", range(2))
+async def test_a_follower_killed_while_blob_storage_goes_and_comes_archives_each_event_once(
+    follower: FollowerProcess, settings: Settings, tmp_path: Path, seed: int
+) -> None:
+    if shutil.which("azurite-blob") is None:
+        pytest.skip(absent("azurite-blob"))
+    schedule = random.Random(seed)
+    follower.spec["archive"] = {
+        "interval": "1s",
+        "blob": {"connectionSecretRef": {"name": "blob", "key": "connectionString"}},
+    }
+    count = 0
+    with running(AzuriteServer(tmp_path / "azurite")) as blobs:
+        follower.settings = msgspec.structs.replace(settings, archive_connection_string=blobs.connection_string)
+        given = msgspec.structs.replace(follower.settings, pipeline_file=str(tmp_path / "pipeline.json"))
+
+        async def rows() -> int:
+            try:
+                async with open_reading(follower.resource, given) as reading:
+                    return sum(batch.rows for batch in read_batches(reading.folder))
+            except (BackendError, ConfigurationError):
+                return 0
+
+        async def archived(events: int) -> None:
+            async def has_them() -> bool:
+                return await rows() >= events
+
+            await wait_until(has_them, within=MINUTE)
+
+        async with EventStore(follower.resource.spec.store, settings) as store:
+            await store.ensure()
+            for _ in range(2):
+                with running(follower):
+                    before = await rows()
+                    await create_all(store, events(count, 100))
+                    count += 100
+                    if schedule.random() < 0.5:
+                        await archived(before + 1)
+                    # Azurite writes its index every few seconds only: one that is killed forgets what it took.
+                    blobs.stop()
+                    if schedule.random() < 0.5:
+                        follower.kill()
+                        blobs.start()
+                    else:
+                        blobs.start()
+                        await archived(before + 1)
+                        follower.kill()
+            with running(follower):
+                await create_all(store, events(count, 10))
+                await archived(count + 10)
+        async with open_reading(follower.resource, given) as reading:
+            await bring_all(reading, largest_bytes=1_000_000_000)
+            assert Counter(ids_of(reading.folder)) == Counter(f"e{number}" for number in range(count + 10))
 
 
 async def test_a_stop_archives_what_is_stored(follower: FollowerProcess, settings: Settings) -> None:

@@ -94,6 +94,15 @@ def test_a_pipeline_has_its_backends_a_worker_a_dashboard_and_ingestion_last(tmp
     }
 
 
+def test_the_archive_in_blob_storage_is_reached_as_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOUDSCALE_ARCHIVE_CONNECTION_STRING", "AccountName=a;AccountKey=a2V5")
+    blob = {"connectionSecretRef": {"name": "blob", "key": "connectionString"}}
+    follower = planned(layout(tmp_path), archive={"blob": blob})["follower"]
+    assert follower.environment["CLOUDSCALE_ARCHIVE_CONNECTION_STRING"] == "AccountName=a;AccountKey=a2V5"
+
+
 def test_what_archives_starts_before_the_workers_and_so_ends_after_them(tmp_path: Path) -> None:
     given = layout(tmp_path)
     assert "follower" not in planned(given)

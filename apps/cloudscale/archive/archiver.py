@@ -6,14 +6,13 @@ import asyncio
 import shutil
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 import structlog
 
-from cloudscale.archive.directory import REFUSED
 from cloudscale.archive.engine import require_engine
-from cloudscale.archive.manifest import Batch, Positions, RefusedFile, container_id
+from cloudscale.archive.manifest import REFUSED, Batch, RefusedFile, container_id
 from cloudscale.archive.parquet import sealed, write_files
 from cloudscale.archive.spool import Spool, unavailable
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from pathlib import Path
 
-    from cloudscale.archive.directory import ArchiveDirectory
+    from cloudscale.archive.manifest import Positions
     from cloudscale.store.batches import Document
     from cloudscale.store.feed_range import FeedRange
 
@@ -31,19 +30,38 @@ LARGEST_SPOOL_BYTES: Final = 256 * 1024 * 1024
 """Lines of JSON, of which files become a tenth: so many wait on the disk for each range at the most."""
 
 
+class Place(Protocol):
+    """An archive that this process alone writes to."""
+
+    @property
+    def positions(self) -> Positions:
+        """How far it reaches."""
+
+    def staging(self, name: str) -> Path:
+        """A folder on this machine for what is not part of the archive yet, not made."""
+
+    async def files_beside(self, spool: Spool) -> Path:
+        """A folder on this machine with the archived files of the tenants and hours that ``spool`` has rows of."""
+
+    async def put(self, batch: Batch, files: Path) -> None:
+        """Make the files of a batch, which are below ``files``, and its manifest part of the archive.
+
+        Raises:
+            ArchiveUnavailableError: it takes them not now.
+        """
+
+
 class Archiver:
-    """A follower that writes to ``directory``. A batch is closed after ``interval``, or when it is large."""
+    """A follower that writes to ``place``. A batch is closed after ``interval``, or when it is large."""
 
     name = "the archive's files"
 
-    def __init__(
-        self, directory: ArchiveDirectory, *, interval: timedelta, largest_bytes: int = LARGEST_SPOOL_BYTES
-    ) -> None:
+    def __init__(self, place: Place, *, interval: timedelta, largest_bytes: int = LARGEST_SPOOL_BYTES) -> None:
         require_engine()
-        self._directory = directory
+        self._place = place
         self._interval_seconds = interval.total_seconds()
         self._largest_bytes = largest_bytes
-        self._positions = Positions.of(directory.path)
+        self._positions = place.positions
         self._spools: dict[FeedRange, Spool] = {}
         self._made = 0
 
@@ -53,7 +71,7 @@ class Archiver:
         if spool is None:
             container = container_id(_container_of(events[0]))
             self._made += 1
-            folder = self._directory.staging(f"spool-{self._made}")
+            folder = self._place.staging(f"spool-{self._made}")
             after = self._positions.position(container, of)
             merged = self._positions.is_merged(container, of)
             spool = self._spools[of] = Spool(folder, container=container, of=of, after=after, merged=merged)
@@ -71,7 +89,7 @@ class Archiver:
                 return False
             # Nobody deletes its files while they are read.
             del self._spools[of]
-            batch = await asyncio.to_thread(self._write, spool)
+            batch = await self._write(spool)
             self._positions.advance(batch)
             return True
         self.forget(of)
@@ -86,10 +104,11 @@ class Archiver:
     def start_over(self, of: FeedRange) -> None:
         """Go on with the new container's events beside those of the old: its numbers are kept apart by its id."""
 
-    def _write(self, spool: Spool) -> Batch:
+    async def _write(self, spool: Spool) -> Batch:
         try:
-            batch, files = self._convert(spool)
-            self._directory.commit(batch, files)
+            besides = await self._place.files_beside(spool) if spool.merged and spool.rows else None
+            batch, files = await asyncio.to_thread(self._convert, spool, besides)
+            await self._place.put(batch, files)
         except OSError as error:
             raise unavailable(error) from error
         finally:
@@ -97,7 +116,7 @@ class Archiver:
         log.info("archived", range=batch.range_id, rows=batch.rows, files=len(batch.files), refused=spool.refused)
         return batch
 
-    def _convert(self, spool: Spool) -> tuple[Batch, Path]:
+    def _convert(self, spool: Spool, besides: Path | None) -> tuple[Batch, Path]:
         batch = Batch(
             container=spool.container,
             range_id=spool.range.id,
@@ -110,8 +129,7 @@ class Archiver:
         files = spool.folder / "files"
         files.mkdir()
         if spool.rows:
-            existing = self._directory.path if spool.merged else None
-            written = write_files(spool, files, name=batch.name, besides=existing)
+            written = write_files(spool, files, name=batch.name, besides=besides)
             batch = msgspec.structs.replace(batch, files=written)
         if spool.refused:
             place = files / REFUSED / f"{batch.name}.ndjson"

@@ -7,6 +7,7 @@ to its end, one that has none never was. So a file in its place is whole, and no
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import shutil
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
+from cloudscale.archive.identity import IDENTITY, identified, new_identity
 from cloudscale.archive.manifest import (
     COMMITTED,
     MANIFEST,
     PENDING,
     Batch,
     BrokenManifestError,
+    Positions,
     manifest_path,
     read_batch,
 )
@@ -31,18 +34,10 @@ from cloudscale.private_files import PRIVATE_DIRECTORY, PRIVATE_FILE
 if TYPE_CHECKING:
     from pathlib import Path
 
-IDENTITY: Final = "archive.json"
+    from cloudscale.archive.spool import Spool
+
 STAGING: Final = "_staging"
-REFUSED: Final = "_refused"
 _LOCK: Final = ".lock"
-VERSION: Final = 1
-
-
-class Identity(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
-    """What the file ``archive.json`` says: this directory is an archive, in this form."""
-
-    version: int
-    pipeline: str
 
 
 class ArchiveDirectory:
@@ -85,9 +80,22 @@ class ArchiveDirectory:
             os.close(self._lock)
             self._lock = None
 
+    @property
+    def positions(self) -> Positions:
+        """How far the archive reaches."""
+        return Positions.of(self.path)
+
     def staging(self, name: str) -> Path:
         """A folder for what is not part of the archive yet, not made."""
         return self.path / STAGING / name
+
+    async def files_beside(self, spool: Spool) -> Path:  # noqa: ARG002 - all files are here
+        """The archive itself."""
+        return self.path
+
+    async def put(self, batch: Batch, files: Path) -> None:
+        """:meth:`commit`, beside the loop."""
+        await asyncio.to_thread(self.commit, batch, files)
 
     def commit(self, batch: Batch, files: Path) -> None:
         """Make the files of a batch, which are below ``files`` and on the disk, and its manifest part of the archive.
@@ -159,28 +167,21 @@ class ArchiveDirectory:
                 f"{self.path} is no archive and holds {strange[0]}: name an empty spec.archive.directory"
             )
         temporary = path.with_suffix(".new")
-        temporary.write_bytes(msgspec.json.encode(Identity(version=VERSION, pipeline=self._pipeline)) + b"\n")
+        temporary.write_bytes(new_identity(self._pipeline))
         temporary.rename(path)
         sync(self.path)
 
 
-def read_identity(directory: Path, *, pipeline: str) -> Identity:
-    """What a directory says of itself.
+def read_identity(directory: Path, *, pipeline: str) -> None:
+    """Make sure that a directory is the archive of a pipeline.
 
     Raises:
         ConfigurationError: it is no archive, or not of this pipeline, or of a later version.
     """
     path = directory / IDENTITY
     try:
-        identity = msgspec.json.decode(path.read_bytes(), type=Identity)
+        identified(path.read_bytes(), where=str(directory), pipeline=pipeline)
     except FileNotFoundError:
         raise ConfigurationError(f"there is no archive in {directory}: nothing was archived there yet") from None
-    except (msgspec.DecodeError, OSError) as error:
+    except OSError as error:
         raise ConfigurationError(f"{path} cannot be read ({error}): restore it from a backup") from None
-    if identity.version > VERSION:
-        raise ConfigurationError(f"{directory} was written by a later version of cloudscale: use that one")
-    if identity.pipeline != pipeline:
-        raise ConfigurationError(
-            f"{directory} is the archive of {identity.pipeline}, not of {pipeline}: name another spec.archive.directory"
-        )
-    return identity

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 MANIFEST: Final = "_manifest"
 PENDING: Final = ".pending"
 COMMITTED: Final = ".json"
+REFUSED: Final = "_refused"
 
 
 class ArchivedFile(msgspec.Struct, frozen=True, rename="camel", kw_only=True):

@@ -76,10 +76,32 @@ def _copy(
     return [_described(dict(zip(names, row, strict=True)), files) for row in answer.fetchall()]
 
 
-def rows_of(path: Path) -> str:
+def hours_of(spool: Spool) -> set[tuple[str, str]]:
+    """The tenants and hours, as ``yyyy-MM-ddTHH``, that a spool has rows of. Rows that DuckDB does not take have none.
+
+    Raises:
+        ArchiveUnavailableError: there is not enough memory.
+    """
+    import duckdb  # noqa: PLC0415 - as above
+
+    found: set[tuple[str, str]] = set()
+    with open_engine(memory=MEMORY, temporary=spool.folder / "spill") as engine:
+        try:
+            answer = engine.execute(
+                'SELECT DISTINCT "tenantId", strftime("receivedAt", \'%Y-%m-%dT%H\') '  # noqa: S608 - names only
+                f"FROM {rows_of(spool.rows_path, ignore_errors=True)}"
+            )
+            found.update((str(tenant_id), str(hour)) for tenant_id, hour in answer.fetchall())
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            raise ArchiveUnavailableError(f"DuckDB cannot read what is to be archived: {error}: make room") from None
+    return found
+
+
+def rows_of(path: Path, *, ignore_errors: bool = False) -> str:
     """The expression that reads a spool's rows in SQL."""
     columns = ", ".join(f"{quoted(column)}: {quoted(kind)}" for column, kind in COLUMNS.items())
-    return f"read_json({quoted(str(path))}, format = 'newline_delimited', columns = {{{columns}}})"
+    options = f"format = 'newline_delimited', columns = {{{columns}}}, ignore_errors = {str(ignore_errors).lower()}"
+    return f"read_json({quoted(str(path))}, {options})"
 
 
 def _put_aside(engine: duckdb.DuckDBPyConnection, spool: Spool) -> None:

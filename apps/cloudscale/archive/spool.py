@@ -25,7 +25,7 @@ UNWRITABLE = (UnicodeEncodeError, OverflowError, msgspec.MsgspecError)
 
 
 class ArchiveUnavailableError(BackendUnavailableError):
-    """The archive's directory does not take files at present, such as on a full disk."""
+    """The archive does not take files at present, such as on a full disk."""
 
 
 class Spool:

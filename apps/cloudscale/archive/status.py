@@ -10,13 +10,14 @@ import msgspec
 from cloudscale.archive.manifest import read_batches
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from cloudscale.archive.reading import Reading
 
 
 class Status(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """The figures of an archive."""
 
-    directory: str
+    archive: str
+    """Its place."""
     up_to_date_at: datetime | None
     """When it last had all that was stored; None if that is not known."""
     lag_seconds: float | None
@@ -29,7 +30,7 @@ class Status(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     last_written_at: str | None
 
 
-def status_of(directory: Path, *, up_to_date_at: datetime | None) -> Status:
+def status_of(reading: Reading, *, up_to_date_at: datetime | None) -> Status:
     """Read the manifests of an archive.
 
     Raises:
@@ -37,7 +38,7 @@ def status_of(directory: Path, *, up_to_date_at: datetime | None) -> Status:
     """
     files = rows = size = refused = 0
     last: str | None = None
-    for batch in read_batches(directory):
+    for batch in read_batches(reading.folder):
         files += len(batch.files)
         rows += batch.rows
         size += sum(file.bytes for file in batch.files)
@@ -45,7 +46,7 @@ def status_of(directory: Path, *, up_to_date_at: datetime | None) -> Status:
         last = max(last or batch.written_at, batch.written_at)
     lag = None if up_to_date_at is None else (datetime.now(UTC) - up_to_date_at).total_seconds()
     return Status(
-        directory=str(directory),
+        archive=reading.where,
         up_to_date_at=up_to_date_at,
         lag_seconds=lag,
         files=files,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cloudscale.archive.manifest import ArchivedFile, Batch
+    from cloudscale.archive.reading import Reading
     from cloudscale.pipeline import EventPipeline
     from cloudscale.store.events import EventStore
     from cloudscale.store.leases import LeaseStore
@@ -89,7 +90,7 @@ class Verdict(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
         return not (self.is_wrong or differs)
 
 
-async def verify(pipeline: EventPipeline, directory: Path, *, store: EventStore, leases: LeaseStore) -> Verdict:
+async def verify(pipeline: EventPipeline, reading: Reading, *, store: EventStore, leases: LeaseStore) -> Verdict:
     """Compare the archive with the store.
 
     Raises:
@@ -98,9 +99,10 @@ async def verify(pipeline: EventPipeline, directory: Path, *, store: EventStore,
     reached = await up_to_date_at(leases)
     now = datetime.now(UTC)
     before = Counter[Hour]() if reached is None else await stored_hours(store, until=reached - CLOCKS_DIFFER)
-    batches = list(read_batches(directory))
+    await reading.refresh()
+    batches = list(read_batches(reading.folder))
     stored = await stored_hours(store)
-    found = read_files(directory, batches)
+    found = await read_files(reading, batches)
     lives = parse_duration(pipeline.spec.store.time_to_live)
     # An hour's first event may be at its beginning, and goes that long before the last.
     oldest = (now - lives).strftime("%Y-%m-%dT%H") if lives else ""
@@ -150,8 +152,9 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     unknown: list[str]
 
 
-def read_files(directory: Path, batches: Iterable[Batch]) -> Found:
-    """Read every file, of which nothing may have changed since it was written."""
+async def read_files(reading: Reading, batches: Iterable[Batch]) -> Found:
+    """Read every file, of which nothing may have changed since it was written. Those of one hour are here at a time."""
+    directory = reading.folder
     rows: Counter[Hour] = Counter()
     distinct: Counter[Hour] = Counter()
     broken: list[str] = []
@@ -161,13 +164,18 @@ def read_files(directory: Path, batches: Iterable[Batch]) -> Found:
         for file in batch.files:
             named.add(file.path)
             by_hour.setdefault((file.tenant_id, file.hour), []).append(file)
-        if batch.refused is not None and not _is_as_written(directory, batch.refused.path, batch.refused.sha256):
-            broken.append(batch.refused.path)
+        if batch.refused is not None:
+            await reading.bring([batch.refused.path])
+            if not _is_as_written(directory, batch.refused.path, batch.refused.sha256):
+                broken.append(batch.refused.path)
+            reading.drop([batch.refused.path])
     with open_engine(memory=MEMORY, temporary=None) as engine:
         for hour, files in by_hour.items():
+            await reading.bring(file.path for file in files)
             whole = [file for file in files if _is_as_written(directory, file.path, file.sha256)]
             broken += [file.path for file in files if file not in whole]
             if not whole:
+                reading.drop(file.path for file in files)
                 continue
             paths = ", ".join(quoted(str(directory / file.path)) for file in whole)
             answer = engine.execute(
@@ -175,7 +183,8 @@ def read_files(directory: Path, batches: Iterable[Batch]) -> Found:
                 f"FROM read_parquet([{paths}], hive_partitioning = false)"
             ).fetchone()
             rows[hour], distinct[hour] = answer or (0, 0)
-    there = {str(path.relative_to(directory)) for path in directory.glob("tenant=*/**/*.parquet")}
+            reading.drop(file.path for file in files)
+    there = await reading.names()
     return Found(rows=rows, distinct=distinct, broken=sorted(broken), unknown=sorted(there - named))
 
 

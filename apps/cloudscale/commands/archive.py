@@ -70,22 +70,24 @@ def verify(
 
 async def _status(instance: Instance) -> Status:
     from cloudscale.archive.location import FOLLOWER
+    from cloudscale.archive.reading import open_reading
     from cloudscale.archive.status import status_of
     from cloudscale.archive.verification import up_to_date_at
-    from cloudscale.local.instance import archive_of
     from cloudscale.store.events import EventStore
     from cloudscale.store.leases import LeaseStore
 
-    archive = archive_of(instance)
-    async with EventStore(instance.pipeline.spec.store, instance.settings) as store:
+    async with (
+        open_reading(instance.pipeline, instance.settings) as reading,
+        EventStore(instance.pipeline.spec.store, instance.settings) as store,
+    ):
         reached = await up_to_date_at(LeaseStore(store, follower=FOLLOWER))
-    return status_of(archive, up_to_date_at=reached)
+        return status_of(reading, up_to_date_at=reached)
 
 
 def _described(found: Status) -> str:
     lag = "not up to date so far" if found.lag_seconds is None else f"{found.lag_seconds:,.0f} s behind at the most"
     refused = f"  put aside {found.refused:,}" if found.refused else ""
-    return f"{found.directory}  {lag}  files {found.files:,}  rows {found.rows:,}  bytes {found.bytes:,}{refused}"
+    return f"{found.archive}  {lag}  files {found.files:,}  rows {found.rows:,}  bytes {found.bytes:,}{refused}"
 
 
 async def _verify(instance: Instance, wait_seconds: float) -> Verdict:
@@ -94,17 +96,19 @@ async def _verify(instance: Instance, wait_seconds: float) -> Verdict:
 
     from cloudscale.archive import verification
     from cloudscale.archive.location import FOLLOWER
-    from cloudscale.local.instance import archive_of
+    from cloudscale.archive.reading import open_reading
     from cloudscale.store.events import EventStore
     from cloudscale.store.leases import LeaseStore
 
-    path = archive_of(instance)
     deadline = time.monotonic() + wait_seconds
-    async with EventStore(instance.pipeline.spec.store, instance.settings) as store:
+    async with (
+        open_reading(instance.pipeline, instance.settings) as reading,
+        EventStore(instance.pipeline.spec.store, instance.settings) as store,
+    ):
         leases = LeaseStore(store, follower=FOLLOWER)
         while True:
             started = time.monotonic()
-            verdict = await verification.verify(instance.pipeline, path, store=store, leases=leases)
+            verdict = await verification.verify(instance.pipeline, reading, store=store, leases=leases)
             if verdict.is_wrong or verdict.is_proven or time.monotonic() >= deadline:
                 return verdict
             await asyncio.sleep(max(_INTERVAL_SECONDS, time.monotonic() - started))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,10 +13,23 @@ from cloudscale.commands.options import AsJson, DataDirectory
 from cloudscale.local.directory import DEFAULT_DATA_DIRECTORY
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from cloudscale.archive.query import Answer
+    from cloudscale.local.instance import Instance
 
 _PLAIN_WIDTH = 160
 _SHOWN_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class Question:
+    """A statement, and what its answer may take."""
+
+    statement: str
+    within: timedelta
+    memory: str
+    disk_bytes: int
 
 
 def query(
@@ -23,6 +38,9 @@ def query(
     data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY,
     timeout: Annotated[str, typer.Option(help="How long the query may take, such as 30s or 5m.")] = "1m",
     memory: Annotated[str, typer.Option(help="How much memory it may use, such as 500MB or 2GB.")] = "1GB",
+    disk: Annotated[
+        str, typer.Option(help="How much of an archive in Blob storage may be brought to this machine, such as 20Gi.")
+    ] = "10Gi",
     as_json: AsJson = False,
 ) -> None:
     """Ask the archive in SQL.
@@ -31,15 +49,25 @@ def query(
     amount and others, and `rest` with all other fields as JSON. The statement reads the archive and no other file. The
     pipeline need not run.
     """
-    from cloudscale.archive.query import ask
-    from cloudscale.local.instance import find_archive
-    from cloudscale.units import parse_duration
+    from cloudscale.local.instance import find_pipeline
+    from cloudscale.units import parse_duration, parse_quantity
 
-    with ask(find_archive(data_dir), statement, within=parse_duration(timeout), memory=memory) as answer:
-        if as_json:
-            _print_json(answer)
-        else:
-            _print_table(answer)
+    question = Question(statement, within=parse_duration(timeout), memory=memory, disk_bytes=int(parse_quantity(disk)))
+    asyncio.run(_answer(find_pipeline(data_dir), question, as_json=as_json))
+
+
+async def _answer(instance: Instance, question: Question, *, as_json: bool) -> None:
+    from cloudscale.archive.query import ask
+    from cloudscale.archive.reading import bring_all, open_reading
+
+    async with open_reading(instance.pipeline, instance.settings) as reading:
+        await bring_all(reading, largest_bytes=question.disk_bytes)
+        # Nothing else runs on this loop.
+        with ask(reading.folder, question.statement, within=question.within, memory=question.memory) as answer:
+            if as_json:
+                _print_json(answer)
+            else:
+                _print_table(answer)
 
 
 def _print_json(answer: Answer) -> None:

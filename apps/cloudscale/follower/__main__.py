@@ -19,6 +19,7 @@ import sys
 import uvloop
 
 from cloudscale import pipeline
+from cloudscale.archive.writer_lease import ArchiveTakenError
 from cloudscale.errors import ConfigurationError, CredentialError
 from cloudscale.follower.service import FollowerService
 from cloudscale.settings import Settings, read_settings
@@ -38,7 +39,7 @@ def main() -> int:
     except ConfigurationError as error:
         print(f"follower cannot start: {error}", file=sys.stderr)  # noqa: T201 - a message for a person, not a log
         return CONFIGURATION_ERROR
-    except CredentialError as error:
+    except (ArchiveTakenError, CredentialError) as error:
         # Somebody may be mending the role just now, so whoever supervises the follower is to start it again.
         print(f"follower ended: {error}", file=sys.stderr)  # noqa: T201 - a message for a person, not a log
         return REFUSED

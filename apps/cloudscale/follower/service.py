@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 from cloudscale.archive.archiver import Archiver
-from cloudscale.archive.directory import ArchiveDirectory
-from cloudscale.archive.location import FOLLOWER, archive_path, pipeline_name
-from cloudscale.errors import BackendUnavailableError, ConfigurationError
+from cloudscale.archive.location import FOLLOWER, archive_of
+from cloudscale.archive.writing import open_place
+from cloudscale.errors import BackendUnavailableError
 from cloudscale.store.events import EventStore
 from cloudscale.store.feed import EventFeed
 from cloudscale.store.leases import LeaseStore
@@ -24,6 +23,7 @@ from cloudscale.units import parse_duration
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline
+    from cloudscale.pipeline.archive import Archive
     from cloudscale.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -48,15 +48,10 @@ class FollowerService:
             CredentialError: the store refuses the credential.
         """
         settings = self._settings
-        archive = self._pipeline.spec.archive
-        path = archive_path(self._pipeline, Path(settings.pipeline_file))
-        if archive is None:
-            raise ConfigurationError("the pipeline has no archive")
+        archive = archive_of(self._pipeline)
         async with AsyncExitStack() as exits:
             await exits.enter_async_context(serve(settings.host, settings.metrics_port, unready=self.unready))
-            directory = exits.enter_context(ArchiveDirectory(path, pipeline=pipeline_name(self._pipeline)))
-            archiver = Archiver(directory, interval=parse_duration(archive.interval))
-            passes = await self._connect(exits, archiver)
+            passes = await self._connect(exits, archive)
             if passes is not None:
                 self._connected = True
                 await passes.run(self.stopping)
@@ -64,12 +59,12 @@ class FollowerService:
 
     def unready(self) -> list[str]:
         """What keeps it from following at present."""
-        problems = [] if self._connected else ["not connected to the store so far"]
+        problems = [] if self._connected else ["not connected to the store and the archive so far"]
         return [*problems, *(["stopping"] if self.stopping.is_set() else [])]
 
-    async def _connect(self, exits: AsyncExitStack, archiver: Archiver) -> Passes | None:
-        """Connect to the store, as often as it takes; None when told to stop before."""
-        connecting = asyncio.create_task(self._open(exits, archiver))
+    async def _connect(self, exits: AsyncExitStack, archive: Archive) -> Passes | None:
+        """Connect to the store and the archive, as often as it takes; None when told to stop before."""
+        connecting = asyncio.create_task(self._open(exits, archive))
         stopping = asyncio.create_task(self.stopping.wait())
         try:
             await asyncio.wait((connecting, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -77,20 +72,22 @@ class FollowerService:
         finally:
             await cancel_and_wait(connecting, stopping)
 
-    async def _open(self, exits: AsyncExitStack, archiver: Archiver) -> Passes:
+    async def _open(self, exits: AsyncExitStack, archive: Archive) -> Passes:
         spec = self._pipeline.spec.store
         while True:
             async with AsyncExitStack() as attempt:
                 try:
+                    place = await attempt.enter_async_context(open_place(self._pipeline, self._settings))
                     store = await attempt.enter_async_context(EventStore(spec, self._settings))
                     await store.ensure(followers=True)
                     feed = await attempt.enter_async_context(EventFeed(spec, self._settings))
                 except BackendUnavailableError as error:
-                    log.warning("the store is away, connecting again", error=str(error))
+                    log.warning("cannot follow so far, connecting again", error=str(error))
                 else:
                     exits.push_async_exit(attempt.pop_all())
                     leases = LeaseStore(store, follower=FOLLOWER)
-                    # The directory has one writer, so nobody needs to wait until the lease of one that was killed ends.
+                    archiver = Archiver(place, interval=parse_duration(archive.interval))
+                    # The archive has one writer, so nobody needs to wait until the lease of one that was killed ends.
                     return Passes(feed, OwnedRanges(feed, leases, owner=FOLLOWER), archiver)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), CONNECT_AGAIN_SECONDS)

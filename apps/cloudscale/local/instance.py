@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cloudscale.archive.directory import read_identity
-from cloudscale.archive.location import archive_path, pipeline_name
 from cloudscale.errors import ConfigurationError
 from cloudscale.local.directory import read_record
 from cloudscale.pipeline import EventPipeline, load_file
@@ -39,22 +37,13 @@ def find_instance(data_directory: Path, *, environment: Mapping[str, str] = os.e
     return Instance(pipeline=load_file(settings.pipeline_file), settings=settings)
 
 
-def archive_of(instance: Instance) -> Path:
-    """The directory of a pipeline's archive.
+def find_pipeline(data_directory: Path, *, environment: Mapping[str, str] = os.environ) -> Instance:
+    """The pipeline that the environment names, else that of the last run in ``data_directory``, which may have ended.
+
+    Its settings have what the environment says, so an archive can be read and no other backend need be known.
 
     Raises:
-        ConfigurationError: it has none, or nothing was archived yet.
-    """
-    return _archive(instance.pipeline, Path(instance.settings.pipeline_file))
-
-
-def find_archive(data_directory: Path, *, environment: Mapping[str, str] = os.environ) -> Path:
-    """The archive of the pipeline that the environment names, else of the last run in ``data_directory``.
-
-    The pipeline need not run.
-
-    Raises:
-        ConfigurationError: there is no such pipeline, or it has no archive.
+        ConfigurationError: there is no such pipeline.
     """
     file = Path(environment.get(variable_name("pipeline_file"), data_directory / "pipeline.json"))
     if not file.exists():
@@ -62,10 +51,5 @@ def find_archive(data_directory: Path, *, environment: Mapping[str, str] = os.en
             f"no pipeline has run in {data_directory.absolute()}: start one with `cloudscale run`, or point --data-dir "
             "to the directory of one"
         )
-    return _archive(load_file(file), file)
-
-
-def _archive(pipeline: EventPipeline, file: Path) -> Path:
-    path = archive_path(pipeline, file)
-    read_identity(path, pipeline=pipeline_name(pipeline))
-    return path
+    told = {variable_name("pipeline_file"): str(file), variable_name("redis_url"): "", **environment}
+    return Instance(pipeline=load_file(file), settings=read_settings(told))

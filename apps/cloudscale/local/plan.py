@@ -117,6 +117,7 @@ def service_settings(layout: Layout) -> Settings:
         # Not of this directory's making: what the resource finds in Secrets in a cluster.
         dashboard_client_secret_file=os.environ.get(variable_name("dashboard_client_secret_file"), ""),
         keys_file=os.environ.get(variable_name("keys_file"), ""),
+        archive_connection_string=os.environ.get(variable_name("archive_connection_string"), ""),
         access="Open" if options.open_to_anybody or _is_loopback(options.host) else "Required",
     )
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from cloudscale.archive.engine import require_engine
+from cloudscale.archive.location import require_connection
 from cloudscale.cache.connection import open_redis
 from cloudscale.cache.keys import keys_of
 from cloudscale.errors import ConfigurationError
@@ -40,6 +41,7 @@ from cloudscale.local.supervisor import Supervisor
 from cloudscale.local.watchdog import watchdog
 from cloudscale.pipeline import EventPipeline, as_document, load_file
 from cloudscale.private_files import write_private
+from cloudscale.settings import variable_name
 from cloudscale.tasks import cancel_and_wait, start_task
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ def run(options: RunOptions, display: Display) -> None:
     pipeline = load_file(options.pipeline_file)
     if pipeline.spec.archive is not None:
         require_engine()
+        require_connection(pipeline.spec.archive, os.environ.get(variable_name("archive_connection_string"), ""))
     with DataDirectory(options.data_directory) as directory:
         # The next run in this directory waits until the processes of a killed one have ended.
         watchdog().keep(directory.lock)
