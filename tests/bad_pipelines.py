@@ -250,6 +250,12 @@ BAD_PIPELINES = [
         "exclude each other",
     ),
     BadPipeline(
+        "two places of the archive",
+        {"archive": {"directory": "archive", "blob": {"connectionSecretRef": _SECRET}}},
+        "spec.archive.blob",
+        "exclude each other",
+    ),
+    BadPipeline(
         "two ways for traces",
         {"telemetry": {"tracing": {"applicationInsightsSecretRef": _SECRET, "endpoint": "http://collector:4318"}}},
         "spec.telemetry.tracing.endpoint",

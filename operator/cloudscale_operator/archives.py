@@ -1,4 +1,4 @@
-"""Archives are written by ``cloudscale run``: a cluster has nobody who would write one, so none is promised there."""
+"""An archive in a directory is for one machine: pods have no disk that stays, so none is promised there."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 def refusal(pipeline: EventPipeline) -> str:
     """Why a pipeline may not have what it asks for, empty if it may."""
-    if pipeline.spec.archive is None:
+    if pipeline.spec.archive is None or pipeline.spec.archive.blob is not None:
         return ""
     return (
-        "spec.archive names a directory, and archives are written by `cloudscale run` only until now: take it out, the "
-        "events are kept in the store for spec.store.timeToLive"
+        "spec.archive is in a directory, which a pod loses when it ends: name Blob storage in spec.archive.blob, or "
+        "take the archive out, and the events are kept in the store for spec.store.timeToLive"
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cloudscale.pipeline import SecretKey
-from cloudscale_operator.names import AUTHORITY_KEY, DASHBOARD, INGESTION, READER, WORKER
+from cloudscale_operator.names import AUTHORITY_KEY, DASHBOARD, FOLLOWER, INGESTION, READER, WORKER
 from cloudscale_operator.ports import named_ports
 from cloudscale_operator.timing import DEFAULT_TIMING
 
@@ -24,6 +24,7 @@ MISSING_AGE_SECONDS = 5.0
 
 QUEUE = "the queue"
 CACHE = "the cache"
+ARCHIVE = "the archive"
 DASHBOARD_TOKEN = "the dashboard"  # noqa: S105 - what needs the Secret, as a message says it
 SIGN_IN = "the dashboard's sign-in"
 GIVEN_KEYS = "the list of given keys"
@@ -187,12 +188,17 @@ def _connections(pipeline: EventPipeline) -> dict[str, SecretKey | None]:
     services: list[Role] = [INGESTION, WORKER]
     if pipeline.spec.dashboard.enabled:
         services.append(DASHBOARD)
+    archive = pipeline.spec.archive
+    if archive is not None:
+        services.append(FOLLOWER)
     named: dict[str, SecretKey | None] = {}
     for role in services:
-        if (reference := queue.connection_of(role)) != queue.connection_of(READER):
+        if role != FOLLOWER and (reference := queue.connection_of(role)) != queue.connection_of(READER):
             named[f"the queue for {role}"] = reference
         reference = store.connection_of(role)
         named["the store" if reference == store.connection else f"the store for {role}"] = reference
+    if archive is not None and archive.blob is not None:
+        named[ARCHIVE] = archive.blob.connection_secret_ref
     return named
 
 

@@ -14,6 +14,8 @@ FINALIZER = f"{GROUP}/drain"
 INGESTION: Final = "ingestion"
 WORKER: Final = "worker"
 DASHBOARD: Final = "dashboard"
+FOLLOWER: Final = "follower"
+"""Who writes the archive."""
 READER: Final = "operator"
 """The role of whoever reads how deep the queue is: the operator, and KEDA."""
 

@@ -20,6 +20,7 @@ CLIENT_ID = "00000000-0000-0000-0000-000000000000"
 SPECS: dict[str, dict[str, Any]] = {
     "default": {},
     "paused": {"paused": True},
+    "archive": {"archive": {"blob": {"connectionSecretRef": {"name": "blob", "key": "connectionString"}}}},
     "scale-to-zero": {"processing": {"replicas": {"min": 0, "max": 1, "pollingInterval": "1s", "cooldown": "1500ms"}}},
     "pinned": {"placement": {"pinTo": "cloudscale.io/bench"}},
     "pinned-beside-affinity": {

@@ -75,7 +75,7 @@ def test_a_container_has_requests_and_limits_as_specified(pod: Pod) -> None:
 def test_no_credential_stands_in_a_manifest(pod: Pod) -> None:
     for container in pod["containers"]:
         secret = [item for item in container["env"] if "CONNECTION_STRING" in item["name"] or "URL" in item["name"]]
-        assert all("value" not in item for item in secret)
+        assert not any(item.get("value") for item in secret)
 
 
 @every_pod

@@ -87,7 +87,9 @@ class Queue(Model, frozen=True):
         return self.connection_secret_ref
 
     def connection_of(self, role: Role) -> SecretKey | None:
-        """The Secret of one role, which may have one of its own; None for workload identity."""
+        """The Secret of one role, which may have one of its own; None for workload identity, and for the follower."""
+        if role == "follower":
+            return None
         own: SecretKey | None = getattr(self.role_secret_refs, role)
         return own or self.connection
 

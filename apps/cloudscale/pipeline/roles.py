@@ -8,8 +8,9 @@ from msgspec import Meta
 
 from cloudscale.pipeline.fields import Model, SecretKey
 
-Role = Literal["ingestion", "worker", "dashboard", "operator"]
-"""Who reaches the backends: the three services, and the operator with KEDA, which read how deep the queue is."""
+Role = Literal["ingestion", "worker", "dashboard", "follower", "operator"]
+"""Who reaches the backends: the services, of which the follower writes the archive, and the operator with KEDA, which
+read how deep the queue is."""
 
 ClientId = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", max_length=36)]
 
@@ -50,6 +51,13 @@ class StoreRoles(Model, frozen=True):
         SecretKey | None,
         Meta(description="The dashboard's connection string, whose key needs to read, and to write for admins."),
     ] = None
+    follower: Annotated[
+        SecretKey | None,
+        Meta(
+            description="The connection string of who writes the archive, whose key needs to read, and to write "
+            "its place."
+        ),
+    ] = None
 
 
 class IdentityRoles(Model, frozen=True):
@@ -67,6 +75,13 @@ class IdentityRoles(Model, frozen=True):
         ClientId | None,
         Meta(
             description="The dashboard's identity; its federated credential names the ServiceAccount `NAME-dashboard`."
+        ),
+    ] = None
+    follower: Annotated[
+        ClientId | None,
+        Meta(
+            description="The identity of who writes the archive; its federated credential names the ServiceAccount "
+            "`NAME-follower`."
         ),
     ] = None
     operator: Annotated[

@@ -34,6 +34,7 @@ RULES: tuple[Rule, ...] = (
     fields.REQUESTS_WITHIN_LIMITS,
     access.PROTECTED_ISSUER,
     archive.FROM_A_SECOND_TO_AN_HOUR,
+    archive.ONE_PLACE_OF_THE_ARCHIVE,
     browser.EXACT_ORIGIN,
     backends.LARGE_ENOUGH,
     backends.LOCKABLE,

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from cloudscale.pipeline.access import Access
-from cloudscale.pipeline.archive import Archive  # noqa: TC001 - msgspec reads it
+from cloudscale.pipeline.archive import ONE_PLACE_OF_THE_ARCHIVE, Archive
 from cloudscale.pipeline.backends import Cache, Queue, Store
 from cloudscale.pipeline.event_types import BUILT_IN_EVENT_TYPES, EventType
 from cloudscale.pipeline.fields import Model, PositiveDuration
@@ -34,13 +34,15 @@ def _scores_known_types(spec: dict[str, Any]) -> bool:
     return known.issuperset(spec["processing"]["scoring"])
 
 
-ROLES: tuple[Role, ...] = get_args(Role)
+ROLES: tuple[Role, ...] = tuple(role for role in get_args(Role) if role != "follower")
+"""Those that every pipeline has."""
 
 
 def _names_an_identity(spec: dict[str, Any]) -> bool:
     needed = "namespace" in spec["queue"] or "endpoint" in spec["store"]
     identity = spec["identity"]
-    return not needed or "clientId" in identity or set(identity["roleClientIds"]) == set(ROLES)
+    roles = {*ROLES, *(["follower"] if "blob" in (spec.get("archive") or {}) else [])}
+    return not needed or "clientId" in identity or roles <= set(identity["roleClientIds"])
 
 
 ONE_WAY_TO_THE_QUEUE = excludes("connectionSecretRef", "namespace")
@@ -55,7 +57,7 @@ SCORES_KNOWN_TYPES = Rule(
 NAMES_AN_IDENTITY = Rule(
     "!(has(self.queue.namespace) || has(self.store.endpoint)) || has(self.identity.clientId) || ("
     + " && ".join(f"has(self.identity.roleClientIds.{role})" for role in ROLES)
-    + ")",
+    + " && (!has(self.archive) || !has(self.archive.blob) || has(self.identity.roleClientIds.follower)))",
     "queue.namespace and store.endpoint need identity.clientId: the managed identity to reach them with",
     _names_an_identity,
     field="identity",
@@ -105,8 +107,8 @@ class PipelineSpec(Model, frozen=True):
         Archive | None,
         Meta(
             description="Every stored event in Parquet files too, for as long as they are kept; none unless it is "
-            "given. Archives are written by `cloudscale run` only until now: on Kubernetes a pipeline with one is "
-            "refused."
+            "given. On Kubernetes it is in Blob storage; a pipeline with one in a directory is refused there.",
+            extra_json_schema=rules(ONE_PLACE_OF_THE_ARCHIVE),
         ),
     ] = None
     dashboard: Annotated[Dashboard, Meta(description="The web page that shows the pipeline at work.")] = Dashboard()

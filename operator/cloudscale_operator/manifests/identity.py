@@ -11,7 +11,15 @@ from typing import Any
 
 from cloudscale.pipeline import GROUP, PLURAL, EventPipeline, Role
 from cloudscale_operator.kinds import ROLE, ROLE_BINDING, SERVICE_ACCOUNT, Manifest
-from cloudscale_operator.names import DASHBOARD, INGESTION, PIPELINE_SERVICE_ACCOUNT, READER, WORKER, object_name
+from cloudscale_operator.names import (
+    DASHBOARD,
+    FOLLOWER,
+    INGESTION,
+    PIPELINE_SERVICE_ACCOUNT,
+    READER,
+    WORKER,
+    object_name,
+)
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
 
@@ -21,6 +29,8 @@ def build_identity(pipeline: EventPipeline) -> list[Manifest]:
     # There also where nobody shares it: pods of an earlier version run as it until they are replaced.
     accounts = [_account(pipeline, PIPELINE_SERVICE_ACCOUNT, pipeline.spec.identity.client_id)]
     roles: list[Role] = [INGESTION, WORKER]
+    if pipeline.spec.archive is not None:
+        roles.append(FOLLOWER)
     if pipeline.spec.identity.has_its_own(READER):
         roles.append(READER)
     accounts += [_account_of(pipeline, role) for role in roles if not _shares_an_account(pipeline, role)]

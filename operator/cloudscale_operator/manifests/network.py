@@ -12,6 +12,7 @@ from cloudscale.pipeline.network import EVERY_ADDRESS, EVERY_NAMESPACE
 from cloudscale_operator.kinds import NETWORK_POLICY, Manifest
 from cloudscale_operator.names import (
     DASHBOARD,
+    FOLLOWER,
     HTTP_PORT,
     INGESTION,
     METRICS_PORT,
@@ -55,6 +56,9 @@ def build_network_policies(pipeline: EventPipeline, context: Context) -> list[Ma
         _policy(pipeline, INGESTION, _role(pipeline, INGESTION), {"ingress": [_ports(HTTP_PORT) | _clients(pipeline)]}),
         _policy(pipeline, WORKER, _role(pipeline, WORKER), {"ingress": [_ports(METRICS_PORT) | _readers(pipeline)]}),
     ]
+    if pipeline.spec.archive is not None:
+        figures = {"ingress": [_ports(METRICS_PORT) | _readers(pipeline)]}
+        policies.append(_policy(pipeline, FOLLOWER, _role(pipeline, FOLLOWER), figures))
     if pipeline.spec.dashboard.enabled:
         rules = {"ingress": [_ports(HTTP_PORT) | _clients(pipeline)], "egress": [_ports(*API_SERVER_PORTS)]}
         policies.append(_policy(pipeline, DASHBOARD, _role(pipeline, DASHBOARD), rules))

@@ -1,4 +1,4 @@
-"""The pod that all three services have in common, and the Deployment around it.
+"""The pod that all services have in common, and the Deployment around it.
 
 Pods meet the *restricted* Pod Security Standard: a user that is not root, no privilege escalation, no capability, the
 runtime's seccomp profile, a read-only root file system.
@@ -62,6 +62,10 @@ class Workload:
     mounts: tuple[dict[str, Any], ...] = field(default=())
     annotations: dict[str, str] = field(default_factory=dict)
     """Of the pods."""
+    is_alone: bool = False
+    """Whether a new pod waits until the old one has ended."""
+    uses_cache: bool = True
+    temporary_size: str = TEMPORARY_SIZE
     tls_secret: str | None = None
     """Secret with the certificate that the service shows; None for plain HTTP."""
 
@@ -74,8 +78,7 @@ def build_deployment(pipeline: EventPipeline, context: Context, workload: Worklo
         "revisionHistoryLimit": REVISIONS,
         "progressDeadlineSeconds": ROLLOUT_SECONDS,
         "selector": {"matchLabels": labels},
-        # A new pod is ready before an old one goes, so a rollout never lowers what can be served.
-        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "strategy": _strategy(workload),
         "template": {
             "metadata": {
                 "labels": {**common_labels(name), **labels, **_identity_labels(pipeline, workload.component)},
@@ -98,11 +101,23 @@ def build_deployment(pipeline: EventPipeline, context: Context, workload: Worklo
     }
 
 
+def _strategy(workload: Workload) -> dict[str, Any]:
+    if workload.is_alone:
+        return {"type": "Recreate"}
+    # A new pod is ready before an old one goes, so a rollout never lowers what can be served.
+    return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+
+
 def secret_variable(variable: str, secret: SecretKey | None) -> tuple[dict[str, Any], ...]:
     """The environment variable that holds a Secret's value, none without a Secret."""
     if secret is None:
         return ()
     return ({"name": variable, "valueFrom": {"secretKeyRef": {"name": secret.name, "key": secret.key}}},)
+
+
+def _cache(secret: SecretKey | None) -> tuple[dict[str, Any], ...]:
+    # Every service asks for the variable, also one that has no right to know the address.
+    return secret_variable("CLOUDSCALE_REDIS_URL", secret) or ({"name": "CLOUDSCALE_REDIS_URL", "value": ""},)
 
 
 def _pod(pipeline: EventPipeline, context: Context, workload: Workload) -> dict[str, Any]:
@@ -121,7 +136,7 @@ def _pod(pipeline: EventPipeline, context: Context, workload: Workload) -> dict[
         },
         "containers": [_container(pipeline, context, workload)],
         "volumes": [
-            {"name": "temporary", "emptyDir": {"sizeLimit": TEMPORARY_SIZE}},
+            {"name": "temporary", "emptyDir": {"sizeLimit": workload.temporary_size}},
             {"name": "metrics", "emptyDir": {"medium": "Memory", "sizeLimit": METRICS_SIZE}},
             {"name": "pipeline", "configMap": {"name": object_name(pipeline.metadata.name, PIPELINE_CONFIGURATION)}},
             *_authority_volume(context),
@@ -156,7 +171,7 @@ def _container(pipeline: EventPipeline, context: Context, workload: Workload) ->
         "args": ["python", "-m", f"cloudscale.{workload.component}"],
         "env": [
             *({"name": name, "value": value} for name, value in variables.items()),
-            *secret_variable("CLOUDSCALE_REDIS_URL", spec.cache.url_secret_ref),
+            *_cache(spec.cache.url_secret_ref if workload.uses_cache else None),
             *secret_variable("CLOUDSCALE_SERVICEBUS_CONNECTION_STRING", spec.queue.connection_of(workload.component)),
             *secret_variable("CLOUDSCALE_COSMOS_CONNECTION_STRING", spec.store.connection_of(workload.component)),
             *secret_variable(

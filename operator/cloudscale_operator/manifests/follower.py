@@ -1,0 +1,46 @@
+"""The follower, which writes the archive: its Deployment of one pod, and a Service where its metrics are found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cloudscale.pipeline import Resources
+from cloudscale_operator.manifests.services import build_service
+from cloudscale_operator.manifests.workload import Workload, build_deployment, secret_variable
+from cloudscale_operator.names import FOLLOWER, METRICS_PORT
+
+if TYPE_CHECKING:
+    from cloudscale.pipeline import EventPipeline
+    from cloudscale_operator.context import Context
+    from cloudscale_operator.kinds import Manifest
+
+DRAIN_SECONDS: Final = 60
+"""It archives what is stored, and gives the lease back."""
+
+TEMPORARY_SIZE: Final = "8Gi"
+"""For what waits for a file: a quarter of a gibibyte at the most for each range of the change feed, and the file."""
+
+RESOURCES: Final = Resources(requests={"cpu": "100m", "memory": "256Mi"}, limits={"memory": "1Gi"})
+"""DuckDB is given 256 MB of it."""
+
+
+def build_follower(pipeline: EventPipeline, context: Context) -> list[Manifest]:
+    """Deployment and Service, where the pipeline has an archive that pods can write to."""
+    archive = pipeline.spec.archive
+    if archive is None or archive.blob is None:
+        return []
+    workload = Workload(
+        component=FOLLOWER,
+        port_name="metrics",
+        port=METRICS_PORT,
+        resources=RESOURCES,
+        grace_seconds=DRAIN_SECONDS,
+        replicas=1,
+        # An archive has one writer.
+        is_alone=True,
+        uses_cache=False,
+        temporary_size=TEMPORARY_SIZE,
+        environment=secret_variable("CLOUDSCALE_ARCHIVE_CONNECTION_STRING", archive.blob.connection_secret_ref),
+    )
+    ports = {"metrics": (METRICS_PORT, METRICS_PORT)}
+    return [build_deployment(pipeline, context, workload), build_service(pipeline, FOLLOWER, ports)]
