@@ -30,6 +30,7 @@ _MEANINGS = {
     "redis_url": "Address of Redis, with its password.",
     "servicebus_connection_string": "Service Bus; empty when the resource names a namespace.",
     "cosmos_connection_string": "Cosmos DB; empty when the resource names an endpoint.",
+    "archive_connection_string": "Blob storage of the archive; empty when it is in a directory.",
     "servicebus_management_url": "The broker's HTTPS management API, if not on port 443 of the namespace.",
     "certificate_authority_file": "PEM file of an authority of the backends' own, beside the public ones.",
     "host": "Address to listen on.",

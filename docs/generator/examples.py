@@ -23,6 +23,8 @@ GIVEN: dict[str, Any] = {
     "queue.namespace": "shop-abc123.servicebus.windows.net",
     "queue.maxSize": "10Gi",
     "queue.lockDuration": "1m",
+    "archive.directory": "/srv/archive",
+    "archive.blob": {"connectionSecretRef": _SECRET},
     "store.endpoint": "https://shop-abc123.documents.azure.com:443/",
     "identity.clientId": _IDENTITY["identity"]["clientId"],
     "access.tokens": [{"issuer": "https://login.shop.example/", "audiences": ["cloudscale"]}],
@@ -81,6 +83,9 @@ BESIDE: dict[str, dict[str, Any]] = {
         for field in _SECRET
     },
     "access.keys.secretRef.key": {"access": {"keys": {"secretRef": {"name": "senders"}}}},
+    "archive.blob.connectionSecretRef.name": {"archive": {"blob": {"connectionSecretRef": _SECRET}}},
+    "archive.blob.connectionSecretRef.key": {"archive": {"blob": {"connectionSecretRef": _SECRET}}},
+    "archive.container": {"archive": {"blob": {"connectionSecretRef": _SECRET}}},
     "queue.namespace": _IDENTITY,
     "store.endpoint": _IDENTITY,
     "processing.fraud.sharedValue.users": _SHARED_VALUE,
