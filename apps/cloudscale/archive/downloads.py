@@ -28,7 +28,7 @@ class Downloads:
     async def read(self, name: str) -> bytes:
         """A small blob. What the SDK raises is the caller's."""
         stream = await self._container.download_blob(name)
-        return await stream.readall()
+        return bytes(await stream.readall())
 
     async def bring_manifests(self) -> None:
         """Bring the manifests that are not here yet; none ever changes.
@@ -87,4 +87,4 @@ class Downloads:
 
 async def is_there(container: ContainerClient, name: str) -> bool:
     """Whether a blob exists. What the SDK raises is the caller's."""
-    return await container.get_blob_client(name).exists()
+    return bool(await container.get_blob_client(name).exists())
