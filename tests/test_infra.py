@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import get_args
 
 import msgspec
 from tests.operator.examples import SPECS, build, find
 
-from cloudscale.pipeline import Role, Store
+from cloudscale.pipeline import Store
+from cloudscale.pipeline.spec import ROLES
 from cloudscale.store.containers import ContainerNames
 
 INFRA = Path(__file__).parent.parent / "infra"
@@ -19,7 +19,8 @@ def test_each_role_has_an_identity_that_its_service_account_may_take_on() -> Non
     template = (INFRA / "main.bicep").read_text()
     (listed,) = re.findall(r"var roles = \[(.*)\]", template)
     roles = re.findall(r"'(\w+)'", listed)
-    assert tuple(roles) == get_args(Role)
+    # The archive is reached by a connection string, so the template makes no identity for who writes it.
+    assert tuple(roles) == ROLES
     assert "system:serviceaccount:${pipeline.namespace}:${pipeline.name}-${role}" in template
     objects = build(SPECS["identities-of-roles"])
     assert all(find(objects, "ServiceAccount", role)["metadata"]["name"] == f"example-{role}" for role in roles)
