@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -14,6 +14,9 @@ from cloudscale.errors import ConfigurationError
 from cloudscale.pipeline.browser import ORIGIN_RULE, is_origin
 
 R = TypeVar("R", Tenant, Key, Device)
+
+_DIRECTIONS: Final = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Unicode's explicit formatting characters of bidirectional text (UAX #9)."""
 
 
 class NotPossibleError(ConfigurationError):
@@ -78,11 +81,13 @@ def new_key(
 
 
 def check_name(name: str) -> None:
-    """Make sure that a key's name can be seen, since people choose by it which key to revoke.
+    """Make sure that a key's name looks like what it is, since people choose by it which key to revoke.
 
     Raises:
-        NotPossibleError: it has blanks and invisible characters only.
+        NotPossibleError: it has blanks and invisible characters only, or one that changes the direction of the text.
     """
+    if not _DIRECTIONS.isdisjoint(name):
+        raise NotPossibleError(f"the name {name!a} has a character that turns the text around it: leave that out")
     if not any(each.isprintable() and not each.isspace() for each in name):
         raise NotPossibleError(f"the name {name!r} cannot be seen: give a word that says what the key is for")
 

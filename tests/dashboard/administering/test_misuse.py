@@ -91,6 +91,7 @@ MISUSES = [
     Misuse("no name", "admin", "POST", "/keys", {"tenantId": "acme"}, 400),
     Misuse("a name with a line feed", "admin", "POST", "/keys", key(tenantId="acme", name="a\nb"), 400),
     Misuse("a name that cannot be seen", "admin", "POST", "/keys", key(tenantId="acme", name=" \u200b"), 400),
+    Misuse("a name that turns the text", "admin", "POST", "/keys", key(tenantId="acme", name="web \u202ebackup"), 400),
     Misuse("a change to a name that cannot be seen", "admin", "PATCH", "/keys/{acme-writer}", {"name": " "}, 400),
     Misuse("a field that is unknown", "admin", "POST", "/keys", key(tenantId="acme", digest="0" * 64), 400),
     Misuse("an id of the caller's choice", "admin", "POST", "/keys", key(tenantId="acme", id=WIDE), 400),
