@@ -9,4 +9,4 @@ kind/create.sh
 kind/install.sh
 say "Applying the pipeline"
 kubectl --namespace "$namespace" apply --filename kind/bench.yaml >/dev/null
-kubectl --namespace "$namespace" wait eventpipeline/bench --for condition=Ready --timeout 180s >/dev/null
+kubectl --namespace "$namespace" wait eventpipeline/bench --for condition=Ready --timeout 360s >/dev/null

@@ -6,5 +6,5 @@ kind/tools.sh
 if ! kind get clusters 2>/dev/null | grep -qx "$cluster"; then
 	say "Creating cluster $cluster"
 	node=${CLOUDSCALE_NODE_IMAGE:-$(node_image)}
-	kind create cluster --name "$cluster" --config "$cluster_config" ${node:+--image "$node"} --wait 180s
+	kind create cluster --name "$cluster" --config "$cluster_config" ${node:+--image "$node"} --wait 360s
 fi

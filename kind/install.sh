@@ -23,6 +23,6 @@ helm upgrade --install cloudscale charts/cloudscale --namespace "$operator_names
 
 say "Waiting for the backends and the operator"
 for name in redis servicebus cosmos; do
-	kubectl --namespace "$namespace" rollout status "statefulset/$name" --timeout 180s >/dev/null
+	kubectl --namespace "$namespace" rollout status "statefulset/$name" --timeout 360s >/dev/null
 done
-kubectl --namespace "$operator_namespace" rollout status deployment/cloudscale-operator --timeout 180s >/dev/null
+kubectl --namespace "$operator_namespace" rollout status deployment/cloudscale-operator --timeout 360s >/dev/null

@@ -39,4 +39,4 @@ spec:
         - name: cloudscale-authorities
           secret: {secretName: cloudscale-backends-ca}
 " >/dev/null
-kubectl --namespace keda rollout status deployment/keda-operator --timeout 180s >/dev/null
+kubectl --namespace keda rollout status deployment/keda-operator --timeout 360s >/dev/null

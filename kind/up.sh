@@ -8,7 +8,7 @@ kind/install.sh
 
 say "Applying the sample pipeline"
 kubectl --namespace "$namespace" apply --filename kind/sample.yaml >/dev/null
-kubectl --namespace "$namespace" wait eventpipeline/sample --for condition=Ready --timeout 180s >/dev/null
+kubectl --namespace "$namespace" wait eventpipeline/sample --for condition=Ready --timeout 360s >/dev/null
 kubectl --namespace "$namespace" get eventpipelines
 
 # Where the node ports of the sample are reached on this machine: another CLOUDSCALE_CLUSTER_CONFIG may map them elsewhere.
