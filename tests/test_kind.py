@@ -76,7 +76,7 @@ def checkout(tmp_path: Path) -> Path:
     for folder in ("kind", ".ci"):
         shutil.copytree(ROOT / folder, clone / folder)
     (clone / "tools").mkdir()
-    for tool in ("docker", "kind", "helm", "kubectl", "make", "chromium", "promtool", "wrk", "python3"):
+    for tool in ("azurite-blob", "docker", "kind", "helm", "kubectl", "make", "chromium", "promtool", "wrk", "python3"):
         stub(clone, tool)
     return clone
 
