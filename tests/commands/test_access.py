@@ -184,13 +184,29 @@ def test_a_list_has_all_devices_however_many(environment: dict[str, str], monkey
     assert [known.device.id for known in asyncio.run(listed())] == [device.id for device in made]
 
 
-def test_a_name_does_nothing_to_the_terminal(environment: dict[str, str]) -> None:
-    assert typed(environment, "tenants create sly").returncode == 0
-    made = typed(environment, "keys create --tenant sly --name \u202ebew")
-    assert made.returncode == 0, made.stderr
-    assert "  \\u202ebew  " in typed(environment, "keys list --tenant sly").stdout
-    refused = typed(environment, "keys create --tenant sly --name \u200b")
-    assert "cannot be seen" in refused.stderr
+def test_a_name_that_an_earlier_version_took_does_nothing_to_the_terminal(environment: dict[str, str]) -> None:
+    stored = msgspec.structs.replace(new_key("sly", "web").record, name="\u202ebew")
+    store = environment[variable_name("cosmos_connection_string")]
+
+    async def create() -> None:
+        settings = Settings(pipeline_file="", redis_url="", cosmos_connection_string=store)
+        async with open_access(Store(), settings) as container:
+            await container.ensure()
+            await container.create(stored)
+
+    asyncio.run(create())
+    assert f"{stored.id}  \\u202ebew  " in typed(environment, "keys list --tenant sly").stdout
+
+
+def test_a_name_that_deceives_is_refused_and_shown_harmless(environment: dict[str, str]) -> None:
+    assert typed(environment, "tenants create masked").returncode == 0
+    turned = typed(environment, "keys create --tenant masked --name \u202ebew")
+    unseen = typed(environment, "keys create --tenant masked --name \u200b")
+
+    assert (turned.returncode, unseen.returncode) == (2, 2)
+    assert "'\\u202ebew' has a character that turns the text around it" in turned.stderr
+    assert "cannot be seen" in unseen.stderr
+    assert told(environment, "keys list --tenant masked") == []
 
 
 def test_a_key_is_revoked_while_redis_is_away(environment: dict[str, str]) -> None:
