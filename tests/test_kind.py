@@ -130,7 +130,14 @@ def test_ci_has_a_clusters_tools_before_the_tests_that_use_one_of_them(checkout:
     setup.chmod(0o755)
     assert execute(checkout, ".ci/run", CLOUDSCALE_CLUSTER_SETUP=str(setup), CLOUDSCALE_E2E="0").returncode == 0
     done = calls(checkout)
-    assert done.index("set-up") < done.index("make coverage")
+    assert done.index("set-up") < done.index("make test")
+
+
+def test_ci_measures_the_coverage_where_it_is_asked_for(checkout: Path) -> None:
+    assert execute(checkout, ".ci/run", "coverage").returncode == 0
+    assert "make coverage" in calls(checkout)
+    assert execute(checkout, ".ci/run").returncode == 0
+    assert calls(checkout).count("make coverage") == 1
 
 
 def test_ci_makes_its_environments_with_the_oldest_pip_that_is_supported(checkout: Path) -> None:
