@@ -129,3 +129,11 @@ def test_what_cannot_be_read_as_sql_is_told(archive: Path) -> None:
         answer(archive, "SELEC 1")
     with pytest.raises(QueryError, match="nothing"):
         answer(archive, "SELECT nothing FROM events")
+
+
+def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "tenant=t0/year=2026/month=11/day=29/hour=01/broken.parquet"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"no file of rows")
+    with pytest.raises(QueryError, match=r"(?s)the archive cannot be read.*`cloudscale archive verify` names"):
+        answer(tmp_path, "SELECT 1")

@@ -73,7 +73,13 @@ def ask(directory: Path, statement: str, *, within: timedelta, memory: str = MEM
 
 
 def open_events(engine: duckdb.DuckDBPyConnection, directory: Path) -> None:
-    """Make the table ``events`` of an archive, and close everything else to the engine for good."""
+    """Make the table ``events`` of an archive, and close everything else to the engine for good.
+
+    Raises:
+        QueryError: a file of the archive cannot be read.
+    """
+    import duckdb  # noqa: PLC0415 - as above
+
     pattern = str(directory.absolute() / FILES)
     engine.execute(f"SET allowed_directories = [{quoted(str(directory.absolute()) + '/')}]")
     engine.execute("SET enable_external_access = false")
@@ -84,7 +90,13 @@ def open_events(engine: duckdb.DuckDBPyConnection, directory: Path) -> None:
     else:
         nulls = ", ".join(f'NULL::{kind} AS "{NAMES.get(name, name)}"' for name, kind in COLUMNS.items())
         source = f"SELECT {nulls} WHERE false"
-    engine.execute(f"CREATE VIEW events AS {source}")
+    try:
+        engine.execute(f"CREATE VIEW events AS {source}")
+    except duckdb.Error as error:
+        raise QueryError(
+            f"the archive cannot be read: {error}: `cloudscale archive verify` names the files that are not as they "
+            "were written"
+        ) from None
     engine.execute("SET lock_configuration = true")
 
 

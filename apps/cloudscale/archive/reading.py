@@ -134,14 +134,14 @@ async def open_reading(pipeline: EventPipeline, settings: Settings) -> AsyncIter
             yield reading
 
 
-async def bring_all(reading: Reading, *, largest_bytes: int) -> None:
-    """Have every file of an archive in its folder, if they are not too large together.
+async def bring_all(reading: Reading, *, largest_bytes: int, tenant_id: str | None = None) -> None:
+    """Have every file of an archive in its folder, or a tenant's, if they are not too large together.
 
     Raises:
         ConfigurationError: they are larger than ``largest_bytes``.
     """
     batches = await asyncio.to_thread(lambda: list(read_batches(reading.folder)))
-    files = [file for batch in batches for file in batch.files]
+    files = [file for batch in batches for file in batch.files if tenant_id in (None, file.tenant_id)]
     size = sum(file.bytes for file in files)
     if size > largest_bytes and not isinstance(reading, DirectoryReading):
         raise ConfigurationError(
