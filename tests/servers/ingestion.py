@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from tests.servers import shifted_ingestion
 from tests.servers.process import AnsweringServer, answers_ok, running
 
 from cloudscale.local.ports import find_free_ports
@@ -16,6 +17,7 @@ from cloudscale.settings import Settings, as_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import timedelta
     from pathlib import Path
 
     from tests.servers.cosmos import CosmosServer
@@ -44,6 +46,8 @@ class IngestionServer(AnsweringServer):
     port: int = 0
     keys_file: Path | None = None
     """Where keys are given."""
+    clock_shift: timedelta | None = None
+    """How far its clock is ahead of this machine's when it notes the receipt of an event."""
 
     @property
     def url(self) -> str:
@@ -59,6 +63,8 @@ class IngestionServer(AnsweringServer):
             "spec": self.spec,
         }
         self._pipeline_file.write_bytes(msgspec.json.encode(resource))
+        if self.clock_shift is not None:
+            return [sys.executable, "-m", shifted_ingestion.__name__, str(self.clock_shift.total_seconds())]
         return [sys.executable, "-m", "cloudscale.ingestion"]
 
     def environment(self) -> dict[str, str]:
@@ -100,11 +106,13 @@ def ingestion_server(
     name: str = "test",
     store: CosmosServer | None = None,
     keys_file: Path | None = None,
+    clock_shift: timedelta | None = None,
 ) -> Iterator[IngestionServer]:
     """Run a service on a free port for as long as the context lasts, without rate limits unless ``spec`` has some.
 
     With a ``store`` it takes events of those only whose keys are in the directory there.
     """
     spec = {"ingestion": {"rateLimits": UNLIMITED}} if spec is None else spec
-    with running(IngestionServer(directory, broker, cache, spec, name, store, keys_file=keys_file)) as server:
+    service = IngestionServer(directory, broker, cache, spec, name, store, keys_file=keys_file, clock_shift=clock_shift)
+    with running(service) as server:
         yield server

@@ -69,6 +69,7 @@ class Harness:
         self.name = f"p{uuid.uuid4().hex[:12]}"
         self.processing: Document = {"retries": RETRIES, "circuitBreaker": BREAKER, "concurrency": {"interval": "1s"}}
         self.queue: Document = {}
+        self.storage: Document = {}
         self.event_types: list[Document] = []
         self._exits = AsyncExitStack()
 
@@ -120,17 +121,22 @@ class Harness:
         )
 
     @property
+    def spec(self) -> Document:
+        """The resource's ``spec`` as it is configured now."""
+        return {
+            "queue": self.queue,
+            "store": {"database": self.name, "container": "Events", **self.storage},
+            "processing": self.processing,
+            "eventTypes": self.event_types,
+        }
+
+    @property
     def _document(self) -> Document:
         return {
             "apiVersion": "cloudscale.io/v1alpha1",
             "kind": "EventPipeline",
             "metadata": {"name": self.name},
-            "spec": {
-                "queue": self.queue,
-                "store": {"database": self.name, "container": "Events"},
-                "processing": self.processing,
-                "eventTypes": self.event_types,
-            },
+            "spec": self.spec,
         }
 
     @asynccontextmanager
