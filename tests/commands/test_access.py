@@ -235,6 +235,8 @@ def test_a_key_is_revoked_while_redis_is_away(environment: dict[str, str]) -> No
         ("tenants create a/b", "this cannot be used"),
         ("keys create --tenant acme --name web --expires soon", "--expires 'soon' is not a time: write 90d"),
         ("devices create t-8 --tenant acme --metadata floor", "write NAME=VALUE"),
+        ("keys list --tenant nobody", "there is no tenant nobody: look at `cloudscale tenants list`"),
+        ("devices list --tenant nobody", "there is no tenant nobody: look at `cloudscale tenants list`"),
         ("devices show t-9 --tenant nobody", "there is no device t-9 of tenant nobody"),
         ("keys revoke AAAAAAAAAAAA --tenant nobody", "there is no key AAAAAAAAAAAA of tenant nobody"),
         ("keys create --tenant acme --name web --scope everything", "everything"),

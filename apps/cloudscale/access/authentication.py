@@ -196,7 +196,9 @@ class Authentication:
             return known.tenant
         tenant = await self._directory.find(Reference("tenant", tenant_id))
         if not isinstance(tenant, Tenant):
-            raise NotAllowedError(f"there is no tenant {tenant_id} any more: ask whoever runs the pipeline")
+            raise NotAllowedError(
+                f"there is no tenant {tenant_id}: ask whoever runs the pipeline (cloudscale tenants create makes one)"
+            )
         if tenant.disabled:
             raise NotAllowedError(f"the tenant {tenant_id} is disabled: ask whoever runs the pipeline")
         if len(self._admitted) >= MOST_TENANTS:

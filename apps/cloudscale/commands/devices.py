@@ -59,8 +59,15 @@ def show_all(
 ) -> None:
     """List a tenant's devices, with when each was last seen and what its clock is off."""
     from cloudscale.access.device_view import described
+    from cloudscale.access.records import Tenant
 
-    found = _seen(tenant, data_dir, lambda view: all_devices(view, tenant))
+    async def work(view: DeviceView, container: AccessContainer) -> list[KnownDevice]:
+        if not (devices := await all_devices(view, tenant)):
+            # None, or a tenant that was written wrong.
+            await container.read(Tenant, tenant, tenant_id=tenant)
+        return devices
+
+    found = _seen(tenant, data_dir, work)
     if as_json:
         typer.echo(msgspec.json.encode([described(each) for each in found]))
     else:
@@ -80,7 +87,7 @@ def show(
     from cloudscale.access.container import NotFoundError
     from cloudscale.access.device_view import described
 
-    async def work(view: DeviceView) -> tuple[KnownDevice, list[str]]:
+    async def work(view: DeviceView, _: AccessContainer) -> tuple[KnownDevice, list[str]]:
         known = await view.find_device(tenant, device)
         if known is None:
             raise NotFoundError(f"there is no device {device} of tenant {tenant}: look at `cloudscale devices list`")
@@ -111,17 +118,17 @@ async def all_devices(view: DeviceView, tenant: str) -> list[KnownDevice]:
     return found
 
 
-def _seen(tenant: str, data_directory: Path, work: Callable[[DeviceView], Awaitable[T]]) -> T:
+def _seen(tenant: str, data_directory: Path, work: Callable[[DeviceView, AccessContainer], Awaitable[T]]) -> T:
     """The result of ``work`` on the devices of a tenant of the pipeline that is meant."""
     return asyncio.run(_seen_of(tenant, data_directory, work))
 
 
-async def _seen_of(tenant: str, data_directory: Path, work: Callable[[DeviceView], Awaitable[T]]) -> T:
+async def _seen_of(tenant: str, data_directory: Path, work: Callable[[DeviceView, AccessContainer], Awaitable[T]]) -> T:
     from cloudscale.access.device_view import DeviceView
     from cloudscale.access.sightings import Sightings
 
     async with open_directory(data_directory) as (container, redis, keys):
-        return await work(DeviceView(container, Sightings(redis, keys=keys), frozenset({tenant})))
+        return await work(DeviceView(container, Sightings(redis, keys=keys), frozenset({tenant})), container)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -169,8 +169,11 @@ def show_all(
     """List a tenant's keys, without their secrets."""
     from cloudscale.access.records import Key
 
-    async def work(_: Administrator, container: AccessContainer) -> list[Key]:
-        return await all_records(container, Key, tenant_id=tenant)
+    async def work(administrator: Administrator, container: AccessContainer) -> list[Key]:
+        if not (keys := await all_records(container, Key, tenant_id=tenant)):
+            # None, or a tenant that was written wrong.
+            await administrator.tenant(tenant)
+        return keys
 
     found = in_directory(data_dir, work)
     if as_json:

@@ -117,7 +117,7 @@ def build_application(
                 state.stopping.set()
                 await cancel_and_wait(state.collecting, writing)
 
-    return Starlette(
+    application = Starlette(
         routes=[
             Route("/health", _health),
             Route("/ready", _ready),
@@ -139,6 +139,9 @@ def build_application(
         exception_handlers=EXCEPTION_HANDLERS,
         lifespan=lifespan,
     )
+    # An id with %2F behind it is no other way to write the id.
+    application.router.redirect_slashes = False
+    return application
 
 
 async def _health(request: Request) -> Response:

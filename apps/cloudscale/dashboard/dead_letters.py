@@ -125,7 +125,7 @@ async def discard(request: Request) -> Response:
 async def _act(request: Request, act: Act) -> Response:
     viewer = await actor_of(request)
     try:
-        choice = untrusted_json.decode(await request.body(), _choice)
+        choice = untrusted_json.decode_unambiguous(await request.body(), _choice)
     except UnreadableJsonError as error:
         raise RefusedError(400, f"Name the dead letters as sequenceNumbers, by a reason, or say all: {error}") from None
     if not choice.is_clear:

@@ -1,8 +1,7 @@
-"""What the dashboard's routes answer with: JSON, problem documents (RFC 9457), and the headers of every answer."""
+"""What the dashboard's routes answer with: JSON, problem documents for errors, and the headers of every answer."""
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,6 +9,7 @@ from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from cloudscale.dashboard.problems import KINDS_BY_STATUS, Kind, respond
 from cloudscale.errors import BackendError, CloudScaleError, ConfigurationError
 from cloudscale.store.tenant_view import NotVisibleError
 
@@ -27,6 +27,10 @@ SECURITY_HEADERS = {
     b"cross-origin-opener-policy": b"same-origin",
     b"cross-origin-resource-policy": b"same-origin",
 }
+
+
+MOST_CHARACTERS = 500
+"""Of an address that is not there, in the answer that says so."""
 
 
 class RefusedError(CloudScaleError):
@@ -47,42 +51,35 @@ class JsonResponse(Response):
         return msgspec.json.encode(content)
 
 
-def problem(status: int, title: str, detail: str) -> Response:
-    """A problem document."""
-    content = msgspec.json.encode({"type": "about:blank", "title": title, "status": status, "detail": detail})
-    return Response(content, status, media_type="application/problem+json")
-
-
 async def on_refused(_request: Request, error: Exception) -> Response:
     """Answer a :class:`RefusedError`."""
-    status = error.status if isinstance(error, RefusedError) else 400
-    return problem(status, "Not possible", str(error))
+    status = error.status if isinstance(error, RefusedError) else Kind.INVALID.status
+    return respond(KINDS_BY_STATUS[status], str(error))
 
 
-async def on_http_exception(_request: Request, error: Exception) -> Response:
+async def on_http_exception(request: Request, error: Exception) -> Response:
     """Answer a request to an address that is not there, or with a method that is not for it."""
     status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (400, None)
-    answer = problem(status, HTTPStatus(status).phrase, "The address or the method is wrong.")
-    answer.headers.update(headers or {})
-    return answer
+    detail = f"{request.method} {request.url.path}: there is no such address, or the method is not for it."
+    return respond(KINDS_BY_STATUS.get(status, Kind.INVALID), detail[:MOST_CHARACTERS], headers=headers)
 
 
 async def on_not_visible(_request: Request, error: Exception) -> Response:
     """Answer when somebody asks for a tenant that is not theirs."""
     tenant = error.tenant_id if isinstance(error, NotVisibleError) else ""
-    return problem(403, "Not possible", f"This access token is not for tenant {tenant}.")
+    return respond(Kind.NOT_ALLOWED, f"This access token is not for tenant {tenant}.")
 
 
 async def on_backend_error(_request: Request, error: Exception) -> Response:
     """Answer while a backend is away: the page shows it and asks again."""
     # The errors of Redis' client do not say what they are about.
     detail = f"Redis does not answer: {error}" if isinstance(error, RedisError) else str(error)
-    return problem(503, "A backend cannot be reached", detail)
+    return respond(Kind.UNAVAILABLE, detail)
 
 
 async def on_configuration_error(_request: Request, error: Exception) -> Response:
     """Answer when a setting has to be mended first."""
-    return problem(500, "This pipeline is not configured right", str(error))
+    return respond(Kind.MISCONFIGURED, str(error))
 
 
 EXCEPTION_HANDLERS = {

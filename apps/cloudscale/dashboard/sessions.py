@@ -119,7 +119,7 @@ async def sign_in(request: Request) -> Response:
     refuse_other_sites(request)
     access: Access = request.app.state.tokens.current()
     try:
-        token = untrusted_json.decode(await request.body(), _sign_in).token.strip()
+        token = untrusted_json.decode_unambiguous(await request.body(), _sign_in).token.strip()
     except UnreadableJsonError as error:
         raise RefusedError(400, f'Send the access token as JSON, {{"token": …}}: {error}') from None
     viewer = access.viewer_of_token(token)

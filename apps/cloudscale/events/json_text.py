@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from cloudscale.events.checking import MAXIMUM_DEPTH, FieldError, InvalidEventError, escape
+from cloudscale.untrusted_json import repeated_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -177,11 +178,6 @@ def _keys_of(value: object, depth: int) -> int:
 
 
 def _refuse_duplicate_keys(body: bytes) -> None:
-    def unique(pairs: list[tuple[str, object]]) -> None:
-        seen = set()
-        for name, _ in pairs:
-            if name in seen:
-                raise InvalidEventError(FieldError("", f"the key {name[:64]!r} stands twice in one object"))
-            seen.add(name)
-
-    json.loads(body, object_pairs_hook=unique)
+    repeated = repeated_field(body)
+    if repeated is not None:
+        raise InvalidEventError(FieldError("", f"the key {repeated[:64]!r} stands twice in one object"))

@@ -8,6 +8,8 @@ import pytest
 from tests.servers.dashboard import OWN_PAGE
 from tests.servers.office import ACME_MANAGER, MANAGER, OPERATOR, VIEWER
 
+from cloudscale.dashboard.problems import Kind
+
 if TYPE_CHECKING:
     from tests.servers.office import Office
 
@@ -28,6 +30,7 @@ def key(**fields: Any) -> dict[str, Any]:
 
 
 WIDE = "0123456789AB"
+TYPES = {kind.status: kind.type for kind in Kind}
 MISUSES = [
     # More than the caller has.
     Misuse("a key that sends makes a key", "acme-writer", "POST", "/keys", key(), 403),
@@ -123,6 +126,13 @@ MISUSES = [
     Misuse("a cursor of the other list", "admin", "GET", "/tenants?cursor=cml2YWw6MDEyMzQ1Njc4OUFC", None, 400),
     Misuse("a key's id that is none", "admin", "POST", "/keys/acme%3A1/revoke", None, 404),
     Misuse("a tenant's id of a thousand letters", "admin", "GET", f"/tenants/{'a' * 1000}", None, 404),
+    Misuse("a field that stands twice", "admin", "POST", "/tenants", b'{"id": "rival", "id": "mine"}', 400),
+    Misuse("a field that stands twice within", "admin", "PATCH", "/tenants/acme",
+           b'{"quota": {"eventsPerSecond": 1, "eventsPerSecond": 9}}', 400),
+    Misuse("a body that is no JSON", "admin", "POST", "/tenants", b"id=mine", 400),
+    Misuse("a slash behind an id", "admin", "GET", "/tenants/acme/", None, 404),
+    Misuse("an escaped slash behind an id", "admin", "GET", "/tenants/acme%2f", None, 404),
+    Misuse("an address that is not there", "admin", "GET", "/tenants/acme/keys", None, 404),
     Misuse("a method that is for nothing", "admin", "DELETE", "/tenants/acme", None, 405),
     Misuse("too long a body", "admin", "POST", "/tenants", b" " * 300_000, 413),
 ]  # fmt: skip
@@ -138,6 +148,7 @@ def test_an_administrator_is_refused(office: Office, misuse: Misuse) -> None:
     assert answer.status == misuse.status, answer.body
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json["status"] == misuse.status
+    assert answer.json["type"] == TYPES[misuse.status]
     assert "rival" not in answer.body.decode()
     assert state_of(office) == before
 

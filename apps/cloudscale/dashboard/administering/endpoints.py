@@ -32,7 +32,7 @@ from cloudscale.dashboard.administering.positions import (
     refuse_parameters,
     write_cursor,
 )
-from cloudscale.dashboard.reading.problems import Kind, RefusedReadingError
+from cloudscale.dashboard.problems import Kind, RefusedReadingError
 from cloudscale.dashboard.responses import JsonResponse
 from cloudscale.events.checking import TenantId
 from cloudscale.untrusted_json import UnreadableJsonError
@@ -195,6 +195,6 @@ async def _body(request: Request, decoder: msgspec.json.Decoder[T], *, if_empty:
     if not content and if_empty is not None:
         return if_empty
     try:
-        return untrusted_json.decode(content, decoder)
+        return untrusted_json.decode_unambiguous(content, decoder)
     except UnreadableJsonError as error:
         raise RefusedReadingError(Kind.INVALID, f"The body is not what this address takes: {error}") from None

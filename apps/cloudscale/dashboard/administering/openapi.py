@@ -18,7 +18,8 @@ from cloudscale.dashboard.administering.models import (
     WantedKey,
 )
 from cloudscale.dashboard.administering.positions import MOST_CHARACTERS, MOST_RECORDS, USUAL_RECORDS
-from cloudscale.dashboard.reading.openapi_parts import in_path, parameter, reference, responses
+from cloudscale.dashboard.body_limit import MAXIMUM_BODY_BYTES
+from cloudscale.dashboard.reading.openapi_parts import in_path, parameter, reference, refusal, responses
 
 MODELS: Final = (
     *(ChangedKey, ChangedTenant, KeyChange, KeyPage, MadeKey, NewTenant, Rotation, ShownTenant, TenantChange),
@@ -27,7 +28,7 @@ MODELS: Final = (
 
 _ABSENT: Final = "There is no such tenant, key or device among those that may be administered."
 _REFUSALS: Final = {
-    "400": "The body or a parameter is wrong; detail says where.",
+    "400": "The body or a parameter is wrong, or a field stands twice; detail says where.",
     "401": "There is no key or token, or it does not hold; WWW-Authenticate says so too.",
     "403": "The key or token lacks the scope, is for another tenant, or would hand out what it does not have.",
     "429": "Over the limit of one key or token; Retry-After says how long to wait.",
@@ -109,5 +110,6 @@ def _operation(
     described: dict[str, Any] = {"summary": summary, "parameters": parameters or [], "responses": answers}
     if body is not None:
         content = {"application/json": {"schema": reference(body)}}
+        answers["413"] = refusal(f"The body is longer than {MAXIMUM_BODY_BYTES:,} bytes.")
         described["requestBody"] = {"required": body != "Rotation", "content": content}
     return described

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from cloudscale.dashboard.problems import Kind, RefusedReadingError
 from cloudscale.dashboard.reading.opaque_text import read_opaque, write_opaque
 from cloudscale.dashboard.reading.parameters import Parameters
-from cloudscale.dashboard.reading.problems import Kind, RefusedReadingError
 from cloudscale.events.checking import TenantId
 
 if TYPE_CHECKING:

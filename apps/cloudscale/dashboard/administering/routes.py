@@ -14,11 +14,11 @@ from cloudscale.access.administrator import Administrator
 from cloudscale.access.authority import SCOPES_OF_A_TENANT, Authority, authority_of
 from cloudscale.access.container import AlreadyExistsError, NotFoundError
 from cloudscale.access.new_keys import NotPossibleError
+from cloudscale.dashboard import problems
 from cloudscale.dashboard.administering import endpoints
 from cloudscale.dashboard.administering.measuring import measured
-from cloudscale.dashboard.reading import problems
+from cloudscale.dashboard.problems import Kind, RefusedReadingError, unavailable
 from cloudscale.dashboard.reading.callers import caller_of
-from cloudscale.dashboard.reading.problems import Kind, RefusedReadingError, unavailable
 from cloudscale.dashboard.responses import RefusedError
 from cloudscale.dashboard.sessions import refuse_other_sites, viewer_of
 from cloudscale.errors import BackendError, CloudScaleError, ThrottledError

@@ -8,7 +8,7 @@ from cloudscale.access.caller import require_scope
 from cloudscale.access.challenge import CHALLENGE
 from cloudscale.access.scopes import Scope
 from cloudscale.dashboard.client import address_of
-from cloudscale.dashboard.reading.problems import Kind, RefusedReadingError
+from cloudscale.dashboard.problems import Kind, RefusedReadingError
 from cloudscale.limits.addresses import client_of
 
 if TYPE_CHECKING:

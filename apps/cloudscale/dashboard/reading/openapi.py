@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from cloudscale.dashboard.administering import openapi as administering
+from cloudscale.dashboard.problems import Kind, Problem
 from cloudscale.dashboard.reading.cursors import MOST_CHARACTERS
 from cloudscale.dashboard.reading.device_questions import MOST_DEVICES, USUAL_DEVICES
 from cloudscale.dashboard.reading.models import (
@@ -25,7 +26,6 @@ from cloudscale.dashboard.reading.openapi_parts import (
     refusal,
     responses,
 )
-from cloudscale.dashboard.reading.problems import Problem
 from cloudscale.dashboard.reading.questions import MOST_EVENTS, USUAL_EVENTS
 from cloudscale.events.portable_patterns import portable
 
@@ -43,6 +43,7 @@ def describe(pipeline: str) -> dict[str, Any]:
     models = [StoredEvent, EventPage, EventWithDevice, DevicePage, DeviceWithKeys, User, Problem, *administering.MODELS]
     _, schemas = msgspec.json.schema_components(models, ref_template=REFERENCE)
     schemas = portable(schemas)
+    schemas["Problem"]["properties"]["type"] = {"enum": [kind.type for kind in Kind]}
     schemas["StoredEvent"]["additionalProperties"] = True
     schemas["EventPage"]["properties"]["events"]["items"] = reference("StoredEvent")
     schemas["EventWithDevice"]["properties"]["event"] = reference("StoredEvent")
@@ -54,7 +55,9 @@ def describe(pipeline: str) -> dict[str, Any]:
             "description": (
                 "Read what is stored of your tenant, with the scope events:read. Administer keys with the scope "
                 "tenant:admin, and tenants and the keys of all of them with the scope admin. Each request needs a key "
-                "or token in the header Authorization: Bearer. Refusals are problem documents (RFC 9457)."
+                "or token in the header Authorization: Bearer. Bodies are read as JSON, whatever their Content-Type "
+                "says. Refusals are problem documents (RFC 9457), also for addresses that are not there (404) and "
+                "methods that are not for them (405)."
             ),
         },
         "security": [{"bearer": []}],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from cloudscale.dashboard.reading import problems
+from cloudscale.dashboard import problems
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from cloudscale.dashboard.reading.problems import Kind, ParameterError, RefusedReadingError
+from cloudscale.dashboard.problems import Kind, ParameterError, RefusedReadingError
 from cloudscale.events.checking import EARLIEST, END
 from cloudscale.events.timestamps import parse_moment
 

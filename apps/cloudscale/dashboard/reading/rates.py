@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from cloudscale.dashboard.reading.problems import Kind, RefusedReadingError, retry_after, unavailable
+from cloudscale.dashboard.problems import Kind, RefusedReadingError, retry_after, unavailable
 from cloudscale.limits.token_buckets import TokenBuckets
 
 if TYPE_CHECKING:

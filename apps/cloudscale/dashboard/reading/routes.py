@@ -10,7 +10,8 @@ import msgspec
 from starlette.routing import Route
 
 from cloudscale.access.device_view import described
-from cloudscale.dashboard.reading import problems
+from cloudscale.dashboard import problems
+from cloudscale.dashboard.problems import Kind, RefusedReadingError
 from cloudscale.dashboard.reading.callers import reader_of
 from cloudscale.dashboard.reading.device_questions import read_device_question
 from cloudscale.dashboard.reading.models import (
@@ -23,7 +24,6 @@ from cloudscale.dashboard.reading.models import (
 )
 from cloudscale.dashboard.reading.openapi import describe
 from cloudscale.dashboard.reading.parameters import Parameters
-from cloudscale.dashboard.reading.problems import Kind, RefusedReadingError
 from cloudscale.dashboard.reading.questions import read_question
 from cloudscale.dashboard.responses import JsonResponse
 from cloudscale.errors import CloudScaleError

@@ -1,4 +1,7 @@
-"""Refusals of the reading API as problem documents (RFC 9457), with the challenge of RFC 6750 where there is one."""
+"""Refusals of the dashboard's port as problem documents (RFC 9457), with the challenge of RFC 6750 where there is one.
+
+Where ingestion refuses for the same reason, the type is the same.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +32,25 @@ class Kind(Enum):
     NOT_AUTHENTICATED = (401, "unauthenticated", "A key or token is needed")
     NOT_ALLOWED = (403, "forbidden", "The key or token does not allow this")
     NOT_FOUND = (404, "not-found", "There is nothing here")
+    METHOD_NOT_ALLOWED = (405, "method-not-allowed", "This method is not for this address")
     CONFLICT = (409, "conflict", "This does not go with what is there")
+    TOO_LARGE = (413, "too-large", "The request is too large")
     RATE_LIMITED = (429, "rate-limited", "Too many requests")
+    MISCONFIGURED = (500, "misconfigured", "This pipeline is not configured right")
     UNAVAILABLE = (503, "unavailable", "This is not available now")
 
     @property
     def status(self) -> int:
         """The status code of the answer."""
         return self.value[0]
+
+    @property
+    def type(self) -> str:
+        """The type of the problem document."""
+        return f"urn:cloudscale:problem:{self.value[1]}"
+
+
+KINDS_BY_STATUS: Final = {kind.status: kind for kind in Kind}
 
 
 class ParameterError(msgspec.Struct, frozen=True):
@@ -106,6 +120,13 @@ def retry_after(seconds: float) -> dict[str, str]:
 
 def answer(refused: RefusedReadingError) -> Response:
     """The response that says why a request was refused."""
-    status, name, title = refused.kind.value
-    problem = Problem(f"urn:cloudscale:problem:{name}", title, status, refused.detail, refused.errors)
-    return Response(msgspec.json.encode(problem), status, refused.headers, CONTENT_TYPE)
+    return respond(refused.kind, refused.detail, errors=refused.errors, headers=refused.headers)
+
+
+def respond(
+    kind: Kind, detail: str, *, errors: Sequence[ParameterError] = (), headers: Mapping[str, str] | None = None
+) -> Response:
+    """A problem document."""
+    status, _, title = kind.value
+    problem = Problem(kind.type, title, status, detail, [*errors])
+    return Response(msgspec.json.encode(problem), status, headers, CONTENT_TYPE)
