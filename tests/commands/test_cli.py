@@ -149,3 +149,26 @@ loaded = {"aiohttp", "azure", "duckdb", "granian", "redis", "starlette"} & set(s
 assert not loaded, loaded
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_what_a_command_logs_is_no_part_of_its_output_and_has_no_local_variables() -> None:
+    program = """
+import structlog
+from cloudscale.commands import cli
+
+def fail():
+    password = "".join(["s3", "cret"])
+    try:
+        raise ValueError("nothing works")
+    except ValueError:
+        structlog.get_logger("cloudscale.test").exception("it failed")
+
+cli.app = fail
+cli.main()
+"""
+    result = subprocess.run([sys.executable, "-c", program, "run"], capture_output=True, text=True, check=True)
+
+    assert result.stdout == ""
+    assert "it failed" in result.stderr
+    assert "ValueError: nothing works" in result.stderr
+    assert "s3cret" not in result.stderr

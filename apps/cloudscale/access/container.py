@@ -16,7 +16,7 @@ from cloudscale.access.records import Device, Key, Record, Reference, Tenant
 from cloudscale.errors import BackendUnavailableError, CloudScaleError, ConfigurationError
 from cloudscale.store.client import open_client
 from cloudscale.store.conditions import Condition, all_of, as_parameters, one_of
-from cloudscale.store.containers import FOREVER, indexing_policy
+from cloudscale.store.containers import FOREVER, indexing_policy, or_made_meanwhile
 from cloudscale.store.errors import MissingContainerError, translated
 
 if TYPE_CHECKING:
@@ -79,9 +79,10 @@ class AccessContainer:
                     raise
             else:
                 return
-        with translated(f"create container {self._name}"):
-            database = await self._client.create_database_if_not_exists(self._spec.database)
-            await database.create_container_if_not_exists(
+        with translated(f"create database {self._spec.database}"), or_made_meanwhile():
+            await self._client.create_database_if_not_exists(self._spec.database)
+        with translated(f"create container {self._name}"), or_made_meanwhile():
+            await self._database.create_container_if_not_exists(
                 self._name,
                 partition_key=PartitionKey(path="/tenantId"),
                 offer_throughput=ThroughputProperties(auto_scale_max_throughput=LOWEST_AUTOSCALE_RU),
@@ -101,8 +102,9 @@ class AccessContainer:
                 await self._container.create_item(document)
             except CosmosHttpResponseError as error:
                 if error.status_code == 409:
+                    instead = ", or change that one" if isinstance(record, Tenant) else ""
                     raise AlreadyExistsError(
-                        f"{_named(record)} is there already: choose another name, or change that one"
+                        f"{_named(record)} is there already: choose another name{instead}"
                     ) from None
                 raise
 

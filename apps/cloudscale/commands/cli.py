@@ -27,6 +27,8 @@ from cloudscale.errors import CloudScaleError, ConfigurationError
 EXIT_FAILED = 1
 EXIT_MISUSED = 2
 EXIT_INTERRUPTED = 130
+QUIET_COMMANDS = frozenset({"schema", "validate", "examples", "version"})
+"""They log nothing, and start sooner without what logs need."""
 
 app = typer.Typer(
     name="cloudscale",
@@ -75,6 +77,12 @@ def print_version() -> None:
 
 def main() -> None:
     """The console script: expected errors become one line for each problem instead of a traceback."""
+    if not QUIET_COMMANDS & set(sys.argv[1:2]):
+        # Without this logs go to standard output, where a script expects a new key, and have the local variables of
+        # tracebacks, which hold passwords.
+        from cloudscale.telemetry import logs
+
+        logs.configure(format="console", level="warning")
     try:
         app()
     except CloudScaleError as error:

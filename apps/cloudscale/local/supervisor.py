@@ -206,7 +206,11 @@ class Supervisor:
             with contextlib.suppress(OSError):
                 watchdog().ensure_running()
         self._notify(f"{process.plan.name} does not answer any more, ending it")
-        await child.kill()
+        try:
+            await child.kill()
+        except TimeoutError:
+            # Something holds it, such as a frozen group; who waits for its end starts it again after that.
+            self._notify(f"{process.plan.name} is killed and not gone yet, waiting for it")
 
     def _bound_log(self, child: ChildProcess, *, was_bounded: bool) -> bool:
         """Keep the log short; whether that worked. A failure is reported once and does not stop the supervision."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -12,6 +13,8 @@ from cloudscale.store.errors import translated
 from cloudscale.units import parse_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from azure.cosmos.aio import CosmosClient, DatabaseProxy
 
     from cloudscale.pipeline import Store
@@ -77,8 +80,8 @@ async def ensure_containers(client: CosmosClient, spec: Store, *, followers: boo
     throughput = ThroughputProperties(auto_scale_max_throughput=spec.throughput.autoscale_max)
     database = client.get_database_client(spec.database)
     if not await _exists(database):
-        with translated(f"create database {spec.database}"):
-            database = await client.create_database_if_not_exists(spec.database)
+        with translated(f"create database {spec.database}"), or_made_meanwhile():
+            await client.create_database_if_not_exists(spec.database)
     definitions: dict[str, dict[str, Any]] = {
         names.events: {"path": "/partitionKey", "default_ttl": seconds, "indexing_policy": EVENTS_INDEX},
         names.profiles: {"path": "/partitionKey", "default_ttl": FOREVER, "indexing_policy": PROFILES_INDEX},
@@ -92,13 +95,23 @@ async def ensure_containers(client: CosmosClient, spec: Store, *, followers: boo
         container = database.get_container_client(name)
         if await _exists(container):
             continue
-        with translated(f"create container {name}"):
+        with translated(f"create container {name}"), or_made_meanwhile():
             await database.create_container_if_not_exists(
                 name,
                 partition_key=PartitionKey(path=definition.pop("path")),
                 offer_throughput=throughput,
                 **definition,
             )
+
+
+@contextmanager
+def or_made_meanwhile() -> Iterator[None]:
+    """Create a database or container, unless another process does so between the SDK's look and its attempt."""
+    try:
+        yield
+    except CosmosHttpResponseError as error:
+        if error.status_code != 409:
+            raise
 
 
 async def _exists(resource: DatabaseProxy | Any) -> bool:
