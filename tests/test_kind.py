@@ -183,6 +183,48 @@ def test_a_new_clusters_own_ports_are_printed(checkout: Path) -> None:
     assert "8080" not in done.stdout
 
 
+@pytest.fixture
+def worker(checkout: Path) -> Path:
+    """A sample whose worker has the tenant acme and makes keys, and a ``cloudscale`` that tells what it is given."""
+    (checkout / "tools" / "kubectl").write_text(
+        f"""#!/bin/sh
+echo "kubectl $*" >> {checkout}/calls
+case "$*" in
+*" tenants list --json") echo '[{{"kind":"tenant","id":"acme","createdAt":"2026-11-29T09:58:52Z"}}]' ;;
+*" tenants create refused") echo "error: it cannot be reached" >&2; exit 1 ;;
+*" tenants create "*) echo "created tenant" ;;
+*" keys create "*) echo cs_AAAAAAAAAAAA_secret; echo "keep it now, it is not shown again" >&2 ;;
+esac
+"""
+    )
+    program = checkout / ".venv" / "bin" / "cloudscale"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\necho "$CLOUDSCALE_KEY"\nprintf "<%s>" "$@"\n')
+    program.chmod(0o755)
+    return checkout
+
+
+@pytest.mark.parametrize(("tenant", "is_new"), [("acme", False), ("cme", True), ("cdnow", True)])
+def test_a_command_gets_a_key_of_a_tenant_that_is_created_if_it_is_not_there(
+    worker: Path, tenant: str, *, is_new: bool
+) -> None:
+    chosen = {} if tenant == "cdnow" else {"CLOUDSCALE_TENANT": tenant}
+    done = execute(worker, "kind/with-key.sh", "events", "send", "a file", **chosen)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "cs_AAAAAAAAAAAA_secret\n<events><send><a file>"
+    asked = "kubectl --context kind-cloudscale-dev --namespace cloudscale-demo exec deployment/sample-worker"
+    made = f"{asked} -- cloudscale keys create --tenant {tenant} --name with-key.sh --expires 1h\n"
+    assert made in calls(worker)
+    assert (f"{asked} -- cloudscale tenants create {tenant}\n" in calls(worker)) is is_new
+
+
+def test_a_command_is_not_run_without_the_key_for_it(worker: Path) -> None:
+    done = execute(worker, "kind/with-key.sh", "events", "send", CLOUDSCALE_TENANT="refused")
+    assert done.returncode != 0
+    assert "it cannot be reached" in done.stderr
+    assert done.stdout == ""
+
+
 @pytest.mark.parametrize(("tool", "failing"), [("helm", "show chart keda"), ("docker", "info")])
 def test_ci_leaves_them_out_elsewhere_unless_they_are_demanded(checkout: Path, tool: str, failing: str) -> None:
     stub(checkout, tool, failing=failing)

@@ -55,6 +55,7 @@ class Keyring(NamedTuple):
     expired: str
     revoked: str
     disabled: str
+    deleted: str
     limited: str
 
 
@@ -77,6 +78,10 @@ async def make_keys(store: CosmosServer, cache: RedisServer) -> Keyring:
         await administration.revoke_key("acme", revoked.record.id)
         disabled = await key("disabled")
         await administration.change_tenant("disabled", disabled=True)
+        await administration.create_tenant("deleted")
+        deleted = await key("deleted")
+        # No command does it: somebody has taken the tenant out of the store.
+        await administration._container._container.delete_item("tenant", "deleted")
         device = await administration.create_device("acme", "thermostat-7")
         made = [
             await key(),
@@ -89,6 +94,7 @@ async def make_keys(store: CosmosServer, cache: RedisServer) -> Keyring:
             expired,
             revoked,
             disabled,
+            deleted,
             await key("limited"),
         ]
         return Keyring(*(each.text for each in made))
@@ -270,6 +276,7 @@ MISUSES = [
     Misuse("a header with an underscore", lambda keys: {"Authorization_": f"Bearer {keys.acme}"}, 401),
     Misuse("no ASCII", lambda _: {"Authorization": "Bearer cs_ü"}, 401),
     Misuse("a disabled tenant", lambda keys: bearer(keys.disabled), 403),
+    Misuse("a deleted tenant", lambda keys: bearer(keys.deleted), 403),
     Misuse("may only read and manage", lambda keys: bearer(keys.reader), 403),
     Misuse("another type of event", lambda keys: bearer(keys.purchases), 403),
     Misuse("a page's key without origin", lambda keys: bearer(keys.page), 403),

@@ -153,6 +153,26 @@ async def test_a_process_that_hangs_is_ended_and_started_again(tmp_path: Path, n
         await notices.wait_for("worker is back")
 
 
+async def test_a_process_that_outlives_its_end_for_a_while_is_started_again_after_it(
+    tmp_path: Path, notices: Notices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kill = ChildProcess.kill
+
+    async def kill_slowly(child: ChildProcess) -> None:
+        # As a group of processes that is frozen: what is sent to it has its effect later.
+        monkeypatch.undo()
+        asyncio.get_running_loop().call_later(0.05, lambda: asyncio.ensure_future(kill(child)))
+        raise TimeoutError
+
+    monkeypatch.setattr(ChildProcess, "kill", kill_slowly)
+    hangs = plan(tmp_path)
+    hangs = ProcessPlan(name="worker", command=hangs.command, ready=hangs.ready, alive=Never(), stage=0)
+
+    async with Supervisor([hangs], log_directory=tmp_path, notify=notices, timing=Timing(health_interval_seconds=0.02)):
+        await notices.wait_for("worker is killed and not gone yet")
+        await notices.wait_for("worker is back")
+
+
 async def test_a_process_whose_log_was_removed_is_still_watched_and_the_loss_is_told_once(
     tmp_path: Path, notices: Notices
 ) -> None:

@@ -1,4 +1,5 @@
 // Sends one event until it is taken: go run send.go URL. The standard library is enough.
+// CLOUDSCALE_KEY is the API key, where one is needed.
 package main
 
 import (
@@ -33,7 +34,15 @@ func send(url string, event map[string]any) (int, error) {
 	}
 	for attempt := 1; ; attempt++ {
 		wait := min(30*time.Second, (250<<attempt)*time.Millisecond)
-		answer, err := client.Post(url+"/api/v1/events", "application/json", bytes.NewReader(body))
+		request, err := http.NewRequest("POST", url+"/api/v1/events", bytes.NewReader(body))
+		if err != nil {
+			return 0, err
+		}
+		request.Header.Set("Content-Type", "application/json")
+		if key := os.Getenv("CLOUDSCALE_KEY"); key != "" {
+			request.Header.Set("Authorization", "Bearer "+key)
+		}
+		answer, err := client.Do(request)
 		if err == nil {
 			io.Copy(io.Discard, answer.Body)
 			answer.Body.Close()

@@ -1,8 +1,10 @@
 // Sends one event until it is taken: node send.mjs URL. Node 18 or later, no packages.
+// CLOUDSCALE_KEY is the API key, where one is needed.
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const ATTEMPTS = 8;
+const KEY = process.env.CLOUDSCALE_KEY;
 const COME_BACK = new Set([408, 429, 500, 502, 503, 504]);
 
 /** Sends an event that names itself by eventId, again where that may help; gives the status of the last answer. */
@@ -12,7 +14,7 @@ export async function send(url, event) {
     try {
       const answer = await fetch(`${url}/api/v1/events`, {
         method: "POST",
-        headers: { "Content-Type": "application/json" },
+        headers: { "Content-Type": "application/json", ...(KEY && { Authorization: `Bearer ${KEY}` }) },
         body: JSON.stringify(event),
         signal: AbortSignal.timeout(10_000),
       });

@@ -1,8 +1,12 @@
-"""Sends one event until it is taken: ``python3 send.py URL``. Python's standard library is enough."""
+"""Sends one event until it is taken: ``python3 send.py URL``. Python's standard library is enough.
+
+``CLOUDSCALE_KEY`` is the API key, where one is needed.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import uuid
@@ -21,7 +25,10 @@ def send(url: str, event: dict[str, object]) -> int:
         URLError: there was no answer, however often.
     """
     body = json.dumps(event).encode()
-    request = Request(f"{url}/api/v1/events", body, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/json"}
+    if key := os.environ.get("CLOUDSCALE_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
+    request = Request(f"{url}/api/v1/events", body, headers)
     for attempt in range(1, ATTEMPTS + 1):
         wait_seconds = min(30.0, 0.25 * 2**attempt)
         try:
