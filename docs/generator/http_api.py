@@ -6,8 +6,8 @@ from typing import Any
 
 from docs.generator.markdown import code, page, table
 
-from cloudscale.dashboard.reading import openapi as reading
 from cloudscale.dashboard.problems import Kind as ReadingKind
+from cloudscale.dashboard.reading import openapi as reading
 from cloudscale.events.checking import MAXIMUM_EVENT_BYTES
 from cloudscale.ingestion.openapi import describe
 from cloudscale.ingestion.problems import Kind

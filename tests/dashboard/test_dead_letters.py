@@ -19,13 +19,15 @@ from cloudscale.dashboard.dead_letters import discard, show_all
 from cloudscale.dashboard.points import Point
 from cloudscale.dashboard.responses import RefusedError
 from cloudscale.dashboard.slow_answers import SlowAnswers
-from cloudscale.ledger.audit import Act, Audit
+from cloudscale.ledger.audit import Audit
 from cloudscale.queue.dead_letters import DeadLetter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from starlette.types import Message
+
+    from cloudscale.audit_record import Act
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False) | st.text(max_size=8),

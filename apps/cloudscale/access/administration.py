@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, Unpack
 
 import msgspec
 import structlog
@@ -22,7 +22,7 @@ from cloudscale.access.new_keys import (
     new_key,
     rights_of,
 )
-from cloudscale.access.records import Device, Key, Quota, Reference, Tenant
+from cloudscale.access.records import Device, DeviceDetails, Key, Quota, Reference, Tenant
 from cloudscale.errors import BackendError, BackendUnavailableError, CloudScaleError, ThrottledError
 from cloudscale.store.errors import MissingContainerError
 
@@ -225,15 +225,7 @@ class Administration:
 
         return await self._container.change(Key, key_id, tenant_id=tenant_id, change=end)
 
-    async def create_device(
-        self,
-        tenant_id: str,
-        device_id: str,
-        *,
-        type: str | None = None,  # noqa: A002 - the field's name
-        model: str | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> NewKey:
+    async def create_device(self, tenant_id: str, device_id: str, **details: Unpack[DeviceDetails]) -> NewKey:
         """A new device, with a key of its own that sends for this device only.
 
         Raises:
@@ -242,11 +234,7 @@ class Administration:
             NotPossibleError: something that is given cannot be used.
         """
         await self._container.read(Tenant, tenant_id, tenant_id=tenant_id)
-        device = checked(
-            Device(
-                id=device_id, tenant_id=tenant_id, created_at=_now(), type=type, model=model, metadata=metadata or {}
-            )
-        )
+        device = checked(Device(id=device_id, tenant_id=tenant_id, created_at=_now(), **details))
         await self._container.create(device)
         rights = KeyRights(device_id=device_id)
         try:

@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, Unpack, cast
 
 from msgspec import UNSET, UnsetType
 
 from cloudscale.access.administration import NO_QUOTA, NotAnnouncedError
 from cloudscale.access.container import NotFoundError, position_of
 from cloudscale.access.new_keys import SENDS_EVENTS, KeyRights, lifetime_of, rights_of
-from cloudscale.access.records import Key, Reference, Tenant
+from cloudscale.access.records import DeviceDetails, Key, Reference, Tenant
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from datetime import timedelta
 
     from cloudscale.access.administration import Administration
-    from cloudscale.access.audit_record import Act, AuditRecord
     from cloudscale.access.authority import Authority
     from cloudscale.access.container import AccessContainer
     from cloudscale.access.new_keys import NewKey
     from cloudscale.access.records import Quota
+    from cloudscale.audit_record import Act, AuditRecord
 
 T = TypeVar("T")
 
@@ -186,15 +186,7 @@ class Administrator:
             even_unrecorded=True,
         )
 
-    async def create_device(
-        self,
-        tenant_id: str,
-        device_id: str,
-        *,
-        type: str | None = None,  # noqa: A002 - the field's name
-        model: str | None = None,
-        metadata: dict[str, Any] | None = None,
-    ) -> NewKey:
+    async def create_device(self, tenant_id: str, device_id: str, **details: Unpack[DeviceDetails]) -> NewKey:
         """A new device with its key; see :meth:`Administration.create_device`."""
         self.authority.require_tenant(tenant_id)
         self.authority.require_rights(KeyRights(device_id=device_id, event_types=self.authority.event_types))
@@ -202,7 +194,7 @@ class Administrator:
         return await self._recorded(
             "create device",
             f"device {device_id} of tenant {tenant_id}",
-            lambda: self._administration.create_device(tenant_id, device_id, type=type, model=model, metadata=metadata),
+            lambda: self._administration.create_device(tenant_id, device_id, **details),
             outcome=_key_made,
         )
 

@@ -96,7 +96,7 @@ class AccessContainer:
         Raises:
             AlreadyExistsError: there is one with its id.
         """
-        document = _document(record)
+        document = document_of(record)
         with translated(f"create {document['id']}"):
             try:
                 await self._container.create_item(document)
@@ -130,7 +130,7 @@ class AccessContainer:
                 try:
                     await self._container.replace_item(
                         document["id"],
-                        _document(changed),
+                        document_of(changed),
                         etag=document["_etag"],
                         match_condition=MatchConditions.IfNotModified,
                     )
@@ -252,7 +252,8 @@ def _id(name: str, identity: str) -> str:
     return name if name == "tenant" else f"{name}:{identity}"
 
 
-def _document(record: Record) -> dict[str, Any]:
+def document_of(record: Record) -> dict[str, Any]:
+    """A record as the container has it."""
     document: dict[str, Any] = msgspec.to_builtins(record)
     # Sets have no order of their own; a document that stays the same should look the same.
     document = {name: sorted(value) if isinstance(value, list) else value for name, value in document.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypedDict
 
 import msgspec
 from msgspec import Meta
@@ -73,6 +73,14 @@ class Device(msgspec.Struct, frozen=True, rename="camel", kw_only=True, tag_fiel
     metadata: Annotated[dict[str, Any], Meta(max_length=LARGEST_METADATA_KEYS)] = {}
     first_seen_at: datetime | None = None
     """When it first sent. The dashboard writes it down, since Redis forgets: ingestion may not write here."""
+
+
+class DeviceDetails(TypedDict, total=False):
+    """What is said of a device when it is created."""
+
+    type: str | None
+    model: str | None
+    metadata: dict[str, Any]
 
 
 Record = Tenant | Key | Device

@@ -19,7 +19,8 @@ from cloudscale.local.instance import find_instance
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from cloudscale.ledger.audit import Act, Audit
+    from cloudscale.audit_record import Act
+    from cloudscale.ledger.audit import Audit
     from cloudscale.queue.dead_letters import DeadLetter, DeadLetters
 
 app = typer.Typer(help="Look at dead letters, send them again, or drop them.", no_args_is_help=True)

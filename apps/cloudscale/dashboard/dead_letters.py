@@ -8,11 +8,12 @@ import msgspec
 from starlette.routing import Route
 
 from cloudscale import untrusted_json
+from cloudscale.audit_record import Act
 from cloudscale.dashboard.dead_letter_survey import Survey, survey, survey_of
 from cloudscale.dashboard.dead_letter_views import is_visible, summary
 from cloudscale.dashboard.responses import JsonResponse, RefusedError
 from cloudscale.dashboard.sessions import actor_of, viewer_of
-from cloudscale.ledger.audit import Act, named
+from cloudscale.ledger.audit import named
 from cloudscale.untrusted_json import UnreadableJsonError
 
 if TYPE_CHECKING:

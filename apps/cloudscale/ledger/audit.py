@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import structlog
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Redis
 
+    from cloudscale.audit_record import Act
     from cloudscale.cache.keys import Keys
 
 log = structlog.get_logger(__name__)
@@ -30,18 +31,6 @@ NAMED = 50
 """Sequence numbers in one entry."""
 RECORD_SECONDS = 2.0
 """How long an act waits for one entry."""
-
-Act = Literal[
-    "replay",
-    "discard",
-    "create tenant",
-    "change tenant",
-    "create key",
-    "change key",
-    "rotate key",
-    "revoke key",
-    "create device",
-]
 
 T = TypeVar("T")
 
@@ -56,7 +45,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     at: str
     who: str
     act: str
-    """An :data:`Act`, or one that another version knows."""
+    """An :data:`~cloudscale.audit_record.Act`, or one that another version knows."""
     what: str
     outcome: str
 

@@ -1,4 +1,4 @@
-"""What administering needs of the audit record."""
+"""The acts that are recorded, and what those who act need of the record: :mod:`cloudscale.ledger.audit` keeps it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-Act = Literal["create tenant", "change tenant", "create key", "change key", "rotate key", "revoke key", "create device"]
+Act = Literal[
+    "replay",
+    "discard",
+    "create tenant",
+    "change tenant",
+    "create key",
+    "change key",
+    "rotate key",
+    "revoke key",
+    "create device",
+]
 
 T = TypeVar("T")
 
