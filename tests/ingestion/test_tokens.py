@@ -106,6 +106,13 @@ def test_a_token_that_does_not_hold_is_answered_with_a_challenge(client: Client,
     assert answer.json()["detail"] == "the token has expired: get another one from its issuer"
 
 
+def test_what_is_neither_key_nor_token_is_answered_so(client: Client) -> None:
+    answer = client.post(nobodys(), bearer("nonsense"))
+
+    assert answer.status == 401
+    assert answer.json()["detail"].startswith("this is neither a key, which begins with cs_, nor a token")
+
+
 def test_a_token_without_the_scope_to_send_is_refused(client: Client, issuer: TokenIssuerServer) -> None:
     answer = client.post(nobodys(), bearer(token(issuer.url, **fresh(scope="events:read admin"))))
 

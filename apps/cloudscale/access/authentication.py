@@ -33,6 +33,7 @@ MOST_TENANTS: Final = 10_000
 MISSING: Final = (
     "there is no key or token: send the header Authorization: Bearer with one (cloudscale keys create makes a key)"
 )
+NEITHER: Final = "this is neither a key, which begins with cs_, nor a token, which has dots in it"
 UNKNOWN: Final = "this key is not valid: it may be mistyped, revoked or from another pipeline"
 
 
@@ -165,6 +166,8 @@ class Authentication:
             return await self._caller_of_key(text, now_seconds)
         if self._tokens is None:
             raise NotAuthenticatedError(UNKNOWN)
+        if "." not in text:
+            raise NotAuthenticatedError(NEITHER)
         now = datetime.now(UTC)
         caller = await self._tokens.verify(text, now=now)
         tenant = await self._tenant(caller.tenant_id, now_seconds)

@@ -36,6 +36,8 @@ LOWEST_AUTOSCALE_RU = 1000
 ATTEMPTS = 5
 IDS_A_QUERY = 100
 LARGEST_PAGE = 1000
+TENANT_POSITIONS = ("tenant ", "tenant!")
+"""Between these are those of all tenants, and of nothing else."""
 MOST_KEYS_OF_DEVICE = 100
 """Shown of a device, which gets another one with each rotation."""
 
@@ -162,11 +164,14 @@ class AccessContainer:
             fields: what fields of the records have to be, by their names; None does not restrict.
         """
         name = NAME_OF_KIND[kind]
+        # Tenants stand together in the order of positions: a store need not look through keys and devices for them.
+        first, end = TENANT_POSITIONS if kind is Tenant else ("", None)
         options: dict[str, Any] = {} if tenant_id is None else {"partition_key": tenant_id}
         where, parameters = all_of(
             [
                 Condition("c.kind = @kind", "@kind", name),
-                Condition("c.position > @after", "@after", after),
+                Condition("c.position > @after", "@after", max(after, first)),
+                Condition("c.position < @end", "@end", end),
                 *(Condition(f"c.{field} = @{field}", f"@{field}", value) for field, value in fields.items()),
             ]
         )
