@@ -465,7 +465,7 @@ def test_while_the_store_is_away_the_page_says_so_and_the_rest_works(running: Ru
         answer = dashboard.call("/api/events")
 
         assert answer.status == 503
-        assert answer.json["title"] == "A backend cannot be reached"
+        assert answer.json["type"] == "urn:cloudscale:problem:unavailable"
         assert dashboard.call("/api/history").status == 200
 
 
