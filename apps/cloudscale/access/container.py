@@ -165,7 +165,7 @@ class AccessContainer:
         """
         name = NAME_OF_KIND[kind]
         # Tenants stand together in the order of positions: a store need not look through keys and devices for them.
-        first, end = TENANT_POSITIONS if kind is Tenant else ("", None)
+        first, end = TENANT_POSITIONS if name == "tenant" else ("", None)
         options: dict[str, Any] = {} if tenant_id is None else {"partition_key": tenant_id}
         where, parameters = all_of(
             [
