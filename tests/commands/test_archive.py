@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,6 @@ import typer
 from tests.archive.archiving import PIPELINE, archive_all, archiving, events, files_of
 from tests.store.creating import create_all
 
-from cloudscale.archive.archiver import Archiver
 from cloudscale.archive.directory import ArchiveDirectory
 from cloudscale.archive.verification import ArchivedHour, Verdict
 from cloudscale.commands import archive
@@ -22,10 +20,8 @@ from cloudscale.commands.query import query
 from cloudscale.errors import ConfigurationError
 from cloudscale.local import instance
 from cloudscale.pipeline import Store, as_document, load
-from cloudscale.replay.source import Line, prepare
 from cloudscale.settings import Settings
 from cloudscale.store.events import EventStore
-from cloudscale.store.feed_range import FeedRange
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,25 +144,3 @@ def test_a_store_that_is_away_proves_nothing(
         archive.verify(data_dir=data_directory)
     assert ended.value.exit_code == archive.EXIT_UNKNOWN
     assert "nothing is proven, and nothing is known to be missing" in capsys.readouterr().err
-
-
-def test_what_is_exported_can_be_replayed(data_directory: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    with ArchiveDirectory(data_directory / "archive", pipeline=PIPELINE) as directory:
-        archiver, whole = Archiver(directory, interval=timedelta(minutes=1)), FeedRange("", "FF")
-        archiver.take(whole, [event | {"_lsn": 1, "_self": "dbs/a/colls/b/docs/c/"} for event in events(0, 6)])
-        asyncio.run(archiver.keep(whole, at_once=True, is_at_end=True))
-    capfdbinary.readouterr()
-
-    archive.export(data_dir=data_directory, tenant="t1", since="2024-05-01", until="2024-05-01T10:00:00.000001Z")
-
-    printed = capfdbinary.readouterr()
-    lines = printed.out.splitlines()
-    assert [msgspec.json.decode(line)["eventId"] for line in lines] == ["e1", "e4"]
-    assert all(prepare(Line(1, line, 0), origin="") == line for line in lines)
-    assert b"2 events are not as they were sent" in printed.err
-
-
-@pytest.mark.parametrize("text", ["yesterday", "2024-13-01", "2024-05-01T10:00:00", "2024"])
-def test_a_time_that_is_none_is_refused(data_directory: Path, text: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"--since '.*' is no time: give 2026-11-01 or"):
-        archive.export(data_dir=data_directory, since=text)

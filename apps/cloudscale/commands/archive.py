@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,14 +10,11 @@ import msgspec
 import typer
 
 from cloudscale.commands.options import AsJson, DataDirectory
-from cloudscale.errors import BackendError, ConfigurationError
+from cloudscale.errors import BackendError
 from cloudscale.local.directory import DEFAULT_DATA_DIRECTORY
 from cloudscale.units import parse_duration
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from cloudscale.archive.export import Selection
     from cloudscale.archive.status import Status
     from cloudscale.archive.verification import Verdict
     from cloudscale.local.instance import Instance
@@ -27,10 +23,6 @@ EXIT_WRONG = 1
 EXIT_UNPROVEN = 3
 EXIT_UNKNOWN = 4
 
-MOMENT = "TIME"
-"""What help calls a moment."""
-
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z").match
 _INTERVAL_SECONDS = 1.0
 _PLAIN_WIDTH = 160
 _COLUMNS = ("stored", "archived", "waiting", "missing", "doubled", "surplus")
@@ -74,72 +66,6 @@ def verify(
         raise typer.Exit(EXIT_WRONG)
     if not verdict.is_proven:
         raise typer.Exit(EXIT_UNPROVEN)
-
-
-@app.command("export")
-def export(
-    *,
-    data_dir: DataDirectory = DEFAULT_DATA_DIRECTORY,
-    tenant: Annotated[str | None, typer.Option(help="Only events of this tenant.", show_default=False)] = None,
-    event_type: Annotated[str | None, typer.Option(help="Only events of this type.", show_default=False)] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Only events whose createdAt is not before this time.", metavar=MOMENT)
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(help="Only events whose createdAt is before this time.", metavar=MOMENT)
-    ] = None,
-    disk: Annotated[
-        str, typer.Option(help="How much of an archive in Blob storage may be brought to this machine, such as 20Gi.")
-    ] = "10Gi",
-) -> None:
-    """Print archived events as their clients sent them, one JSON object a line, the earliest first.
-
-    For `cloudscale events replay`, which sends them to this pipeline or to another. The pipeline need not run.
-    """
-    from cloudscale.archive.export import Selection
-    from cloudscale.local.instance import find_pipeline
-    from cloudscale.units import parse_quantity
-
-    selection = Selection(
-        tenant_id=tenant, event_type=event_type, since=_moment("--since", since), until=_moment("--until", until)
-    )
-    asyncio.run(_export(find_pipeline(data_dir), selection, disk_bytes=int(parse_quantity(disk))))
-
-
-async def _export(instance: Instance, selection: Selection, *, disk_bytes: int) -> None:
-    import tempfile
-    from pathlib import Path
-
-    from cloudscale.archive.export import exported
-    from cloudscale.archive.reading import bring_all, open_reading
-
-    renamed = 0
-    async with open_reading(instance.pipeline, instance.settings) as reading:
-        await bring_all(reading, largest_bytes=disk_bytes, tenant_id=selection.tenant_id)
-        with tempfile.TemporaryDirectory(prefix="cloudscale-export-") as scratch:
-            # Nothing else runs on this loop.
-            for event in exported(reading.folder, selection, scratch=Path(scratch)):
-                sys.stdout.buffer.write(msgspec.json.encode(event.document) + b"\n")
-                renamed += not event.is_original
-    sys.stdout.buffer.flush()
-    if renamed:
-        typer.echo(
-            f"{renamed:,} events are not as they were sent: their clients gave them no id or time, or wrote them "
-            "otherwise. Where such an event is stored still, it is refused as another event of the same id",
-            err=True,
-        )
-
-
-def _moment(option: str, text: str | None) -> datetime | None:
-    """The moment that an option gives, which may be a day alone: its beginning in UTC."""
-    from cloudscale.events.timestamps import parse_moment
-
-    if text is None:
-        return None
-    found = parse_moment(f"{text}T00:00:00Z" if _DAY(text) else text)
-    if found is None:
-        raise ConfigurationError(f"{option} {text!r} is no time: give 2026-11-01 or 2026-11-01T08:00:00Z")
-    return found
 
 
 async def _status(instance: Instance) -> Status:

@@ -10,6 +10,7 @@ import typer
 from cloudscale import __version__
 from cloudscale.commands import (
     archive,
+    archived_events,
     dead_letters,
     depth,
     devices,
@@ -46,6 +47,8 @@ app.add_typer(events.app, name="events")
 app.command("verify")(verify.verify)
 app.add_typer(dead_letters.app, name="dlq")
 app.command("depth")(depth.depth)
+archive.app.command("export")(archived_events.export)
+archive.app.command("replay")(archived_events.replay)
 app.add_typer(archive.app, name="archive")
 app.command("query")(query.query)
 app.add_typer(tenants.app, name="tenants")

@@ -104,11 +104,11 @@ def replay(  # noqa: PLR0913 (one parameter for each option)
         in_flight=in_flight,
         key=key,
     )
-    if _replay(options):
+    if replay_with_progress(options):
         raise typer.Exit(1)
 
 
-def _replay(options: ReplayOptions) -> int:
+def replay_with_progress(options: ReplayOptions) -> int:
     """Replay with a progress bar; the number of rejected events."""
     from cloudscale.replay.progress import ReplayProgress
     from cloudscale.replay.replay import replay as replay_file
