@@ -43,6 +43,15 @@ class Extent:
         partition = documents.partitions.find(key)
         return Extent(NOTHING if partition is None else partition)
 
+    def part(self, boundaries: Sequence[str], start: str) -> tuple["Extent", str | None]:
+        """What of a span lies in the partition key range that ``start`` is in, and where the next one begins.
+
+        None when the span goes no further.
+        """
+        low = max(self.low, start)
+        end = next((boundary for boundary in boundaries if boundary > low), self.high)
+        return Extent(low=low, high=min(self.high, end)), end if end < self.high else None
+
     def conditions(self, container: int, bindings: Bindings, *, column: str = "d.partition") -> list[str]:
         """SQL conditions on a column of partitions. A plus before it leaves the choice of the index to others."""
         if self.partition is not None:

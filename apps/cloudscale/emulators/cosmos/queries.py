@@ -19,7 +19,7 @@ from cloudscale.emulators.cosmos.key_index import key_digest
 from cloudscale.emulators.cosmos.orderings import ask_for_orders, bounds_of, ordering_of
 from cloudscale.emulators.cosmos.protocol import Request, Response
 from cloudscale.emulators.cosmos.query.ast import Expression, Logical, Query
-from cloudscale.emulators.cosmos.query.execution import Continuation, Page, decode_token, run_page
+from cloudscale.emulators.cosmos.query.execution import Continuation, Page, decode_token, encode_token, run_page
 from cloudscale.emulators.cosmos.query.features import NON_VALUE_AGGREGATE, merging_features
 from cloudscale.emulators.cosmos.query.narrowing import MAXIMUM_POINTS, Narrowing, constants, narrow
 from cloudscale.emulators.cosmos.query.parser import parse_query
@@ -83,9 +83,16 @@ async def _answer_query(emulator: Emulator, documents: Documents, request: Reque
             _check_partitions(documents, request, query, asked)
     narrowing = narrow(query.where, query.container, documents.container.partition_key, constants(asked.values))
     await ask_for_orders(emulator, documents, query, narrowing)
-    work = prepare(documents, query, asked, extent)
     size, continuation = page_size_of(request), decode_token(request.headers.get("x-ms-continuation"))
+    following = None
+    in_turn = bool(query.container) and not merging_features(query)
+    if in_turn and extent.partition is None and narrowing.partition_key is None:
+        extent, following = extent.part(emulator.boundaries, "" if continuation is None else continuation.low)
+    work = prepare(documents, query, asked, extent)
     page = await emulator.storage.query(lambda connection: work(connection, size, continuation))
+    if page.token is None and following is not None:
+        # The service's gateway asks one range for each page, so a page may be empty and not the last.
+        page = replace(page, token=encode_token(Continuation(taken=0, low=following)))
     page = answer_to_plan(asked.query, page)
     headers = {} if page.token is None else {"x-ms-continuation": page.token}
     if is_true(request, "x-ms-documentdb-populatequerymetrics"):
@@ -111,8 +118,9 @@ def _check_partitions(documents: Documents, request: Request, query: Query, aske
     if not may_cross:
         raise cross_partition_disabled()
     raise bad_request(
-        f"The gateway cannot merge the answers of several partitions to this query ({', '.join(sorted(merging))}): "
-        "ask for a query plan, or give a partition key.",
+        # SDKs look for these words.
+        "The provided cross partition query can not be directly served by the gateway, which does not merge "
+        f"({', '.join(sorted(merging))}): ask for a query plan, or give a partition key.",
         substatus=CROSS_PARTITION_NOT_SERVABLE,
     )
 

@@ -29,12 +29,17 @@ MAXIMUM_PAGE_ITEMS: Final = 1_000
 _SORTED_ROWS: Final = 4_000
 
 
-class Continuation(msgspec.Struct, array_like=True):
-    """Where the next page begins: after ``keys``, or after ``skip`` results; ``taken`` results were given so far."""
+class Continuation(msgspec.Struct, array_like=True, frozen=True):
+    """Where the next page begins: after ``keys``, or after ``skip`` results; ``taken`` results were given so far.
+
+    ``low`` is where the part of the container that the page is of begins, as an effective partition key, for a query
+    that goes from one partition key range to the next.
+    """
 
     taken: int
     skip: int = 0
     keys: list[str | int | float | bool | None] = []
+    low: str = ""
 
 
 SortedRow = tuple[SortKeys, Position, int]
@@ -70,7 +75,8 @@ def decode_token(token: str | None) -> Continuation | None:
     return decode_json(_continuation_decoder, text, "The continuation token")
 
 
-def _encode_token(continuation: Continuation) -> str:
+def encode_token(continuation: Continuation) -> str:
+    """A continuation as clients send it back."""
     return base64.b64encode(msgspec.json.encode(continuation)).decode()
 
 
@@ -139,7 +145,7 @@ class _Run:
             if size > MAXIMUM_PAGE_BYTES:
                 break
         is_last = len(taken) == len(results)
-        token = None if is_last else _encode_token(Continuation(start.taken + len(taken)))
+        token = None if is_last else encode_token(Continuation(start.taken + len(taken)))
         return Page(taken, token, size, self._read)
 
     def streamed(self, start: Continuation, remaining: int | None) -> Page:
@@ -147,7 +153,6 @@ class _Run:
         skip = start.skip
         results: list[bytes] = []
         size = 0
-        place: list[Any] = []
         for row, index, values in self._from(start.keys):
             result = self._result(row, values)
             if result is None:
@@ -155,15 +160,14 @@ class _Run:
             if skip:
                 skip -= 1
                 continue
-            if len(results) == self._wanted or size > MAXIMUM_PAGE_BYTES:
-                return Page(
-                    results, _encode_token(Continuation(start.taken + len(results), 0, place)), size, self._read
-                )
             results.append(result)
             size += len(result)
-            place = [*row.position, index + 1]
             if len(results) == remaining:
                 break
+            if len(results) == self._wanted or size > MAXIMUM_PAGE_BYTES:
+                # As on the service, a full page does not tell whether another result follows it.
+                following = Continuation(start.taken + len(results), 0, [*row.position, index + 1], start.low)
+                return Page(results, encode_token(following), size, self._read)
         return Page(results, None, size, self._read)
 
     def _from(self, keys: list[Any]) -> Iterator[tuple[Row, int, Values]]:
@@ -195,7 +199,7 @@ class _Run:
         if start.skip + used >= len(found) or used == remaining:
             return Page(results, None, size, self._read)
         following = Continuation(start.taken + used, 0, _encode_keys(page[used - 1]))
-        return Page(results, _encode_token(following), size, self._read)
+        return Page(results, encode_token(following), size, self._read)
 
     def _best(self, start: Continuation, count: int) -> list[SortedRow]:
         """The first ``count`` rows behind the continuation: what they are ordered by, and where they are."""
