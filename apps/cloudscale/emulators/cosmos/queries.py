@@ -14,6 +14,7 @@ from cloudscale.emulators.cosmos.documents import Documents
 from cloudscale.emulators.cosmos.emulator import Emulator, answer, encode, feed, is_true
 from cloudscale.emulators.cosmos.errors import CROSS_PARTITION_NOT_SERVABLE, bad_request, cross_partition_disabled
 from cloudscale.emulators.cosmos.extents import Extent, extent_of, page_size_of, partitions_with_prefix, visible
+from cloudscale.emulators.cosmos.index_metrics import INDEX_METRICS, describe_indexes
 from cloudscale.emulators.cosmos.items import check_budget, spend
 from cloudscale.emulators.cosmos.key_index import key_digest
 from cloudscale.emulators.cosmos.orderings import ask_for_orders, bounds_of, ordering_of
@@ -98,6 +99,12 @@ async def _answer_query(emulator: Emulator, documents: Documents, request: Reque
     if is_true(request, "x-ms-documentdb-populatequerymetrics"):
         times = QueryTimes(compilation=parsed - started, execution=perf_counter() - parsed)
         headers[QUERY_METRICS] = describe_metrics(page, times)
+    # The service tells of the indexes of those pages only that have results.
+    if is_true(request, "x-ms-cosmos-populateindexmetrics") and page.results:
+        named = documents.container.partition_key.paths if "x-ms-documentdb-partitionkey" in request.headers else ()
+        headers[INDEX_METRICS] = describe_indexes(
+            query, asked.values, documents.container.indexing, partition_key=named
+        )
     return _page_answer(emulator, documents, page, headers)
 
 
