@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from cloudscale.emulators.cosmos.account import Account
 from cloudscale.emulators.cosmos.catalogue import Catalogue, prepare_file
 from cloudscale.emulators.cosmos.emulator import Emulator
 from cloudscale.emulators.cosmos.storage import Storage
@@ -52,8 +53,7 @@ def emulator_of(storage: Storage, catalogue: Catalogue) -> Emulator:
         catalogue,
         partition_ranges=1,
         enforce_throughput=False,
-        advertised_host=None,
-        secure=False,
+        account=Account(),
     )
 
 

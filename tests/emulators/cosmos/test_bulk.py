@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from tests.emulators.cosmos.stores import open_documents
 
+from cloudscale.emulators.cosmos.account import Account
 from cloudscale.emulators.cosmos.bulk import run_bulk
 from cloudscale.emulators.cosmos.catalogue import Catalogue
 from cloudscale.emulators.cosmos.emulator import Emulator
@@ -30,8 +31,7 @@ async def test_operations_on_several_partitions_succeed_and_fail_alone(tmp_path:
             Catalogue(storage),
             partition_ranges=1,
             enforce_throughput=False,
-            advertised_host=None,
-            secure=False,
+            account=Account(),
         )
         request = Request("POST", "", {}, msgspec.json.encode(operations))
         response = await asyncio.wait_for(run_bulk(emulator, documents, request), timeout=10)

@@ -20,6 +20,7 @@ from pathlib import Path
 import structlog
 
 from cloudscale.emulators import logs
+from cloudscale.emulators.cosmos.account import CONSISTENCY_LEVELS, DEFAULT_CONSISTENCY, DEFAULT_REGION
 from cloudscale.emulators.cosmos.errors import StartupError
 from cloudscale.emulators.cosmos.server import ServerSettings, serve
 from cloudscale.private_files import PRIVATE_UMASK
@@ -49,6 +50,13 @@ def _parse(arguments: list[str] | None) -> ServerSettings:
     parser.add_argument(
         "--enforce-throughput", action="store_true", help="answer 429 beyond the provisioned throughput"
     )
+    parser.add_argument("--region", default=DEFAULT_REGION, help="name of the account's only region")
+    parser.add_argument(
+        "--consistency",
+        choices=CONSISTENCY_LEVELS,
+        default=DEFAULT_CONSISTENCY,
+        help="what the account promises, whatever is read is current; a request may not ask for more",
+    )
     given = parser.parse_args(arguments)
     if not 1 <= given.partition_ranges <= 1000:
         parser.error("--partition-ranges must be 1 to 1000")
@@ -66,6 +74,8 @@ def _parse(arguments: list[str] | None) -> ServerSettings:
         fsync=given.fsync,
         partition_ranges=given.partition_ranges,
         enforce_throughput=given.enforce_throughput,
+        region=given.region,
+        consistency=given.consistency,
     )
 
 

@@ -19,10 +19,10 @@ _HOST: Final = re.compile(r"[A-Za-z0-9.\-_:\[\]]+")
 
 async def account(emulator: Emulator, request: Request) -> Response:
     """GET /: the account, under the address that the client has used, so that it stays with that address."""
-    host = emulator.advertised_host or request.headers.get("host", "")
+    host = emulator.account.host(request)
     if not _HOST.fullmatch(host):
         raise bad_request("The Host header is missing or names no host.")
-    location = {"name": "local", "databaseAccountEndpoint": f"{emulator.scheme}://{host}/"}
+    location = {"name": emulator.account.region, "databaseAccountEndpoint": f"{emulator.account.scheme}://{host}/"}
     return answer(
         encode(
             {
@@ -36,7 +36,7 @@ async def account(emulator: Emulator, request: Request) -> Response:
                 "readableLocations": [location],
                 "enableMultipleWriteLocations": False,
                 "userReplicationPolicy": {"asyncReplication": False, "minReplicaSetSize": 1, "maxReplicasetSize": 1},
-                "userConsistencyPolicy": {"defaultConsistencyLevel": "Session"},
+                "userConsistencyPolicy": {"defaultConsistencyLevel": emulator.account.consistency},
                 "systemReplicationPolicy": {"minReplicaSetSize": 1, "maxReplicasetSize": 1},
                 "readPolicy": {"primaryReadCoefficient": 1, "secondaryReadCoefficient": 1},
                 "queryEngineConfiguration": '{"maxSqlQueryInputLength":262144,"sqlAllowTop":true,'

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from cloudscale.emulators.cosmos.account import Account
 from cloudscale.emulators.cosmos.catalogue import Catalogue
 from cloudscale.emulators.cosmos.decoding import decode_json
 from cloudscale.emulators.cosmos.documents import Documents
@@ -27,14 +28,12 @@ class Emulator:
         *,
         partition_ranges: int,
         enforce_throughput: bool,
-        advertised_host: str | None,
-        secure: bool,
+        account: Account,
     ) -> None:
         self.storage = storage
         self.catalogue = catalogue
         self.boundaries = range_boundaries(partition_ranges)
-        self.advertised_host = advertised_host
-        self.scheme = "https" if secure else "http"
+        self.account = account
         self.faults = Faults()
         self.metrics = Metrics()
         self._enforce_throughput = enforce_throughput

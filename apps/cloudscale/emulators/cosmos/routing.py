@@ -39,7 +39,10 @@ class Router:
             return await self._operate(request, segments)
         try:
             await self._emulator.faults.before()
-            self._authorization.check(request, writes=is_write(request))
+            writes = is_write(request)
+            self._authorization.check(request, writes=writes)
+            if segments[4:5] == ["docs"] and not writes:
+                self._emulator.account.check_consistency(request)
             response = await route(self._emulator, request, segments)
         except ThrottledRequestError as error:
             response = error_response(error, {"x-ms-retry-after-ms": str(error.retry_after_milliseconds)})

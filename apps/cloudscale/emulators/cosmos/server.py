@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from cloudscale.emulators import logs
+from cloudscale.emulators.cosmos.account import DEFAULT_CONSISTENCY, DEFAULT_REGION, Account, ConsistencyLevel
 from cloudscale.emulators.cosmos.authorization import Authorization, load_account_key
 from cloudscale.emulators.cosmos.catalogue import Catalogue, prepare_file
 from cloudscale.emulators.cosmos.emulator import Emulator
@@ -46,6 +47,8 @@ class ServerSettings:
     fsync: FsyncPolicy = "interval"
     partition_ranges: int = 1
     enforce_throughput: bool = False
+    region: str = DEFAULT_REGION
+    consistency: ConsistencyLevel = DEFAULT_CONSISTENCY
 
 
 def lock_directory(directory: Path) -> int:
@@ -96,8 +99,12 @@ async def serve(settings: ServerSettings, stop: asyncio.Event) -> None:
                 catalogue,
                 partition_ranges=settings.partition_ranges,
                 enforce_throughput=settings.enforce_throughput,
-                advertised_host=settings.advertised_host,
-                secure=tls is not None,
+                account=Account(
+                    scheme="http" if tls is None else "https",
+                    advertised_host=settings.advertised_host,
+                    region=settings.region,
+                    consistency=settings.consistency,
+                ),
             )
             await _listen(settings, emulator, Router(emulator, authorization), tls, stop)
         finally:
@@ -142,11 +149,11 @@ async def _listen(
         "listening",
         host=settings.host,
         port=server.sockets[0].getsockname()[1],
-        scheme=emulator.scheme,
+        scheme=emulator.account.scheme,
         data_directory=str(settings.data_directory),
     )
     # For whoever starts this process and waits: the address, also when the port was left to the system.
-    logs.announce(f"listening {emulator.scheme}://{settings.host}:{server.sockets[0].getsockname()[1]}")
+    logs.announce(f"listening {emulator.account.scheme}://{settings.host}:{server.sockets[0].getsockname()[1]}")
     # What lives now lives as long as the process: the collector need not look at it again. Requests leave no cycles.
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER_OBJECTS)

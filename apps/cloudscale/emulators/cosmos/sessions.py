@@ -19,7 +19,7 @@ _ONLY: Final = (0,)
 
 def session_headers(emulator: Emulator, documents: Documents, request: Request) -> dict[str, str]:
     """What an answer about documents says of the container, of itself and of the ranges that it comes from."""
-    host = emulator.advertised_host or request.headers.get("host", "")
+    host = emulator.account.host(request)
     ranges = _ranges_of(emulator, documents, request)
     lsn = documents.lsn
     return {
@@ -27,7 +27,7 @@ def session_headers(emulator: Emulator, documents: Documents, request: Request) 
         "x-ms-documentdb-partitionkeyrangeid": str(ranges[0]),
         "x-ms-alt-content-path": documents.container.path,
         "x-ms-content-path": documents.container.rid,
-        "content-location": f"{emulator.scheme}://{host}{request.path}",
+        "content-location": f"{emulator.account.scheme}://{host}{request.path}",
     }
 
 
