@@ -7,6 +7,7 @@ comes out of a log call and no half of a line is left for later.
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TextIO, cast
 
@@ -33,12 +34,23 @@ class _StandardError:
 
 
 def configure(*, level: int, processors: Sequence[Processor] | None = None) -> None:
-    """Send the log to stderr, rendered by ``processors`` or as structlog does by itself."""
+    """Send the log to stderr, rendered by ``processors`` or as people read it."""
     structlog.configure(
-        processors=processors,
+        processors=processors or _for_people(),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _StandardError())),
     )
+
+
+def _for_people() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        # Here, and not by the renderer, which prints the local variables as well: keys are among them.
+        structlog.processors.format_exc_info,
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+    ]
 
 
 def announce(line: str) -> None:
