@@ -28,7 +28,8 @@ def fields_of(schema: Schema, path: str = "") -> Iterator[Field]:
     for name, member in schema.get("properties", {}).items():
         field = Field(f"{path}.{name}" if path else name, member)
         yield field
-        yield from fields_of(member, field.path)
+        if not is_leaf(member):
+            yield from fields_of(member, field.path)
         yield from fields_of(member.get("items", {}), f"{field.path}[]")
 
 
@@ -53,7 +54,7 @@ def render() -> str:
         below = [Field(f"{name}{field.path}", field.schema) for field in _below(schema)]
         required = _required(schema, name)
         fields = [Field(name, schema), *below]
-        parts.append(_fields_table([field for field in fields if _is_leaf(field.schema)], required))
+        parts.append(_fields_table([field for field in fields if is_leaf(field.schema)], required))
         parts += _rules(schema, name)
     parts.append("## Rules over several parts")
     parts += _rules_of(spec)
@@ -89,8 +90,9 @@ def _below(schema: Schema) -> list[Field]:
     return found + [Field(f"[].{field.path}", field.schema) for field in fields_of(schema.get("items", {}))]
 
 
-def _is_leaf(schema: Schema) -> bool:
-    return "properties" not in schema
+def is_leaf(schema: Schema) -> bool:
+    """Whether a field has no fields of its own. What is free in its form is one value, whatever it may not hold."""
+    return "properties" not in schema or "x-kubernetes-preserve-unknown-fields" in schema
 
 
 def _required(schema: Schema, path: str) -> set[str]:

@@ -9,7 +9,7 @@ from docs.generator.configuration import CHARTS, chart_values
 from docs.generator.examples import BESIDE, example_of
 from docs.generator.http_api import described
 from docs.generator.pages import PAGES
-from docs.generator.resource import Field, spec_fields
+from docs.generator.resource import Field, is_leaf, spec_fields
 from docs.generator.telemetry import families
 from prometheus_client import REGISTRY
 
@@ -18,7 +18,7 @@ from cloudscale.pipeline.crd import CONDITIONS
 from cloudscale.settings import Settings, variable_name
 from cloudscale.telemetry.prometheus_rules import rule_groups
 
-LEAVES = [field for field in spec_fields() if "properties" not in field.schema]
+LEAVES = [field for field in spec_fields() if is_leaf(field.schema)]
 OUTSIDE_LISTS = [field for field in LEAVES if "[]" not in field.path]
 
 

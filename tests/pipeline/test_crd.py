@@ -11,6 +11,7 @@ import yaml
 
 from cloudscale.pipeline import as_document, load
 from cloudscale.pipeline.crd import custom_resource_definition, render, status_schema, structural_schema
+from cloudscale.pipeline.json_schemas import DRAFT, REFUSED_KEYWORDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,6 +94,26 @@ def test_what_names_the_data_is_immutable(path: str) -> None:
     for name in path.split("."):
         field = field["properties"][name]
     assert [rule["rule"] for rule in field["x-kubernetes-validations"]] == ["self == oldSelf"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "is_taken"),
+    [
+        ({"$ref": "file:///etc/passwd"}, False),
+        ({"$ref": "http://127.0.0.1:8080/healthz"}, False),
+        ({"$ref": "#"}, False),
+        ({"$ref": 1}, False),
+        *(({keyword: "http://example.com/"}, False) for keyword in REFUSED_KEYWORDS),
+        ({"$schema": "http://json-schema.org/draft-04/schema#", "exclusiveMinimum": True}, False),
+        ({"$schema": DRAFT, "$defs": {"a": {"type": "object"}}, "$ref": "#/$defs/a"}, True),
+        ({"$ref": "#/definitions/a~1b", "definitions": {"a/b": True}}, True),
+        ({"properties": {"$id": {"const": "http://example.com/"}}, "x-ours": [1]}, True),
+    ],
+)
+def test_the_api_server_takes_no_schema_whose_root_leads_outside(schema: dict[str, Any], *, is_taken: bool) -> None:
+    event_types = structural_schema()["properties"]["spec"]["properties"]["eventTypes"]
+    validator = jsonschema_rs.validator_for(event_types["items"]["properties"]["schema"])
+    assert validator.is_valid(schema) is is_taken
 
 
 def test_columns_show_what_an_operator_looks_for() -> None:

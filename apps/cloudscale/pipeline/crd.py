@@ -21,6 +21,7 @@ from cloudscale.pipeline import (
     Schema,
     pipeline_schema,
 )
+from cloudscale.pipeline.json_schemas import DRAFT, REFERENCE_PATTERN, REFUSED_KEYWORDS
 
 NAME = f"{PLURAL}.{GROUP}"
 PHASES = ("Pending", "Progressing", "Ready", "Degraded", "Paused", "Draining", "Failed")
@@ -90,6 +91,8 @@ def structural_schema() -> Schema:
     for name in _LEFT_TO_THE_API_SERVER:
         document["properties"][name] = {"type": "object"} if name == "metadata" else {"type": "string"}
     document["properties"]["status"] = status_schema()
+    event_type = document["properties"]["spec"]["properties"]["eventTypes"]["items"]["properties"]
+    event_type["schema"] |= _closed_schema()
     del document["required"]
     # The schema may say nothing about metadata itself, but a rule at the root may read its name.
     document["x-kubernetes-validations"] = [
@@ -100,6 +103,25 @@ def structural_schema() -> Schema:
         }
     ]
     return document
+
+
+def _closed_schema() -> Schema:
+    """What an event type's schema may not say at its root; deeper down the operator and the services refuse it.
+
+    A structural schema cannot refer to itself, and a CEL rule cannot read a name with a dollar sign.
+    """
+    return {
+        "properties": {
+            "$ref": {
+                "type": "string",
+                "description": "One of its own definitions.",
+                "maxLength": 1024,
+                "pattern": REFERENCE_PATTERN,
+            },
+            "$schema": {"type": "string", "description": "The draft, if it is named.", "enum": [DRAFT]},
+        },
+        "not": {"anyOf": [{"required": [keyword]} for keyword in REFUSED_KEYWORDS]},
+    }
 
 
 def status_schema() -> Schema:

@@ -43,7 +43,8 @@ _NAMED = ("properties", "dependentSchemas")
 _NAMED_FOR_EACH = ("patternProperties",)
 _DEFINITIONS = ("$defs", "definitions")
 _UNEVALUATED = ("unevaluatedItems", "unevaluatedProperties")
-_REFUSED = {
+REFERENCE_PATTERN = r"^#/(\$defs|definitions)/[^/]+$"
+REFUSED_KEYWORDS = {
     "$id": "a schema stands for itself, so it needs no address",
     "$anchor": "refer to a definition by #/$defs/NAME",
     "$dynamicAnchor": "refer to a definition by #/$defs/NAME",
@@ -199,7 +200,7 @@ class _Walk:
         return definitions[name]
 
     def _refuse_what_leads_outside(self, schema: dict[str, Any], where: str) -> None:
-        for name, advice in _REFUSED.items():
+        for name, advice in REFUSED_KEYWORDS.items():
             if name in schema:
                 raise UnusableSchemaError(f"{where}/{name} cannot be used: {advice}")
         draft = schema.get("$schema", DRAFT)
