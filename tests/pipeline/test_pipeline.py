@@ -251,3 +251,10 @@ def test_a_burst_of_events_lets_the_largest_batch_pass(limit: str) -> None:
     load(document({"ingestion": {"rateLimits": {limit: smallest}}}))
     refused = problems({"ingestion": {"rateLimits": {limit: {"eventsBurst": MAXIMUM_BATCH_EVENTS - 1}}}})
     assert f"ingestion.rateLimits.{limit}.eventsBurst" in refused[0]
+
+
+def test_by_default_an_anonymous_sender_is_held_to_a_thousand_events_a_second() -> None:
+    limits = load(document()).spec.ingestion.rate_limits
+    assert (limits.per_client.events_per_second, limits.per_client.events_burst) == (1_000, 10_000)
+    # All together are bounded as well, or many addresses would do what one may not.
+    assert (limits.global_.events_per_second, limits.global_.events_burst) == (10_000, 100_000)
