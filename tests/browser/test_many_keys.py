@@ -1,4 +1,4 @@
-"""The pages Access and Devices of a tenant with 10,000 keys and 10,000 devices."""
+"""The pages Access and Devices with 150 tenants, of which one has 10,000 keys and 10,000 devices."""
 
 from __future__ import annotations
 
@@ -56,7 +56,11 @@ async def fill(directory: Path) -> None:
                 for record in (new_key("crowd", f"key {number}").record, device):
                     documents.create(msgspec.json.encode(document_of(record)), None)
 
-        documents.create(msgspec.json.encode(document_of(Tenant(id="crowd", created_at=now))), None)
+        def write_tenants() -> None:
+            for name in ["crowd", *(f"other-{number:03}" for number in range(149))]:
+                documents.create(msgspec.json.encode(document_of(Tenant(id=name, created_at=now))), None)
+
+        await storage.write(write_tenants)
         for start in range(0, RECORDS, RECORDS_A_WRITE):
             await storage.write(partial(write, range(start, start + RECORDS_A_WRITE)))
 
@@ -92,6 +96,17 @@ def test_keys_are_turned_over_page_by_page(page: Page, office: Office) -> None:
     page.get_by_label("Name: what it is for").fill("one more")
     page.get_by_role("button", name="Create", exact=True).click()
     expect(page.get_by_role("dialog", name="New key")).to_be_visible()
+
+
+def test_a_tenant_that_is_chosen_is_shown_among_many_and_its_keys_are_in_reach(page: Page, office: Office) -> None:
+    show(page, office.dashboard.url, "access?tenant=other-148")
+
+    tenants = page.get_by_role("region", name="Tenants")
+    expect(tenants.get_by_role("link", name="other-148")).to_have_attribute("aria-current", "true")
+    expect(tenants.locator("tbody tr")).to_have_count(101)
+    keys = page.get_by_role("heading", name="Keys of other-148").bounding_box()
+    assert keys is not None
+    assert keys["y"] < PHONE[1]
 
 
 def test_a_device_among_many_is_found(page: Page, office: Office) -> None:

@@ -8,6 +8,9 @@ import { askForKey, askForKeyChange, askForOverlap, askForQuota, askForTenant, s
 import { turns } from "./finding.js";
 import { refreshing } from "./refreshing.js";
 
+const NARROW = matchMedia("(max-width: 600px)");
+const FEW = 10;
+
 const STATES = { active: "Active", ending: "Ending", revoked: "Revoked", expired: "Expired" };
 
 const state = (key) => h("span", { class: key.state === "active" ? "tag" : "tag warn" }, key.state === "ending" ? `Ends ${time(key.revokedAt)}` : STATES[key.state]);
@@ -51,6 +54,8 @@ export default {
         get("/api/access/rates"),
         chosen.tenant ? get("/api/access/keys", { tenant: chosen.tenant, limit: 100, cursor: chosen.after }) : null,
       ]);
+      // Among many it may stand on a later page.
+      if (chosen.tenant && !tenants.tenants.some(({ id }) => id === chosen.tenant)) tenants.tenants.unshift(await get(`/api/access/tenants/${encodeURIComponent(chosen.tenant)}`));
       return { tenants, rates, keys };
     }
 
@@ -175,8 +180,10 @@ export default {
     }
 
     const page = refreshing(list, 5, load, ({ tenants, rates, keys }) => {
-      const none = h("p", { class: "muted" }, "Choose a tenant to see its keys.");
-      refill(list, tenantsCard(tenants, rates), keys ? keysCard(keys) : none);
+      const cards = [tenantsCard(tenants, rates), keys ? keysCard(keys) : h("p", { class: "muted" }, "Choose a tenant to see its keys.")];
+      // The keys would stand far below many tenants.
+      if (keys && (NARROW.matches || tenants.tenants.length > FEW)) cards.reverse();
+      refill(list, ...cards);
     });
     return page.stop;
   },
