@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +42,10 @@ SOON = timedelta(seconds=15)
 SENDERS = 32
 UNTIL_LATE = timedelta(seconds=90)
 UNTIL_ENDED = timedelta(seconds=90)
+RATE = 225
+LOAD_SECONDS = 45
+LAG_SECONDS = 30
+"""Giving way ends 10 seconds after the first event waits; what waits by then is worked off faster than more comes."""
 
 
 @pytest.fixture
@@ -186,3 +192,43 @@ async def test_beside_two_busy_loops_events_do_not_wait_for_ever(
             assert all(sender.cancelled() for sender in senders)
             await wait_until(all_have_ended, within=UNTIL_ENDED)
             assert not await gives_way()
+
+
+async def _waiting_seconds(redis: Redis, key: str) -> float:
+    """How long ago the oldest event was accepted that has not ended."""
+    accepted = [float(value[1:]) / 1000 for value in await redis.hvals(key)]
+    return time.time() - min(accepted) if accepted else 0.0
+
+
+@pytest.mark.fault
+@pytest.mark.alone
+@pytest.mark.timeout(300)
+async def test_beside_two_busy_loops_the_lag_of_225_events_a_second_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.delenv("CLOUDSCALE_NICENESS")
+    with running_pipeline(tmp_path / "run") as pipeline:
+        request.getfixturevalue("two_busy_loops")
+        instance = pipeline.instance
+        async with Redis.from_url(instance.settings.redis_url) as redis, aiohttp.ClientSession() as session:
+            key = keys_of(instance.pipeline).inflight
+            began = time.monotonic()
+            numbers = itertools.count()
+
+            async def send_in_turn() -> None:
+                event = {"eventType": "page_view", "tenantId": "t1", "url": "https://shop.example/"}
+                for number in numbers:
+                    due = began + number / RATE
+                    if due - began > LOAD_SECONDS:
+                        return
+                    await asyncio.sleep(due - time.monotonic())
+                    async with session.post(f"{pipeline.url}/api/events", json=event) as answer:
+                        assert answer.status == 202
+
+            senders = asyncio.gather(*(send_in_turn() for _ in range(SENDERS)))
+            lags: list[float] = []
+            while not senders.done():
+                await asyncio.wait([senders], timeout=1)
+                lags.append(await _waiting_seconds(redis, key))
+            await senders
+    assert max(lags) < LAG_SECONDS, lags
