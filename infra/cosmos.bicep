@@ -31,6 +31,7 @@ var containers = [
   { name: '${containerName}-alerts', partitionKey: '/partitionKey', timeToLive: 2592000 }
   { name: '${containerName}-leases', partitionKey: '/id', timeToLive: -1 }
   { name: '${containerName}-followers', partitionKey: '/id', timeToLive: -1 }
+  { name: '${containerName}-outlets', partitionKey: '/outlet', timeToLive: -1 }
   { name: directory, partitionKey: '/tenantId', timeToLive: -1 }
 ]
 

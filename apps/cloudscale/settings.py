@@ -58,6 +58,14 @@ def variable_name(field: str) -> str:
     return _PREFIX + field.upper()
 
 
+def outlet_secret_variable(outlet: str) -> str:
+    """The environment variable with an outlet's secrets: ``CLOUDSCALE_OUTLET_SECRET_DATA_LAKE`` for ``data-lake``.
+
+    They are no settings, so that nothing writes them down.
+    """
+    return f"{_PREFIX}OUTLET_SECRET_{outlet.upper().replace('-', '_')}"
+
+
 def read_settings(environment: Mapping[str, str]) -> Settings:
     """Read the settings from environment variables.
 

@@ -65,6 +65,10 @@ class Archiver:
         self._spools: dict[FeedRange, Spool] = {}
         self._made = 0
 
+    def is_full(self, of: FeedRange) -> bool:  # noqa: ARG002 - what waits is on the disk
+        """Whether it can take no more."""
+        return False
+
     def take(self, of: FeedRange, events: list[Document]) -> None:
         """Add a page of events to what waits for the range's next file."""
         spool = self._spools.get(of)

@@ -1,4 +1,7 @@
-"""``python -m cloudscale.follower``: run a follower as the environment says, until SIGTERM or SIGINT."""
+"""``python -m cloudscale.follower [outlets]``: follow the store as the environment says, until SIGTERM or SIGINT.
+
+It writes the archive, or with ``outlets`` sends to the outlets: two processes, so that neither can slow the other.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,12 @@ import uvloop
 from cloudscale import pipeline
 from cloudscale.archive.writer_lease import ArchiveTakenError
 from cloudscale.errors import ConfigurationError, CredentialError
+from cloudscale.follower.outlets import OutletsService
 from cloudscale.follower.service import FollowerService
 from cloudscale.settings import Settings, read_settings
 from cloudscale.telemetry import logs
 
+OUTLETS = "outlets"
 REFUSED = 1
 CONFIGURATION_ERROR = 2
 
@@ -47,7 +52,7 @@ def main() -> int:
 
 
 async def _run(resource: pipeline.EventPipeline, settings: Settings) -> None:
-    service = FollowerService(resource, settings)
+    service = OutletsService(resource, settings) if sys.argv[1:] == [OUTLETS] else FollowerService(resource, settings)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.stopping.set)

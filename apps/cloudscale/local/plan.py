@@ -60,6 +60,7 @@ class Ports:
     store: int
     workers: tuple[int, ...]
     follower: int
+    outlets: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +129,9 @@ def plan_processes(pipeline: EventPipeline, layout: Layout, *, settings: Setting
     if layout.redis_program is not None:
         plans.append(_redis(layout, layout.redis_program))
     if pipeline.spec.archive is not None:
-        plans.append(_follower(layout, settings))
+        plans.append(_follower("follower", layout, settings, port=layout.ports.follower))
+    if pipeline.spec.outlets:
+        plans.append(_follower("outlets", layout, settings, port=layout.ports.outlets))
     if not pipeline.spec.paused:
         ports = layout.ports.workers
         names = ["worker"] if len(ports) == 1 else [f"worker-{number + 1}" for number in range(len(ports))]
@@ -188,11 +191,10 @@ def _redis(layout: Layout, program: Path) -> ProcessPlan:
     )
 
 
-def _follower(layout: Layout, settings: Settings) -> ProcessPlan:
-    port = layout.ports.follower
+def _follower(name: str, layout: Layout, settings: Settings, *, port: int) -> ProcessPlan:
     return ProcessPlan(
-        name="follower",
-        command=_module("follower"),
+        name=name,
+        command=_module("follower", *([] if name == "follower" else [name])),
         environment=as_environment(msgspec.structs.replace(settings, host=LOOPBACK, metrics_port=port)),
         ready=HttpProbe(LOOPBACK, port, "/ready"),
         alive=HttpProbe(LOOPBACK, port, "/health"),

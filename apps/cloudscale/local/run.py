@@ -39,6 +39,7 @@ from cloudscale.local.readings import Readings, describe_totals
 from cloudscale.local.redis_server import configuration, find_program
 from cloudscale.local.supervisor import Supervisor
 from cloudscale.local.watchdog import watchdog
+from cloudscale.outlets.given_secrets import read_secrets
 from cloudscale.pipeline import EventPipeline, as_document, load_file
 from cloudscale.private_files import write_private
 from cloudscale.settings import variable_name
@@ -71,6 +72,7 @@ def run(options: RunOptions, display: Display) -> None:
     if pipeline.spec.archive is not None:
         require_engine()
         require_connection(pipeline.spec.archive, os.environ.get(variable_name("archive_connection_string"), ""))
+    read_secrets(pipeline.spec.outlets, os.environ)
     with DataDirectory(options.data_directory) as directory:
         # The next run in this directory waits until the processes of a killed one have ended.
         watchdog().keep(directory.lock)
@@ -99,8 +101,8 @@ def run(options: RunOptions, display: Display) -> None:
 
 def prepare(directory: DataDirectory, options: RunOptions) -> Layout:
     """Choose ports, and make the keys and files that the processes expect to find in the directory."""
-    redis, broker, management, store, follower, *workers = find_free_ports(
-        LOOPBACK, 5 + options.workers, besides=(options.port, options.dashboard_port)
+    redis, broker, management, store, follower, outlets, *workers = find_free_ports(
+        LOOPBACK, 6 + options.workers, besides=(options.port, options.dashboard_port)
     )
     ports = Ports(
         redis=redis,
@@ -109,6 +111,7 @@ def prepare(directory: DataDirectory, options: RunOptions) -> Layout:
         store=store,
         workers=tuple(workers),
         follower=follower,
+        outlets=outlets,
     )
     keys = Secrets(
         redis_password=directory.secret("redis", make=lambda: secrets.token_urlsafe(32)).read_text(),

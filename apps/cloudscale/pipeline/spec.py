@@ -14,6 +14,7 @@ from cloudscale.pipeline.event_types import BUILT_IN_EVENT_TYPES, EventType
 from cloudscale.pipeline.fields import Model, PositiveDuration
 from cloudscale.pipeline.ingestion import Ingestion
 from cloudscale.pipeline.network import NetworkPolicy
+from cloudscale.pipeline.outlets import MOST_OUTLETS, Outlet
 from cloudscale.pipeline.placement import Identity, Placement
 from cloudscale.pipeline.processing import Processing
 from cloudscale.pipeline.roles import Role
@@ -41,7 +42,8 @@ ROLES: tuple[Role, ...] = tuple(role for role in get_args(Role) if role != "foll
 def _names_an_identity(spec: dict[str, Any]) -> bool:
     needed = "namespace" in spec["queue"] or "endpoint" in spec["store"]
     identity = spec["identity"]
-    roles = {*ROLES, *(["follower"] if "blob" in (spec.get("archive") or {}) else [])}
+    follows = "blob" in (spec.get("archive") or {}) or spec["outlets"]
+    roles = {*ROLES, *(["follower"] if follows else [])}
     return not needed or "clientId" in identity or roles <= set(identity["roleClientIds"])
 
 
@@ -57,7 +59,8 @@ SCORES_KNOWN_TYPES = Rule(
 NAMES_AN_IDENTITY = Rule(
     "!(has(self.queue.namespace) || has(self.store.endpoint)) || has(self.identity.clientId) || ("
     + " && ".join(f"has(self.identity.roleClientIds.{role})" for role in ROLES)
-    + " && (!has(self.archive) || !has(self.archive.blob) || has(self.identity.roleClientIds.follower)))",
+    + " && (((!has(self.archive) || !has(self.archive.blob)) && self.outlets.size() == 0)"
+    " || has(self.identity.roleClientIds.follower)))",
     "queue.namespace and store.endpoint need identity.clientId: the managed identity to reach them with",
     _names_an_identity,
     field="identity",
@@ -111,6 +114,15 @@ class PipelineSpec(Model, frozen=True):
             extra_json_schema=rules(ONE_PLACE_OF_THE_ARCHIVE),
         ),
     ] = None
+    outlets: Annotated[
+        tuple[Outlet, ...],
+        Meta(
+            description="Who is sent the stored events, at least once and in the order of each partition, each from "
+            "its own place.",
+            max_length=MOST_OUTLETS,
+            extra_json_schema={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = ()
     dashboard: Annotated[Dashboard, Meta(description="The web page that shows the pipeline at work.")] = Dashboard()
     expose: Annotated[
         Expose,

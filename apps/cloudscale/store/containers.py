@@ -24,13 +24,14 @@ FOREVER = -1
 
 
 class ContainerNames(msgspec.Struct, frozen=True):
-    """Names of the five containers of one pipeline."""
+    """Names of the containers of one pipeline."""
 
     events: str
     profiles: str
     alerts: str
     leases: str
     followers: str
+    outlets: str
 
     @classmethod
     def of(cls, spec: Store) -> ContainerNames:
@@ -42,6 +43,7 @@ class ContainerNames(msgspec.Struct, frozen=True):
             alerts=f"{name}-alerts",
             leases=f"{name}-leases",
             followers=f"{name}-followers",
+            outlets=f"{name}-outlets",
         )
 
 
@@ -63,13 +65,16 @@ EVENTS_INDEX = indexing_policy(
 )
 PROFILES_INDEX = indexing_policy("tenantId", "userId", "score", "lastSeen")
 ALERTS_INDEX = indexing_policy("kind", "tenantId", "userId", "createdAt")
+OUTLETS_INDEX = indexing_policy("outlet", "parkedAt", "eventId", "isWanted")
 
 
-async def ensure_containers(client: CosmosClient, spec: Store, *, followers: bool = False) -> None:
+async def ensure_containers(
+    client: CosmosClient, spec: Store, *, followers: bool = False, outlets: bool = False
+) -> None:
     """Create the database and the containers that are absent; what is there stays as it is.
 
-    ``followers`` asks for the one that only followers need. A credential without the right to create (workload identity
-    with a data role) is enough when all are there.
+    ``followers`` asks for the one that only followers need, ``outlets`` for that of outlets too. A credential without
+    the right to create (workload identity with a data role) is enough when all are there.
 
     Raises:
         CredentialError: something is absent and the credential may not create it.
@@ -91,6 +96,8 @@ async def ensure_containers(client: CosmosClient, spec: Store, *, followers: boo
     if followers:
         # Not otherwise: who made the containers by hand for an earlier version must not miss one after an upgrade.
         definitions[names.followers] = definitions[names.leases].copy()
+    if outlets:
+        definitions[names.outlets] = {"path": "/outlet", "default_ttl": FOREVER, "indexing_policy": OUTLETS_INDEX}
     for name, definition in definitions.items():
         container = database.get_container_client(name)
         if await _exists(container):

@@ -83,9 +83,9 @@ class EventStore:
     async def __aexit__(self, *_: object) -> None:
         await self._exits.aclose()
 
-    async def ensure(self, *, followers: bool = False) -> None:
-        """Create the database and the containers that are absent, that of ``followers`` only if it is asked for."""
-        await ensure_containers(self.client, self._spec, followers=followers)
+    async def ensure(self, *, followers: bool = False, outlets: bool = False) -> None:
+        """Create the database and the containers that are absent, those of followers and outlets only if asked for."""
+        await ensure_containers(self.client, self._spec, followers=followers, outlets=outlets)
 
     async def create(self, batch: Batch) -> list[CreateOutcome]:
         """Create the documents of one batch, which must have different ids. How many go at once is the caller's choice.

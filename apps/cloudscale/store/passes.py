@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -46,6 +46,9 @@ class Follower(Protocol):
     name: str
     """As people call what it keeps, in messages."""
 
+    def is_full(self, of: FeedRange) -> bool:
+        """Whether what was taken of a range has to be kept before it can take more."""
+
     def take(self, of: FeedRange, events: list[Document]) -> None:
         """Take a page of a range's events, in order."""
 
@@ -66,12 +69,17 @@ class Follower(Protocol):
 
 
 class Passes:
-    """Reads the ranges that ``ranges`` owns into ``follower``."""
+    """Reads the ranges that ``ranges`` owns into ``follower``; ``events`` of one range in one pass at the most."""
 
-    def __init__(self, feed: EventFeed, ranges: OwnedRanges, follower: Follower) -> None:
+    def __init__(self, feed: EventFeed, ranges: OwnedRanges, follower: Follower, *, events: int = PASS_EVENTS) -> None:
         self._feed = feed
         self._ranges = ranges
         self._follower = follower
+        self._events = events
+        self._reached: dict[FeedRange, datetime] = {}
+        """Up to when all that was stored in a range is kept, where that is known."""
+        self._last: dict[FeedRange, datetime] = {}
+        """When the last event was stored that was taken of a range."""
         self._taken: dict[FeedRange, tuple[str | None, str | None]] = {}
         """How far a range was taken beyond its lease's continuation: that one, and the one to read on after."""
 
@@ -109,8 +117,22 @@ class Passes:
         await self._ranges.refresh()
         for of in self._taken.keys() - self._ranges.owned.keys():
             self._drop(of)
+        for of in self._reached.keys() - self._ranges.owned.keys():
+            del self._reached[of]
         behind = [await self._advance(of, at_once=at_once) for of in list(self._ranges.owned)]
         return any(behind)
+
+    def lag(self, now: datetime) -> timedelta | None:
+        """How long ago all that was stored in the owned ranges was kept; None while it is not known of one of them."""
+        reached = [self._reached.get(of) or _told_by(lease) for of, lease in self._ranges.owned.items()]
+        known = [moment for moment in reached if moment is not None]
+        return max(now - min(known), timedelta(0)) if known and len(known) == len(reached) else None
+
+    def start_anew(self) -> None:
+        """Drop what was taken and not kept, for ranges that are read from another place."""
+        for of in list(self._taken):
+            self._drop(of)
+        self._reached.clear()
 
     async def _advance(self, of: FeedRange, *, at_once: bool) -> bool:
         """Go on in one range, or begin anew in one of a new container; whether there is more."""
@@ -130,6 +152,8 @@ class Passes:
             # Another process had the range in between.
             self._drop(of)
             continuation = lease.continuation
+        if self._follower.is_full(of):
+            return await self._keep(of, lease, continuation, at_once=at_once)
         started_at = datetime.now(UTC)
         try:
             continuation, is_at_end = await self._take_pages(of, lease, continuation)
@@ -148,11 +172,13 @@ class Passes:
     async def _take_pages(self, of: FeedRange, lease: Lease, continuation: str | None) -> tuple[str | None, bool]:
         """Hand over pages; where to read on after them, and whether the range has no more at present."""
         events = 0
-        while events < PASS_EVENTS:
-            page = await self._feed.read(of, continuation=continuation, since=lease.since, limit=PAGE_EVENTS)
+        while events < self._events:
+            limit = min(PAGE_EVENTS, self._events)
+            page = await self._feed.read(of, continuation=continuation, since=lease.since, limit=limit)
             if not page.events:
                 return continuation, True
             self._follower.take(of, page.events)
+            self._last[of] = _stored_at(page.events[-1])
             continuation = page.continuation
             self._taken[of] = lease.continuation, continuation
             events += len(page.events)
@@ -166,7 +192,8 @@ class Passes:
         *,
         at_once: bool,
         read_to_end_at: datetime | None = None,
-    ) -> None:
+    ) -> bool:
+        """Have the follower keep what it took, and note it; whether it did."""
         try:
             is_kept = await self._follower.keep(of, at_once=at_once, is_at_end=read_to_end_at is not None)
         except BaseException:
@@ -174,10 +201,25 @@ class Passes:
             raise
         if is_kept:
             self._taken.pop(of, None)
+            if (reached := read_to_end_at or self._last.get(of)) is not None:
+                self._reached[of] = reached
+            self._last.pop(of, None)
             await self._ranges.checkpoint(of, continuation, read_to_end_at=read_to_end_at)
         else:
             await self._ranges.checkpoint(of, lease.continuation, read_to_end_at=None)
+        return is_kept
 
     def _drop(self, of: FeedRange) -> None:
         self._taken.pop(of, None)
+        self._last.pop(of, None)
         self._follower.forget(of)
+
+
+def _told_by(lease: Lease) -> datetime | None:
+    """Up to when all is kept, as whoever read the range before has noted."""
+    return lease.since if lease.checked_at is None else lease.checked_at
+
+
+def _stored_at(event: Document) -> datetime:
+    """When the store took an event, in whole seconds."""
+    return datetime.fromtimestamp(event["_ts"], UTC)

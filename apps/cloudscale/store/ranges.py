@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from cloudscale.errors import BackendUnavailableError
 from cloudscale.store.feed_range import FeedRange
 from cloudscale.store.leases import Lease, leases_due, renewed
 
@@ -31,12 +32,14 @@ class OwnedRanges:
         feed: tells which ranges there are.
         leases: tells who reads them.
         owner: this process's name.
+        begin: where to begin in ranges that nobody has read; None for their beginning.
     """
 
-    def __init__(self, feed: EventFeed, leases: LeaseStore, *, owner: str) -> None:
+    def __init__(self, feed: EventFeed, leases: LeaseStore, *, owner: str, begin: datetime | None = None) -> None:
         self._feed = feed
         self._leases = leases
         self._owner = owner
+        self._begin = begin
         self._refreshed_at = datetime.min.replace(tzinfo=UTC)
         self.owned: dict[FeedRange, Lease] = {}
 
@@ -53,7 +56,7 @@ class OwnedRanges:
         leases = {FeedRange.of(lease.id): lease for lease in await self._leases.all()}
         if missing := current - leases.keys():
             for of in missing:
-                await self._leases.create(_first_lease(of, leases))
+                await self._leases.create(_first_lease(of, leases, begin=self._begin))
             leases = {FeedRange.of(lease.id): lease for lease in await self._leases.all()}
         for gone in leases.keys() - current if current <= leases.keys() else ():
             await self._leases.remove(leases[gone])
@@ -94,6 +97,19 @@ class OwnedRanges:
         else:
             self.owned[of] = written
 
+    async def rewind(self, to: datetime) -> None:
+        """Go on in all ranges with what was stored from ``to`` on; for a follower of one process.
+
+        Raises:
+            BackendUnavailableError: another process changes the leases at the same time.
+        """
+        self.owned.clear()
+        self._refreshed_at = datetime.min.replace(tzinfo=UTC)
+        for lease in await self._leases.all():
+            moved = msgspec.structs.replace(lease, continuation=None, since=to, checked_at=None)
+            if await self._leases.write(moved) is None:
+                raise BackendUnavailableError(f"range {lease.id} is read by another process: try again")
+
     async def release(self) -> None:
         """Give all ranges back, so that others need not wait for the leases to run out."""
         for lease in self.owned.values():
@@ -104,9 +120,14 @@ class OwnedRanges:
         return lease.owner == self._owner and lease.is_held(now)
 
 
-def _first_lease(of: FeedRange, leases: dict[FeedRange, Lease]) -> Lease:
-    """A lease for a range that nobody has read, from the beginning or from where its parent was read to."""
-    parents = [lease for parent, lease in leases.items() if parent.contains(of)]
-    checked = [lease.checked_at for lease in parents if lease.checked_at is not None]
-    since = min(checked) - OVERLAP if parents and len(checked) == len(parents) else None
+def _first_lease(of: FeedRange, leases: dict[FeedRange, Lease], *, begin: datetime | None) -> Lease:
+    """A lease for a range that nobody has read, from ``begin`` or from where its parent was read to."""
+    reached = [_reached(lease) for parent, lease in leases.items() if parent.contains(of)] or [begin]
+    known = [moment for moment in reached if moment is not None]
+    since = min(known) if len(known) == len(reached) else None
     return Lease(id=of.id, expires_at=datetime.now(UTC), since=since)
+
+
+def _reached(lease: Lease) -> datetime | None:
+    """From where a part of the range has to be read; None for the beginning."""
+    return lease.since if lease.checked_at is None else lease.checked_at - OVERLAP

@@ -153,6 +153,23 @@ CACHE_AVAILABLE = Gauge(
 # Nothing has failed yet: 0 from the first scrape on would be a false alarm.
 CACHE_AVAILABLE.set(1)
 
+FOLLOWER_LAG = Gauge(
+    "cloudscale_follower_lag_seconds",
+    "How long ago a follower of the store had kept or sent all that was stored then: archive, or outlet- and its name.",
+    ["follower"],
+    multiprocess_mode="livemax",
+)
+OUTLET_DELIVERED = Counter("cloudscale_outlet_delivered_total", "Events that an outlet's receiver took.", ["outlet"])
+OUTLET_FAILURES = Counter(
+    "cloudscale_outlet_failures_total", "Requests of an outlet that its receiver did not take.", ["outlet"]
+)
+OUTLET_PARKED = Gauge(
+    "cloudscale_outlet_parked",
+    "Events that an outlet has put aside, at the last reading.",
+    ["outlet"],
+    multiprocess_mode="livemostrecent",
+)
+
 BREAKER_STATES = {"closed": 0, "half-open": 1, "open": 2}
 
 

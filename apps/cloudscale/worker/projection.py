@@ -47,6 +47,10 @@ class Projection:
         self._cache: OrderedDict[User, Profile] = OrderedDict()
         self._in_flight = asyncio.Semaphore(WRITES_IN_FLIGHT)
 
+    def is_full(self, of: FeedRange) -> bool:  # noqa: ARG002 - it never waits
+        """Whether it can take no more."""
+        return False
+
     def take(self, of: FeedRange, events: list[Document]) -> None:
         """Note what a page of events changes."""
         changes = self._changes.setdefault(of, {})
