@@ -17,6 +17,7 @@ from cloudscale.commands import (
     events,
     examples,
     keys,
+    outlets,
     query,
     resource,
     run,
@@ -51,6 +52,7 @@ archive.app.command("export")(archived_events.export)
 archive.app.command("replay")(archived_events.replay)
 app.add_typer(archive.app, name="archive")
 app.command("query")(query.query)
+app.add_typer(outlets.app, name="outlets")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(keys.app, name="keys")
 app.add_typer(devices.app, name="devices")
