@@ -57,6 +57,38 @@ BAD_PIPELINES = [
         "unknown field",
     ),
     BadPipeline(
+        "an outlet over plain HTTP to anywhere",
+        {"outlets": [{"name": "crm", "webhook": {"url": "http://crm.example/", "secretRef": _SECRET}}]},
+        "spec.outlets[0].webhook.url",
+        "must be https://",
+    ),
+    BadPipeline(
+        "two outlets of one name",
+        {"outlets": 2 * [{"name": "crm", "webhook": {"url": "https://crm.example/", "secretRef": _SECRET}}]},
+        "spec.outlets[1]",
+        "Duplicate value",
+    ),
+    BadPipeline(
+        "an outlet that gives up after a week",
+        {
+            "outlets": [
+                {"name": "crm", "webhook": {"url": "https://crm.example/", "secretRef": _SECRET, "retryFor": "168h"}}
+            ]
+        },
+        "spec.outlets[0].webhook.retryFor",
+        "must be between 1s and 24h",
+    ),
+    BadPipeline(
+        "an outlet that waits for an answer for an hour",
+        {
+            "outlets": [
+                {"name": "crm", "webhook": {"url": "https://crm.example/", "secretRef": _SECRET, "timeout": "1h"}}
+            ]
+        },
+        "spec.outlets[0].webhook.timeout",
+        "must be between 1s and 1m",
+    ),
+    BadPipeline(
         "workers: min above max",
         {"processing": {"replicas": {"min": 5, "max": 2}}},
         "spec.processing.replicas.min",

@@ -29,6 +29,8 @@ class Context:
     """Changes with the credentials of the queue."""
     certificate_hash: str = ""
     """Changes with the certificate of the dashboard."""
+    outlets_hash: str = ""
+    """Changes with the secrets that outlets sign with."""
     backend_ports: frozenset[int] = frozenset()
     """TCP ports that the pipeline's Secrets name."""
     available: frozenset[Kind] = field(default_factory=frozenset)

@@ -25,6 +25,7 @@ MISSING_AGE_SECONDS = 5.0
 QUEUE = "the queue"
 CACHE = "the cache"
 ARCHIVE = "the archive"
+OUTLET = "the outlet "
 DASHBOARD_TOKEN = "the dashboard"  # noqa: S105 - what needs the Secret, as a message says it
 SIGN_IN = "the dashboard's sign-in"
 GIVEN_KEYS = "the list of given keys"
@@ -61,6 +62,8 @@ class Credentials:
     """Changes with the credentials of the queue alone."""
     certificate_digest: str
     """Changes with the certificate of the dashboard."""
+    outlets_digest: str
+    """Changes with the secrets that outlets sign with, which one pod reads at its start."""
     is_complete: bool
     """Whether every value is known, be it from memory."""
 
@@ -134,7 +137,10 @@ def evaluate(
         # It went together with the others, so the backends still have the certificate that it vouches for.
         data[authority_secret] = remembered[authority_secret]
     # Files that services read again when they change, and no addresses of anything.
-    read_at_start = {what: reference for what, reference in wanted.items() if what not in AS_FILES}
+    read_at_start = {
+        what: reference for what, reference in wanted.items() if what not in AS_FILES and not what.startswith(OUTLET)
+    }
+    signing = [_value(data, reference) for what, reference in wanted.items() if what.startswith(OUTLET)]
     values = {what: _value(data, reference) for what, reference in read_at_start.items()}
     names = {reference.name for reference in read_at_start.values()} | {authority_secret}
     credentials = Credentials(
@@ -147,7 +153,8 @@ def evaluate(
         digest=_digest(sorted((name, sorted(held.items())) for name, held in data.items() if name in names)),
         broker_digest=_digest([values.get(QUEUE), pipeline.spec.identity.client_id_of(READER)]),
         certificate_digest=_digest([_value(data, wanted[what]) for what in DASHBOARD_TLS if what in wanted]),
-        is_complete=None not in values.values(),
+        outlets_digest=_digest(signing),
+        is_complete=None not in (*values.values(), *signing),
     )
     return credentials, data
 
@@ -189,7 +196,7 @@ def _connections(pipeline: EventPipeline) -> dict[str, SecretKey | None]:
     if pipeline.spec.dashboard.enabled:
         services.append(DASHBOARD)
     archive = pipeline.spec.archive
-    if archive is not None:
+    if archive is not None or pipeline.spec.outlets:
         services.append(FOLLOWER)
     named: dict[str, SecretKey | None] = {}
     for role in services:
@@ -199,6 +206,8 @@ def _connections(pipeline: EventPipeline) -> dict[str, SecretKey | None]:
         named["the store" if reference == store.connection else f"the store for {role}"] = reference
     if archive is not None and archive.blob is not None:
         named[ARCHIVE] = archive.blob.connection_secret_ref
+    for outlet in pipeline.spec.outlets:
+        named[OUTLET + outlet.name] = outlet.webhook.secret_ref
     return named
 
 

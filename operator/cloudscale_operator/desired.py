@@ -11,7 +11,7 @@ from cloudscale_operator.manifests.configuration import build_configuration
 from cloudscale_operator.manifests.dashboard import build_dashboard
 from cloudscale_operator.manifests.disruption import build_disruption_budgets
 from cloudscale_operator.manifests.exposure import build_exposure
-from cloudscale_operator.manifests.follower import build_follower
+from cloudscale_operator.manifests.follower import build_follower, build_outlets
 from cloudscale_operator.manifests.identity import build_identity
 from cloudscale_operator.manifests.ingestion import build_ingestion
 from cloudscale_operator.manifests.monitoring import build_monitoring
@@ -36,6 +36,7 @@ def desired_objects(pipeline: EventPipeline, context: Context) -> list[Manifest]
         *build_ingestion(pipeline, context),
         *build_worker(pipeline, context),
         *build_follower(pipeline, context),
+        *build_outlets(pipeline, context),
         *build_dashboard(pipeline, context),
         *build_scaling(pipeline, context),
         *build_exposure(pipeline, context),

@@ -2,13 +2,15 @@
 
 A token is good for whoever is shown it, and the author of a pipeline need not be trusted with one of the operator's or
 of another pipeline. So ``queue.namespace`` and ``store.endpoint`` are held to what the operator's configuration allows,
-before anything is contacted or made. A connection string brings its own key and no token, so it may name any host.
+before anything is contacted or made, and so is the host of an outlet that may be at a private address: from a pod it
+would reach what its author cannot. A connection string brings its own key and no token, so it may name any host.
 """
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +47,14 @@ def is_allowed(host: str, allowed: Sequence[str]) -> bool:
 
 def refusal(pipeline: EventPipeline, allowed: Sequence[str]) -> str:
     """Why a pipeline may not reach what it names, empty if it may."""
+    for outlet in pipeline.spec.outlets:
+        host = urlsplit(outlet.webhook.url).hostname or ""
+        if outlet.webhook.allow_private and not is_allowed(host, allowed):
+            return (
+                f"spec.outlets.{outlet.name} asks for a private address with allowPrivate, and its host {host} is not "
+                f"one that the operator allows: it allows {', '.join(allowed) or 'none'} (its chart's value "
+                "allowedHosts)"
+            )
     namespace, endpoint = pipeline.spec.queue.namespace, pipeline.spec.store.endpoint
     ends = f"the operator allows {', '.join(allowed) or 'none'} (its chart's value allowedHosts)"
     if namespace and not is_allowed(namespace, allowed):

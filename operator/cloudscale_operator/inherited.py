@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from cloudscale_operator.children import ChildKey
 from cloudscale_operator.kinds import DEPLOYMENT, NETWORK_POLICY, SCALED_OBJECT
 from cloudscale_operator.manifests.network import BACKENDS, DNS_PORT
-from cloudscale_operator.names import CREDENTIALS_HASH, WORKER, object_name
+from cloudscale_operator.names import CREDENTIALS_HASH, OUTLETS, OUTLETS_HASH, WORKER, object_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 def inherit(context: Context, live: Mapping[ChildKey, Manifest], pipeline: str) -> Context:
     """The context with the digests, ports and authority of the objects in place, where there are any."""
     worker = live.get(ChildKey(DEPLOYMENT.kind, object_name(pipeline, WORKER)))
+    sending = live.get(ChildKey(DEPLOYMENT.kind, object_name(pipeline, OUTLETS)))
     scaled = live.get(ChildKey(SCALED_OBJECT.kind, object_name(pipeline, WORKER)))
     policy = live.get(ChildKey(NETWORK_POLICY.kind, object_name(pipeline, BACKENDS)))
     if worker:
@@ -32,6 +33,9 @@ def inherit(context: Context, live: Mapping[ChildKey, Manifest], pipeline: str) 
         volumes = {volume["name"]: volume for volume in template["spec"].get("volumes", ())}
         authority = volumes.get("authority", {}).get("secret", {}).get("secretName", "")
         context = replace(context, credentials_hash=digest, authority_secret=authority)
+    if sending:
+        annotations = sending["spec"]["template"]["metadata"].get("annotations", {})
+        context = replace(context, outlets_hash=annotations.get(OUTLETS_HASH, context.outlets_hash))
     if scaled:
         names = [trigger.get("name", "") for trigger in scaled["spec"]["triggers"]]
         context = replace(context, broker_hash=names[0].rpartition("-")[2])

@@ -16,6 +16,8 @@ WORKER: Final = "worker"
 DASHBOARD: Final = "dashboard"
 FOLLOWER: Final = "follower"
 """Who writes the archive."""
+OUTLETS: Final = "outlets"
+"""Who sends to outlets, with the account and the credentials of a follower."""
 READER: Final = "operator"
 """The role of whoever reads how deep the queue is: the operator, and KEDA."""
 
@@ -29,6 +31,9 @@ MANIFEST_HASH = f"{GROUP}/manifest-hash"
 """On every object: the manifest that was applied last, so that a new operator knows what need not be applied again."""
 CREDENTIALS_HASH = f"{GROUP}/credentials-hash"
 """On pod templates: changes when a Secret that a service reads at its start does."""
+
+OUTLETS_HASH = f"{GROUP}/outlets-hash"
+"""On the pod template of who sends to outlets: changes with the secrets that it signs with."""
 
 CERTIFICATE_HASH = f"{GROUP}/certificate-hash"
 """On the dashboard's pod template: changes with the certificate that it shows, which it reads at its start."""

@@ -265,6 +265,7 @@ class Reconciler:
             credentials_hash=credentials.digest,
             broker_hash=credentials.broker_digest,
             certificate_hash=credentials.certificate_digest,
+            outlets_hash=credentials.outlets_digest,
             backend_ports=credentials.ports,
             available=await self._extensions.read(),
             draining=draining,

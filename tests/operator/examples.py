@@ -21,6 +21,22 @@ SPECS: dict[str, dict[str, Any]] = {
     "default": {},
     "paused": {"paused": True},
     "archive": {"archive": {"blob": {"connectionSecretRef": {"name": "blob", "key": "connectionString"}}}},
+    "outlets": {
+        "outlets": [
+            {
+                "name": "crm",
+                "webhook": {
+                    "url": "https://crm.example:8443/hooks",
+                    "secretRef": {"name": "crm-hook", "key": "secret"},
+                },
+                "filter": {"eventTypes": ["purchase"], "suspicious": False},
+            },
+            {
+                "name": "data-lake",
+                "webhook": {"url": "https://lake.example/", "secretRef": {"name": "lake-hook", "key": "secret"}},
+            },
+        ]
+    },
     "scale-to-zero": {"processing": {"replicas": {"min": 0, "max": 1, "pollingInterval": "1s", "cooldown": "1500ms"}}},
     "pinned": {"placement": {"pinTo": "cloudscale.io/bench"}},
     "pinned-beside-affinity": {

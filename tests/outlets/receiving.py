@@ -14,6 +14,7 @@ import msgspec
 from aiohttp import web
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator
 
 
@@ -72,15 +73,17 @@ class ReceiverServer:
 
 
 @asynccontextmanager
-async def receiving(secret: str = "", *, port: int = 0) -> AsyncIterator[ReceiverServer]:
-    """A receiver on a port of the system's choice, or on the same again."""
+async def receiving(
+    secret: str = "", *, port: int = 0, certificate: ssl.SSLContext | None = None
+) -> AsyncIterator[ReceiverServer]:
+    """A receiver on a port of the system's choice, or on the same again; with a certificate over TLS."""
     server = ReceiverServer(secret or new_secret())
     application = web.Application(client_max_size=10_000_000)
     application.router.add_post("/hooks", server.answer)
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
+        await web.TCPSite(runner, "127.0.0.1", port, ssl_context=certificate).start()
         server.port = runner.addresses[0][1]
         yield server
     finally:

@@ -58,6 +58,9 @@ HEALTHY = [
     series("cloudscale_cache_available", "1x400"),
     series("cloudscale_circuit_breaker_state", "0x400", backend="store"),
     series("cloudscale_pipeline_ready", "1x400"),
+    series("cloudscale_follower_lag_seconds", "3600x400", follower="archive"),
+    series("cloudscale_follower_lag_seconds", "2x400", follower="outlet-crm"),
+    series("cloudscale_outlet_parked", "0x400", outlet="crm"),
     *histogram("cloudscale_ingestion_duration_seconds", bound="0.2", within=5999, every=6000, minutes=400),
     *histogram("cloudscale_processing_lag_seconds", bound="2.0", within=5999, every=6000, minutes=400),
 ]
@@ -95,6 +98,21 @@ CASES: dict[str, tuple[list[dict[str, str]], str, str]] = {
     "CloudScaleNotReady": ([series("cloudscale_pipeline_ready", "1 1 0x30")], "8m", "6m"),
     "CloudScaleBreakerOpen": ([series("cloudscale_circuit_breaker_state", "0 1 2x30", backend="store")], "4m", "2m"),
     "CloudScaleCacheAway": ([series("cloudscale_cache_available", "1 1 0x30")], "5m", "3m"),
+    "CloudScaleArchiveBehind": (
+        [series("cloudscale_follower_lag_seconds", "7200 7200 7201x30", follower="archive")],
+        "8m",
+        "6m",
+    ),
+    "CloudScaleOutletBehind": (
+        [
+            series("cloudscale_follower_lag_seconds", "900 900 901x30", follower="outlet-crm"),
+            series("cloudscale_follower_lag_seconds", "1x30", follower="outlet-lake"),
+            series("cloudscale_follower_lag_seconds", "3600x30", follower="archive"),
+        ],
+        "8m",
+        "6m",
+    ),
+    "CloudScaleOutletParked": ([series("cloudscale_outlet_parked", "0 0 1x30", outlet="crm")], "2m", "1m"),
     "CloudScaleAvailabilityBudgetBurnsFast": (
         [
             series("cloudscale_responses_total", "0+980x120", code="202"),
@@ -283,6 +301,9 @@ SEVERITIES = {
     "CloudScaleNotReady": "critical",
     "CloudScaleBreakerOpen": "warning",
     "CloudScaleCacheAway": "warning",
+    "CloudScaleArchiveBehind": "warning",
+    "CloudScaleOutletBehind": "warning",
+    "CloudScaleOutletParked": "warning",
 }
 
 

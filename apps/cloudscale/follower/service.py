@@ -88,6 +88,6 @@ class FollowerService:
                     leases = LeaseStore(store, follower=FOLLOWER)
                     archiver = Archiver(place, interval=parse_duration(archive.interval))
                     # The archive has one writer, so nobody needs to wait until the lease of one that was killed ends.
-                    return Passes(feed, OwnedRanges(feed, leases, owner=FOLLOWER), archiver)
+                    return Passes(feed, OwnedRanges(feed, leases, owner=FOLLOWER), archiver, figure=FOLLOWER)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.stopping.wait(), CONNECT_AGAIN_SECONDS)

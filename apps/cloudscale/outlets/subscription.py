@@ -80,7 +80,6 @@ class Subscription:
         self._owner = f"{socket.gethostname()}:{settings.pipeline_file}"
         self._states = StateStore(store, outlet.name)
         self._parked = ParkedEvents(store, outlet.name)
-        self._now = now
         self._receiver = Receiver(outlet.webhook, authority_file=settings.certificate_authority_file)
         self._sending = Sending(
             outlet,
@@ -102,9 +101,10 @@ class Subscription:
             state = await self._states.change(lambda state: state)
             self._sending.remember(state)
             begin = state.first_seen_at if self.outlet.start == "Now" else None
-            leases = LeaseStore(self._store, follower=follower_name(self.outlet.name))
+            name = follower_name(self.outlet.name)
+            leases = LeaseStore(self._store, follower=name)
             self._ranges = OwnedRanges(feed, leases, owner=self._owner, begin=begin)
-            self.passes = Passes(feed, self._ranges, self._sending, events=PAGE_EVENTS)
+            self.passes = Passes(feed, self._ranges, self._sending, events=PAGE_EVENTS, figure=name)
             self._exits = opened.pop_all()
         return self
 
@@ -141,9 +141,7 @@ class Subscription:
         except BackendError as error:
             log.warning("the outlet has to wait", outlet=self.outlet.name, error=str(error))
             is_behind = False
-        lag = self.passes.lag(self._now())
-        if lag is not None:
-            metrics.FOLLOWER_LAG.labels(follower_name(self.outlet.name)).set(lag.total_seconds())
+        self.passes.show_lag()
         return is_behind
 
     async def run_once(self) -> bool:

@@ -17,6 +17,7 @@ import structlog
 
 from cloudscale.errors import BackendError
 from cloudscale.store.feed import ForeignContinuationError
+from cloudscale.telemetry import metrics
 
 if TYPE_CHECKING:
     from cloudscale.store.batches import Document
@@ -69,13 +70,24 @@ class Follower(Protocol):
 
 
 class Passes:
-    """Reads the ranges that ``ranges`` owns into ``follower``; ``events`` of one range in one pass at the most."""
+    """Reads the ranges that ``ranges`` owns into ``follower``.
 
-    def __init__(self, feed: EventFeed, ranges: OwnedRanges, follower: Follower, *, events: int = PASS_EVENTS) -> None:
+    Args:
+        feed: what is read.
+        ranges: which of it.
+        follower: what keeps it.
+        events: how many of one range are read in one pass at the most.
+        figure: the follower's name in the figures; empty for none.
+    """
+
+    def __init__(
+        self, feed: EventFeed, ranges: OwnedRanges, follower: Follower, *, events: int = PASS_EVENTS, figure: str = ""
+    ) -> None:
         self._feed = feed
         self._ranges = ranges
         self._follower = follower
         self._events = events
+        self._figure = figure
         self._reached: dict[FeedRange, datetime] = {}
         """Up to when all that was stored in a range is kept, where that is known."""
         self._last: dict[FeedRange, datetime] = {}
@@ -88,6 +100,7 @@ class Passes:
         while not until.is_set():
             started = time.monotonic()
             is_behind = await self._try_pass()
+            self.show_lag()
             took = time.monotonic() - started
             if not is_behind:
                 pause = min(max(PASS_SECONDS, IDLE_SHARE * took), SLOWEST_PASS_SECONDS)
@@ -127,6 +140,12 @@ class Passes:
         reached = [self._reached.get(of) or _told_by(lease) for of, lease in self._ranges.owned.items()]
         known = [moment for moment in reached if moment is not None]
         return max(now - min(known), timedelta(0)) if known and len(known) == len(reached) else None
+
+    def show_lag(self) -> None:
+        """Tell the figures how far behind it is, where that is known."""
+        lag = self.lag(datetime.now(UTC))
+        if self._figure and lag is not None:
+            metrics.FOLLOWER_LAG.labels(self._figure).set(lag.total_seconds())
 
     def start_anew(self) -> None:
         """Drop what was taken and not kept, for ranges that are read from another place."""

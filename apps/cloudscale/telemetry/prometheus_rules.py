@@ -227,6 +227,31 @@ def _alerts() -> list[Rule]:
             summary="Redis cannot be reached",
             description="Rate limits hold in each process only, and copies are found by the store alone.",
         ),
+        _alert(
+            "CloudScaleArchiveBehind",
+            # Events wait for a file for an hour at the most.
+            f'max {BY} (cloudscale_follower_lag_seconds{{follower="archive"}}) > 7200',
+            severity="warning",
+            lasting="5m",
+            summary="The archive is more than 2 hours behind the store",
+            description="It has what was stored {{ $value | humanizeDuration }} ago, and the store deletes events.",
+        ),
+        _alert(
+            "CloudScaleOutletBehind",
+            f'max {BY[:-1]}, follower) (cloudscale_follower_lag_seconds{{follower=~"outlet-.*"}}) > 900',
+            severity="warning",
+            lasting="5m",
+            summary="An outlet is more than 15 minutes behind the store",
+            description="{{ $labels.follower }} has sent what was stored {{ $value | humanizeDuration }} ago.",
+        ),
+        _alert(
+            "CloudScaleOutletParked",
+            f"max {BY[:-1]}, outlet) (cloudscale_outlet_parked) > 0",
+            severity="warning",
+            lasting="0m",
+            summary="An outlet has put events aside that its receiver did not take",
+            description="{{ $value }} events of {{ $labels.outlet }} wait for somebody to replay or discard them.",
+        ),
     ]
 
 

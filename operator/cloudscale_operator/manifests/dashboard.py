@@ -62,6 +62,7 @@ def build_dashboard(pipeline: EventPipeline, context: Context) -> list[Manifest]
     web = WebPort.of(spec.tls_secret_name)
     workload = Workload(
         component=DASHBOARD,
+        role=DASHBOARD,
         port_name=web.name,
         tls_secret=spec.tls_secret_name,
         annotations={CERTIFICATE_HASH: context.certificate_hash} if spec.tls_secret_name else {},

@@ -29,7 +29,7 @@ def build_identity(pipeline: EventPipeline) -> list[Manifest]:
     # There also where nobody shares it: pods of an earlier version run as it until they are replaced.
     accounts = [_account(pipeline, PIPELINE_SERVICE_ACCOUNT, pipeline.spec.identity.client_id)]
     roles: list[Role] = [INGESTION, WORKER]
-    if pipeline.spec.archive is not None:
+    if pipeline.spec.archive is not None or pipeline.spec.outlets:
         roles.append(FOLLOWER)
     if pipeline.spec.identity.has_its_own(READER):
         roles.append(READER)

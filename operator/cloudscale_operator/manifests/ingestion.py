@@ -27,6 +27,7 @@ def build_ingestion(pipeline: EventPipeline, context: Context) -> list[Manifest]
     files = [file for file in key_files(pipeline) if file is not None]
     workload = Workload(
         component=INGESTION,
+        role=INGESTION,
         port_name=web.name,
         tls_secret=spec.tls_secret_name,
         port=HTTP_PORT,

@@ -16,6 +16,7 @@ from cloudscale_operator.names import (
     HTTP_PORT,
     INGESTION,
     METRICS_PORT,
+    OUTLETS,
     WORKER,
     object_name,
     selector_labels,
@@ -59,6 +60,11 @@ def build_network_policies(pipeline: EventPipeline, context: Context) -> list[Ma
     if pipeline.spec.archive is not None:
         figures = {"ingress": [_ports(METRICS_PORT) | _readers(pipeline)]}
         policies.append(_policy(pipeline, FOLLOWER, _role(pipeline, FOLLOWER), figures))
+    if pipeline.spec.outlets:
+        # Nobody but this pod reaches the receivers, and it does not hold itself to the ports of the backends.
+        ports = {port for outlet in pipeline.spec.outlets for port in named_ports(outlet.webhook.url)}
+        rules = {"ingress": [_ports(METRICS_PORT) | _readers(pipeline)], "egress": [_ports(*sorted(ports))]}
+        policies.append(_policy(pipeline, OUTLETS, _role(pipeline, OUTLETS), rules))
     if pipeline.spec.dashboard.enabled:
         rules = {"ingress": [_ports(HTTP_PORT) | _clients(pipeline)], "egress": [_ports(*API_SERVER_PORTS)]}
         policies.append(_policy(pipeline, DASHBOARD, _role(pipeline, DASHBOARD), rules))

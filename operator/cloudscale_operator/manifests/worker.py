@@ -21,6 +21,7 @@ def build_worker(pipeline: EventPipeline, context: Context) -> list[Manifest]:
     """Deployment and Service; KEDA owns the number of replicas where KEDA is."""
     workload = Workload(
         component=WORKER,
+        role=WORKER,
         port_name="metrics",
         port=METRICS_PORT,
         resources=pipeline.spec.processing.resources,

@@ -46,7 +46,10 @@ TEMPORARY_SIZE = "256Mi"
 class Workload:
     """What makes one service's Deployment differ from the others'."""
 
-    component: Role
+    component: str
+    """What its objects are called, and its pods labelled."""
+    role: Role
+    """Whose account, credentials and program it has."""
     port_name: str
     port: int
     resources: Resources
@@ -68,6 +71,8 @@ class Workload:
     temporary_size: str = TEMPORARY_SIZE
     tls_secret: str | None = None
     """Secret with the certificate that the service shows; None for plain HTTP."""
+    arguments: tuple[str, ...] = ()
+    """Of the role's program."""
 
 
 def build_deployment(pipeline: EventPipeline, context: Context, workload: Workload) -> Manifest:
@@ -81,7 +86,7 @@ def build_deployment(pipeline: EventPipeline, context: Context, workload: Worklo
         "strategy": _strategy(workload),
         "template": {
             "metadata": {
-                "labels": {**common_labels(name), **labels, **_identity_labels(pipeline, workload.component)},
+                "labels": {**common_labels(name), **labels, **_identity_labels(pipeline, workload.role)},
                 "annotations": {
                     CONFIGURATION_HASH: configuration_hash(pipeline),
                     CREDENTIALS_HASH: context.credentials_hash,
@@ -122,7 +127,7 @@ def _cache(secret: SecretKey | None) -> tuple[dict[str, Any], ...]:
 
 def _pod(pipeline: EventPipeline, context: Context, workload: Workload) -> dict[str, Any]:
     pod: dict[str, Any] = {
-        "serviceAccountName": service_account(pipeline, workload.component),
+        "serviceAccountName": service_account(pipeline, workload.role),
         "automountServiceAccountToken": workload.reads_api,
         # The variables of other Services would only be noise, hundreds of them in a large namespace.
         "enableServiceLinks": False,
@@ -168,12 +173,12 @@ def _container(pipeline: EventPipeline, context: Context, workload: Workload) ->
         "name": workload.component,
         "image": context.image,
         "imagePullPolicy": context.image_pull_policy,
-        "args": ["python", "-m", f"cloudscale.{workload.component}"],
+        "args": ["python", "-m", f"cloudscale.{workload.role}", *workload.arguments],
         "env": [
             *({"name": name, "value": value} for name, value in variables.items()),
             *_cache(spec.cache.url_secret_ref if workload.uses_cache else None),
-            *secret_variable("CLOUDSCALE_SERVICEBUS_CONNECTION_STRING", spec.queue.connection_of(workload.component)),
-            *secret_variable("CLOUDSCALE_COSMOS_CONNECTION_STRING", spec.store.connection_of(workload.component)),
+            *secret_variable("CLOUDSCALE_SERVICEBUS_CONNECTION_STRING", spec.queue.connection_of(workload.role)),
+            *secret_variable("CLOUDSCALE_COSMOS_CONNECTION_STRING", spec.store.connection_of(workload.role)),
             *secret_variable(
                 "APPLICATIONINSIGHTS_CONNECTION_STRING", spec.telemetry.tracing.application_insights_secret_ref
             ),
