@@ -35,7 +35,7 @@ def test_an_unknown_name_is_answered_with_those_that_there_are() -> None:
         examples.find("clickstreem", kind=Kind.PIPELINE)
     assert str(refused.value) == (
         "there is no example clickstreem of kind pipeline: "
-        "choose one of archive, bench, clickstream, custom-event, replay"
+        "choose one of archive, bench, clickstream, custom-event, outlets, replay"
     )
 
 

@@ -12,7 +12,7 @@ from docs.generator.command_line import commands
 from docs.generator.markdown import code, page, table
 
 from cloudscale.pipeline.crd import CONDITIONS, PHASES
-from cloudscale.settings import Settings, variable_name
+from cloudscale.settings import Settings, outlet_secret_variable, variable_name
 from cloudscale.telemetry.metrics import MULTIPROCESS_VARIABLE
 from cloudscale.telemetry.tracing import AZURE_MONITOR_VARIABLE
 
@@ -60,6 +60,10 @@ def variables() -> dict[str, tuple[str, str]]:
                     code(parameter.default),
                     f"{parameter.help} Option {code(parameter.names[0])}.",
                 )
+    found[outlet_secret_variable("NAME")] = (
+        "",
+        "Signing secret of the outlet NAME, in capitals with `_` for `-`; several with spaces between.",
+    )
     found[AZURE_MONITOR_VARIABLE] = ("", "Connection string of Application Insights, where traces then go.")
     found[MULTIPROCESS_VARIABLE] = ("", "Folder in which the processes of one service add up their metrics.")
     return found

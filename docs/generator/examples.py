@@ -17,6 +17,12 @@ _SIGN_IN = {
     "origin": "https://dashboard.shop.example",
     "roles": [{"value": "shop-operators", "role": "operator"}],
 }
+_WEBHOOK = {
+    "url": "https://crm.shop.example/hooks",
+    "secretRef": {"name": "crm-hook", "key": "secret"},
+    "batch": 100,
+}
+_OUTLET = {"name": "crm", "webhook": _WEBHOOK, "filter": {"eventTypes": ["purchase"]}}
 _SIGNED_IN = {"dashboard": {"signIn": _SIGN_IN}}
 
 GIVEN: dict[str, Any] = {
@@ -25,6 +31,15 @@ GIVEN: dict[str, Any] = {
     "queue.lockDuration": "1m",
     "archive.directory": "/srv/archive",
     "archive.blob": {"connectionSecretRef": _SECRET},
+    "outlets": [_OUTLET],
+    **{f"outlets[].{field}": value for field, value in _OUTLET.items()},
+    **{f"outlets[].webhook.{field}": value for field, value in _WEBHOOK.items()},
+    "outlets[].webhook.secretRef.name": "crm-hook",
+    "outlets[].webhook.secretRef.key": "secret",
+    "outlets[].webhook.timeout": "5s",
+    "outlets[].webhook.retryFor": "1h",
+    "outlets[].filter.eventTypes": ["purchase"],
+    "outlets[].filter.tenants": ["shop"],
     "store.endpoint": "https://shop-abc123.documents.azure.com:443/",
     "identity.clientId": _IDENTITY["identity"]["clientId"],
     "access.tokens": [{"issuer": "https://login.shop.example/", "audiences": ["cloudscale"]}],

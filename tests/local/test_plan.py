@@ -35,7 +35,9 @@ def layout(directory: Path, *, workers: int = 1, redis_url: str | None = None) -
         options=RunOptions(
             pipeline_file=directory / "pipeline.yaml", data_directory=directory, workers=workers, redis_url=redis_url
         ),
-        ports=Ports(redis=1, broker=2, management=3, store=4, workers=tuple(range(5, 5 + workers)), follower=99),
+        ports=Ports(
+            redis=1, broker=2, management=3, store=4, workers=tuple(range(5, 5 + workers)), follower=99, outlets=98
+        ),
         keys=Secrets(redis_password="password", **secrets),
         redis_program=None if redis_url else directory / "redis-server",
     )
@@ -112,6 +114,18 @@ def test_what_archives_starts_before_the_workers_and_so_ends_after_them(tmp_path
     assert BACKENDS < FOLLOWERS < WORKERS
     assert plan.niceness == given.options.niceness
     assert read_settings(plan.environment).metrics_port == 99
+
+
+def test_what_sends_to_outlets_is_a_process_of_its_own_beside_the_archive(tmp_path: Path) -> None:
+    given = layout(tmp_path)
+    assert "outlets" not in planned(given)
+
+    webhook = {"url": "https://crm.example/", "secretRef": {"name": "hook", "key": "secret"}}
+    plans = planned(given, archive={}, outlets=[{"name": "crm", "webhook": webhook}])
+    assert plans["outlets"].stage == plans["follower"].stage == FOLLOWERS
+    assert plans["outlets"].command[-2:] == ("cloudscale.follower", "outlets")
+    assert plans["follower"].command[-1] == "cloudscale.follower"
+    assert read_settings(plans["outlets"].environment).metrics_port == 98
 
 
 def test_a_paused_pipeline_takes_events_in_and_has_no_workers(tmp_path: Path) -> None:

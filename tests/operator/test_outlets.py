@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tests.operator.harness import add_secret
+from tests.operator.harness import add_secret, visit_of_a_new_generation
 
 from cloudscale_operator.names import OUTLETS_HASH
 
@@ -51,8 +51,7 @@ async def test_a_new_signing_secret_replaces_the_pod_that_sends_and_no_other(har
 
     before = {name: annotations(name) for name in ("outlets", "worker")}
     add_secret(harness.server, "hook", secret="whsec_2 whsec_1")
-    harness.clock.advance(120)
-    await harness.visit()
+    await visit_of_a_new_generation(harness)
     assert annotations("worker") == before["worker"]
     assert annotations("outlets")[OUTLETS_HASH] != before["outlets"][OUTLETS_HASH]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -29,10 +30,11 @@ class ReceiverServer:
 
     secret: str
     status: int = 204
+    hangs: bool = False
+    """Whether it takes requests and never answers."""
     headers: dict[str, str] = field(default_factory=dict)
     port: int = 0
     requests: list[web.Request] = field(default_factory=list)
-    bodies: list[bytes] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     """CloudEvents that it took, in the order of their coming."""
     refused: set[str] = field(default_factory=set)
@@ -51,7 +53,8 @@ class ReceiverServer:
         """Take what is posted if it is signed."""
         body = await request.read()
         self.requests.append(request)
-        self.bodies.append(body)
+        if self.hangs:
+            await asyncio.Event().wait()
         if not self.is_signed(request, body):
             return web.Response(status=401)
         if self.status >= 300:

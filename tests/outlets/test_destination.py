@@ -32,7 +32,7 @@ REFUSED = [
     "192.168.1.1",
     "100.64.0.1",
     "169.254.169.254",
-    "0.0.0.0",
+    "0.0.0.0",  # noqa: S104 - connected to, not bound
     "0.1.2.3",
     "192.0.0.1",
     "198.18.0.1",
@@ -63,7 +63,7 @@ NEVER = [
     "::ffff:169.254.169.254",
     "64:ff9b::a9fe:a9fe",
     "fe80::1",
-    "0.0.0.0",
+    "0.0.0.0",  # noqa: S104 - connected to, not bound
     "::",
     "224.0.0.1",
     "ff02::1",
@@ -96,7 +96,7 @@ def webhook(url: str, **fields: Any) -> Webhook:
 
 @pytest.mark.parametrize(
     "host",
-    ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "127.1", "2130706433", "0x7f000001", "0.0.0.0"],
+    ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "127.1", "2130706433", "0x7f000001"],
 )
 async def test_this_machine_is_not_reached_under_any_of_its_names(receiver: ReceiverServer, host: str) -> None:
     async with Receiver(webhook(f"http://{host}:{receiver.port}/hooks"), authority_file="") as sender:
@@ -104,9 +104,8 @@ async def test_this_machine_is_not_reached_under_any_of_its_names(receiver: Rece
     assert answer.status is None
     assert "cannot be reached" in answer.problem
     assert receiver.requests == []
-    assert (
-        "allowPrivate" in answer.problem or "no address of a receiver" in answer.problem or "Name or" in answer.problem
-    )
+    # The client refuses by itself what is an address in no usual form.
+    assert "is not a public address" in answer.problem or "is not a canonical IPv4 address" in answer.problem
 
 
 async def test_the_metadata_service_is_not_reached_even_by_an_outlet_that_may_connect_to_private_addresses() -> None:
@@ -153,22 +152,16 @@ async def test_a_redirect_is_not_followed(receiver: ReceiverServer) -> None:
     assert "redirects are not followed" in answer.problem
 
 
-async def test_a_receiver_that_hangs_is_given_up_after_the_timeout() -> None:
-    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.Event().wait()
-        writer.close()
-
-    server = await asyncio.start_server(hang, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    given = msgspec.structs.replace(webhook(f"http://127.0.0.1:{port}/", allow_private=True), timeout="1s")
+async def test_a_receiver_that_hangs_is_given_up_after_the_timeout(receiver: ReceiverServer) -> None:
+    receiver.hangs = True
+    given = msgspec.structs.replace(webhook(receiver.url, allow_private=True), timeout="1s")
     async with Receiver(given, authority_file="") as sender:
         answer = await sender.post(b"{}", {})
-    server.close()
     assert answer.problem == "no answer within 1 s"
 
 
 async def test_an_endless_answer_is_not_read_to_its_end() -> None:
-    read = asyncio.Event()
+    closed = asyncio.Event()
 
     async def pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -178,14 +171,16 @@ async def test_an_endless_answer_is_not_read_to_its_end() -> None:
                 writer.write(b"x" * 10_000)
                 await writer.drain()
         except ConnectionError:
-            read.set()
+            closed.set()
+        finally:
+            writer.close()
 
     server = await asyncio.start_server(pour, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with Receiver(webhook(f"http://127.0.0.1:{port}/", allow_private=True), authority_file="") as sender:
         answer = await sender.post(b"{}", {})
         assert answer.is_taken
-        await asyncio.wait_for(read.wait(), 30)
+        await asyncio.wait_for(closed.wait(), 30)
     server.close()
 
 

@@ -6,6 +6,7 @@ nothing lies between the check and the connection in which the name could come t
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from typing import TYPE_CHECKING, Final
@@ -71,5 +72,5 @@ class Guard:
         """
         family, kind, protocol, _, place = address
         if reason := refusal(str(place[0]), allow_private=self._allow_private):
-            raise RefusedAddressError(reason)
+            raise RefusedAddressError(errno.EACCES, reason)
         return socket.socket(family=family, type=kind, proto=protocol)

@@ -9,8 +9,8 @@ from msgspec import Meta
 from cloudscale.pipeline.fields import Model, SecretKey
 
 Role = Literal["ingestion", "worker", "dashboard", "follower", "operator"]
-"""Who reaches the backends: the services, of which the follower writes the archive, and the operator with KEDA, which
-read how deep the queue is."""
+"""Who reaches the backends: the services, of which the follower writes the archive and sends to outlets, and the
+operator with KEDA, which read how deep the queue is."""
 
 ClientId = Annotated[str, Meta(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", max_length=36)]
 
@@ -54,8 +54,8 @@ class StoreRoles(Model, frozen=True):
     follower: Annotated[
         SecretKey | None,
         Meta(
-            description="The connection string of who writes the archive, whose key needs to read, and to write "
-            "its place."
+            description="The connection string of who writes the archive and sends to outlets, whose key needs to "
+            "read, and to write its place."
         ),
     ] = None
 
@@ -80,8 +80,8 @@ class IdentityRoles(Model, frozen=True):
     follower: Annotated[
         ClientId | None,
         Meta(
-            description="The identity of who writes the archive; its federated credential names the ServiceAccount "
-            "`NAME-follower`."
+            description="The identity of who writes the archive and sends to outlets; its federated credential names "
+            "the ServiceAccount `NAME-follower`."
         ),
     ] = None
     operator: Annotated[
