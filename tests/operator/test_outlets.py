@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from tests.operator.harness import add_secret, visit_of_a_new_generation
-
-from cloudscale_operator.names import OUTLETS_HASH
 
 if TYPE_CHECKING:
     from tests.operator.harness import Harness
@@ -17,6 +16,11 @@ POLICY = "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies/example-out
 
 def outlets(url: str = "https://crm.example:8443/hooks", **webhook: Any) -> list[dict[str, Any]]:
     return [{"name": "crm", "webhook": {"url": url, "secretRef": {"name": "hook", "key": "secret"}, **webhook}}]
+
+
+def template(harness: Harness, name: str) -> dict[str, Any]:
+    """A copy of the pods that a Deployment makes."""
+    return copy.deepcopy(harness.server.objects[DEPLOYMENT.replace("outlets", name)]["spec"]["template"])
 
 
 async def test_a_pipeline_with_outlets_has_one_pod_that_sends(harness: Harness) -> None:
@@ -44,16 +48,24 @@ async def test_a_new_signing_secret_replaces_the_pod_that_sends_and_no_other(har
     harness.server.add_pipeline(spec={"outlets": outlets()})
     await harness.visit()
 
-    def annotations(name: str) -> dict[str, str]:
-        path = f"/apis/apps/v1/namespaces/shop/deployments/example-{name}"
-        found: dict[str, str] = harness.server.objects[path]["spec"]["template"]["metadata"]["annotations"]
-        return found
-
-    before = {name: annotations(name) for name in ("outlets", "worker")}
+    before = {name: template(harness, name) for name in ("outlets", "worker")}
     add_secret(harness.server, "hook", secret="whsec_2 whsec_1")
     await visit_of_a_new_generation(harness)
-    assert annotations("worker") == before["worker"]
-    assert annotations("outlets")[OUTLETS_HASH] != before["outlets"][OUTLETS_HASH]
+    assert template(harness, "worker") == before["worker"]
+    assert template(harness, "outlets") != before["outlets"]
+
+
+async def test_a_changed_outlet_replaces_the_pod_that_sends_and_no_other(harness: Harness) -> None:
+    add_secret(harness.server, "hook", secret="whsec_1")
+    harness.server.add_pipeline(spec={"outlets": outlets()})
+    await harness.visit()
+    names = ("outlets", "worker", "ingestion")
+    before = {name: template(harness, name) for name in names}
+    body = harness.server.pipeline()
+    assert body is not None
+    body["spec"]["outlets"] = outlets(batch=100)
+    await visit_of_a_new_generation(harness)
+    assert [name for name in names if template(harness, name) != before[name]] == ["outlets"]
 
 
 async def test_an_outlet_without_its_secret_says_so(harness: Harness) -> None:

@@ -27,12 +27,16 @@ def build_configuration(pipeline: EventPipeline) -> Manifest:
     }
 
 
-def configuration_hash(pipeline: EventPipeline) -> str:
+def configuration_hash(pipeline: EventPipeline, *, with_outlets: bool = False) -> str:
     """A digest of what the services read at their start."""
     spec: dict[str, Any] = _document(pipeline)["spec"]
     read = {name: section for name, section in spec.items() if name not in _ONLY_FOR_THE_OPERATOR}
     for part in ("ingestion", "processing", "telemetry"):
         read[part] = {name: value for name, value in read[part].items() if name not in _ONLY_FOR_THE_OPERATOR}
+    # Read by who sends to them alone, so that a new receiver restarts nobody else.
+    outlets = read.pop("outlets")
+    if with_outlets:
+        read["outlets"] = outlets
     return hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:16]
 
 

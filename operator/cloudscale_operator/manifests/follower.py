@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from cloudscale.pipeline import Resources
 from cloudscale.settings import outlet_secret_variable
+from cloudscale_operator.manifests.configuration import configuration_hash
 from cloudscale_operator.manifests.services import build_service
 from cloudscale_operator.manifests.workload import Workload, build_deployment, secret_variable
-from cloudscale_operator.names import FOLLOWER, METRICS_PORT, OUTLETS, OUTLETS_HASH
+from cloudscale_operator.names import CONFIGURATION_HASH, FOLLOWER, METRICS_PORT, OUTLETS, OUTLETS_HASH
 
 if TYPE_CHECKING:
     from cloudscale.pipeline import EventPipeline
@@ -76,7 +77,10 @@ def build_outlets(pipeline: EventPipeline, context: Context) -> list[Manifest]:
             for outlet in outlets
             for variable in secret_variable(outlet_secret_variable(outlet.name), outlet.webhook.secret_ref)
         ),
-        annotations={OUTLETS_HASH: context.outlets_hash},
+        annotations={
+            CONFIGURATION_HASH: configuration_hash(pipeline, with_outlets=True),
+            OUTLETS_HASH: context.outlets_hash,
+        },
     )
     ports = {"metrics": (METRICS_PORT, METRICS_PORT)}
     return [build_deployment(pipeline, context, workload), build_service(pipeline, OUTLETS, ports)]
