@@ -91,7 +91,7 @@ async def test_an_outlet_begins_with_what_is_stored_from_now_on_unless_it_says_o
     states = StateStore(store, "crm")
     # The feed counts in whole seconds.
     ahead = datetime.now(UTC) + timedelta(seconds=5)
-    await states.change(lambda state: msgspec.structs.replace(state, first_seen_at=ahead))
+    await states.change(lambda state: msgspec.structs.replace(state, begins_at=ahead))
     async with subscribed(store, spec, settings, outlet(receiver, start="Now"), secret=receiver.secret) as subscription:
         await send_all(subscription)
     assert receiver.ids() == []

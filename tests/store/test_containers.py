@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -31,7 +33,7 @@ async def test_containers_are_made_with_their_time_to_live_and_autoscale(
         throughput=Throughput(autoscale_max=AUTOSCALE_MAX),
     )
     async with EventStore(spec, settings) as store:
-        await store.ensure(followers=True)
+        await store.ensure(followers=True, outlets=True)
     names = ContainerNames.of(spec)
     lives: dict[str, int] = {}
     async with CosmosClient(cosmos.endpoint, cosmos.account_key) as client:
@@ -41,11 +43,18 @@ async def test_containers_are_made_with_their_time_to_live_and_autoscale(
             lives[name] = (await container.read())["defaultTtl"]
             throughput = await container.get_throughput()
             assert throughput.auto_scale_max_throughput == AUTOSCALE_MAX
-    forever = dict.fromkeys((names.profiles, names.leases, names.followers), FOREVER)
+    forever = dict.fromkeys((names.profiles, names.leases, names.followers, names.outlets), FOREVER)
     assert lives == {names.events: seconds, names.alerts: seconds, **forever}
 
 
-async def test_the_container_of_followers_is_made_only_when_something_follows(
+async def test_two_that_make_the_containers_at_once_do_not_disturb_each_other(settings: Settings) -> None:
+    spec = Store(database=f"d{uuid.uuid4().hex[:12]}")
+    async with AsyncExitStack() as exits:
+        stores = [await exits.enter_async_context(EventStore(spec, settings)) for _ in range(6)]
+        await asyncio.gather(*(store.ensure(followers=True, outlets=True) for store in stores))
+
+
+async def test_the_containers_of_followers_and_outlets_are_made_only_when_something_follows(
     cosmos: CosmosServer, settings: Settings
 ) -> None:
     spec = Store(database=f"d{uuid.uuid4().hex[:12]}")
@@ -53,4 +62,5 @@ async def test_the_container_of_followers_is_made_only_when_something_follows(
         await store.ensure()
     async with CosmosClient(cosmos.endpoint, cosmos.account_key) as client:
         made = {each["id"] async for each in client.get_database_client(spec.database).list_containers()}
-    assert made == {*msgspec.structs.astuple(ContainerNames.of(spec))} - {ContainerNames.of(spec).followers}
+    names = ContainerNames.of(spec)
+    assert made == {*msgspec.structs.astuple(names)} - {names.followers, names.outlets}

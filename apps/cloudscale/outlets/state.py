@@ -29,8 +29,8 @@ class State(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
     outlet: str
     id: str = ID
-    first_seen_at: datetime
-    """When its follower saw it for the first time."""
+    begins_at: datetime
+    """Where it begins unless it begins with all that is stored: when its follower saw it first."""
     paused: bool = False
     ended_at: datetime | None = None
     """When the receiver ended the subscription."""
@@ -38,8 +38,6 @@ class State(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """Where to go on instead, as soon as the follower sees it."""
     failing: dict[str, Attempts] = {}
     """Failed attempts by the range whose events they are about."""
-    delivered_at: datetime | None = None
-    """When events were taken for the last time after a failure, or first."""
     etag: str | None = msgspec.field(default=None, name="_etag")
 
     @property
@@ -73,7 +71,7 @@ class StateStore:
         """
         for _ in range(ROUNDS):
             found = await self.read()
-            before = found or State(outlet=self._outlet, first_seen_at=datetime.now(UTC))
+            before = found or State(outlet=self._outlet, begins_at=datetime.now(UTC))
             after = change(before)
             if found is not None and after == before:
                 return found

@@ -100,7 +100,7 @@ class Subscription:
             feed = await opened.enter_async_context(EventFeed(self._spec, self._settings))
             state = await self._states.change(lambda state: state)
             self._sending.remember(state)
-            begin = state.first_seen_at if self.outlet.start == "Now" else None
+            begin = state.begins_at if self.outlet.start == "Now" else None
             name = follower_name(self.outlet.name)
             leases = LeaseStore(self._store, follower=name)
             self._ranges = OwnedRanges(feed, leases, owner=self._owner, begin=begin)
@@ -166,6 +166,11 @@ class Subscription:
         state = await self._states.change(lambda state: state)
         if state.rewind_to is not None:
             state = await self._rewind(state.rewind_to)
+        ranges = {of.id for of in self._ranges.owned}
+        if ranges and not ranges.issuperset(state.failing):
+            # A range that was split is no more.
+            kept = {each: attempts for each, attempts in state.failing.items() if each in ranges}
+            state = await self._states.change(lambda state: msgspec.structs.replace(state, failing=kept))
         self._sending.remember(state)
         self._is_sending = state.is_sending
         if state.is_sending:
@@ -181,7 +186,7 @@ class Subscription:
         def done(state: State) -> State:
             # Somebody may have asked for another time meanwhile.
             rewind_to = None if state.rewind_to == to else state.rewind_to
-            return msgspec.structs.replace(state, rewind_to=rewind_to, failing={})
+            return msgspec.structs.replace(state, rewind_to=rewind_to, begins_at=to, failing={})
 
         return await self._states.change(done)
 

@@ -104,6 +104,7 @@ class OwnedRanges:
             BackendUnavailableError: another process changes the leases at the same time.
         """
         self.owned.clear()
+        self._begin = to
         self._refreshed_at = datetime.min.replace(tzinfo=UTC)
         for lease in await self._leases.all():
             moved = msgspec.structs.replace(lease, continuation=None, since=to, checked_at=None)
