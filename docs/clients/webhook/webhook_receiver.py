@@ -10,6 +10,7 @@ import hmac
 import json
 import os
 import time
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 KEY = base64.b64decode(os.environ["CLOUDSCALE_OUTLET_SECRET_CRM"].removeprefix("whsec_"))
@@ -20,7 +21,7 @@ LARGEST_BODY_BYTES = 2_000_000
 known: set[tuple[str, str]] = set()
 
 
-def is_signed(headers, body):
+def is_signed(headers: Message, body: bytes) -> bool:
     """Whether one of the signatures is right, and the request no older than some minutes."""
     identity, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
     if not timestamp.isdigit() or abs(time.time() - int(timestamp)) > OLDEST_SECONDS:
@@ -36,7 +37,7 @@ class Receiver(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def do_POST(self):
+    def do_POST(self) -> None:
         """Take one event, or an array of them."""
         length = int(self.headers.get("Content-Length", 0))
         if length > LARGEST_BODY_BYTES:
@@ -55,13 +56,13 @@ class Receiver(BaseHTTPRequestHandler):
                 print(event["type"], event["id"], event["data"], flush=True)
         self.answer(204)
 
-    def answer(self, status):
+    def answer(self, status: int) -> None:
         """An answer without a body."""
         self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def log_message(self, *_):
+    def log_message(self, *_: object) -> None:
         """Say nothing beside the events."""
 
 
