@@ -15,7 +15,7 @@ from cloudscale.errors import BackendError
 from cloudscale.outlets.names import follower_name
 from cloudscale.outlets.parked import ParkedEvents
 from cloudscale.outlets.receiver import Receiver
-from cloudscale.outlets.sending import Sending, utc_now
+from cloudscale.outlets.sending import TURN_SECONDS, Sending, utc_now
 from cloudscale.outlets.state import State, StateStore
 from cloudscale.store.feed import EventFeed
 from cloudscale.store.leases import LeaseStore
@@ -192,7 +192,10 @@ class Subscription:
 
     async def _replay(self) -> None:
         """Send parked events again that somebody wants sent again."""
+        until = time.monotonic() + TURN_SECONDS
         for event in await self._parked.find(limit=REPLAYED_EVENTS, is_wanted=True):
+            if time.monotonic() > until or self._sending.is_stopping:
+                return
             answer = await self._sending.send_again(event)
             if answer.is_taken:
                 await self._parked.remove(event)
