@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -24,6 +25,9 @@ INTERNAL: Final = frozenset(
 )
 """What a stored event has for the pipeline and the store alone."""
 
+TENANTS: Final = 1000
+"""Whose part of ``source`` is remembered."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -32,13 +36,18 @@ def source_of(pipeline: str) -> str:
     return f"/cloudscale/{pipeline}/"
 
 
+@lru_cache(maxsize=TENANTS)
+def _quoted(tenant: str) -> str:
+    return quote(tenant, safe="")
+
+
 def cloud_event(event: Document, *, source: str) -> dict[str, Any]:
     """The envelope of a document of the change feed; ``source`` is that of :func:`source_of`."""
     tenant = event["tenantId"]
     envelope: dict[str, Any] = {
         "specversion": "1.0",
         "id": event["id"],
-        "source": source + quote(tenant, safe=""),
+        "source": source + _quoted(tenant),
         "type": TYPE_PREFIX + event["eventType"],
         "time": event["createdAt"],
         "datacontenttype": "application/json",
