@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
+from prometheus_client import REGISTRY
 from tests.archive.archiving import events
 from tests.outlets.receiving import new_secret, receiving
 from tests.outlets.sending import Clock, outlet, send_all, subscribed
@@ -293,3 +294,25 @@ async def test_a_parked_event_that_somebody_wants_is_sent_again(
         await subscription.look()
     assert receiver.ids() == ["e0"]
     assert await parked_events.count() == 0
+
+
+async def test_the_lag_is_the_time_since_everything_stored_was_sent(
+    store: EventStore, spec: Store, settings: Settings, receiver: ReceiverServer
+) -> None:
+    async with subscribed(store, spec, settings, outlet(receiver), secret=receiver.secret) as subscription:
+        assert subscription.passes.lag(datetime.now(UTC)) is None
+        await send_all(subscription)
+        later = datetime.now(UTC) + timedelta(hours=1)
+        lag = subscription.passes.lag(later)
+        assert lag is not None
+        assert timedelta(hours=1) <= lag < timedelta(hours=1, minutes=1)
+        receiver.status = 500
+        await create_all(store, events(0, 4))
+        await send_all(subscription)
+        behind = subscription.passes.lag(later)
+        await send_all(subscription)
+        assert behind == subscription.passes.lag(later)
+        subscription.passes.show_lag()
+    shown = REGISTRY.get_sample_value("cloudscale_follower_lag_seconds", {"follower": "outlet-crm"})
+    assert shown is not None
+    assert shown >= 0
