@@ -101,3 +101,13 @@ async def test_an_empty_queue_has_no_oldest_event(redis: Redis) -> None:
 async def test_an_unreachable_broker_is_an_error(redis: Redis) -> None:
     with pytest.raises(BackendUnavailableError):
         await BacklogReader(unreachable, redis, keys=KEYS, events_per_message=100).read()
+
+
+async def test_a_reading_asks_for_a_sample_however_much_is_in_flight(redis: Redis) -> None:
+    await accept(redis, 50 * SAMPLE_ENTRIES)
+    await redis.config_resetstat()
+    await reader(Broker(messages=900), redis).read()
+    asked = set(await redis.info("commandstats"))
+    assert "cmdstat_hrandfield" in asked
+    # Each of these would keep Redis from answering anybody else meanwhile.
+    assert not asked & {f"cmdstat_{command}" for command in ("hgetall", "hvals", "hkeys", "hscan")}

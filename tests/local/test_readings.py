@@ -56,6 +56,23 @@ async def test_a_reading_has_rates_since_the_last_one_and_the_ledgers_totals(tmp
     assert second.persisted == 93
 
 
+async def test_a_reading_never_reads_the_ledger_as_a_whole(tmp_path: Path) -> None:
+    keys = keys_of(PIPELINE)
+    with redis_server(tmp_path) as server:
+        async with Redis.from_url(server.url) as redis, Readings(PIPELINE, redis_url=server.url) as readings:
+            await readings.take()
+            asked: list[list[str]] = []
+            async with redis.monitor() as monitor:
+                await readings.take()
+                await redis.echo("over")
+                while (command := (await monitor.next_command())["command"].split())[0] != "ECHO":
+                    asked.append(command)
+
+    whole = {key for name, key, *_ in asked if name in {"HGETALL", "HVALS", "HKEYS", "SMEMBERS"}}
+    # Which has an entry for each process.
+    assert whole == {keys.figures}
+
+
 async def test_the_ledger_is_read_beside_figures_of_another_version(tmp_path: Path) -> None:
     keys = keys_of(PIPELINE)
     with redis_server(tmp_path) as server:
