@@ -258,3 +258,9 @@ def test_by_default_an_anonymous_sender_is_held_to_a_thousand_events_a_second() 
     assert (limits.per_client.events_per_second, limits.per_client.events_burst) == (1_000, 10_000)
     # All together are bounded as well, or many addresses would do what one may not.
     assert (limits.global_.events_per_second, limits.global_.events_burst) == (10_000, 100_000)
+
+
+def test_by_default_a_key_may_send_100_requests_a_second_a_tenant_1_000_and_all_10_000() -> None:
+    limits = load(document()).spec.ingestion.rate_limits
+    assert (limits.per_key.per_second, limits.per_tenant.per_second) == (100, 1_000)
+    assert (limits.global_.limit, limits.global_.window) == (10_000, "1s")

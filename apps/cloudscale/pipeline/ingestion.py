@@ -42,7 +42,7 @@ class GlobalLimits(Model, frozen=True):
     """What all clients may send together: requests in a sliding window, and events by a token bucket."""
 
     limit: Annotated[Count, Meta(description="Requests in one window, over all clients and replicas.")] = 10_000
-    window: Annotated[PositiveDuration, Meta(description="Length of the window.")] = "60s"
+    window: Annotated[PositiveDuration, Meta(description="Length of the window.")] = "1s"
     events_burst: Annotated[
         int,
         Meta(description="Events that all may send at once.", ge=LARGEST_BATCH_EVENTS, le=1_000_000_000),
