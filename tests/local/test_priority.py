@@ -44,8 +44,9 @@ UNTIL_LATE = timedelta(seconds=90)
 UNTIL_ENDED = timedelta(seconds=90)
 RATE = 225
 LOAD_SECONDS = 45
-LAG_SECONDS = 30
-"""Giving way ends 10 seconds after the first event waits; what waits by then is worked off faster than more comes."""
+LAG_SECONDS = 40
+"""Giving way ends 10 seconds after the first event waits; what waits by then is worked off faster than more comes. A
+worker that gets nothing done leaves the first event waiting for the whole load."""
 
 
 @pytest.fixture
