@@ -158,6 +158,7 @@ CASES: dict[tuple[str, str], Sequence[Ask]] = {
         Ask("/api/v1/devices?type=fabrikam-thermostat", shows=True),
         Ask("/api/v1/devices?tenant=fabrikam", frozenset({400})),
     ],
+    ("POST", "/api/v1/devices"): [Ask("/api/v1/devices", REFUSED, {"id": "thermostat-9", "tenantId": "fabrikam"})],
     ("GET", "/api/v1/devices/{device_id}"): [Ask("/api/v1/devices/{device}", ABSENT, shows=True)],
     ("GET", "/api/v1/users/{user_id:path}"): [Ask("/api/v1/users/{user}", OK | ABSENT, shows=True)],
     **administering("/api/v1"),
@@ -242,9 +243,9 @@ async def answer_to(
         return response.status, await response.read()
 
 
-def own_of(path: str) -> tuple[str, str]:
+def own_of(method: str, path: str) -> tuple[str, str]:
     """What somebody of contoso, and somebody who is told of fabrikam, sends to a path."""
-    if path.startswith(("/api/v1/tenants", "/api/v1/keys")):
+    if path.startswith(("/api/v1/tenants", "/api/v1/keys")) or (method == "POST" and path == "/api/v1/devices"):
         return "contoso-admin-key", "admin-key"
     if path.startswith("/api/access/"):
         return CONTOSO_MANAGER, MANAGER
@@ -260,7 +261,7 @@ async def test_nothing_of_another_tenant_is_told(
 
 
 async def _check(client: aiohttp.ClientSession, method: str, ask: Ask, *, known: dict[str, Any]) -> None:
-    own, theirs = own_of(ask.path)
+    own, theirs = own_of(method, ask.path)
     # The collector reads the traffic of the first second, and a balance takes its time.
     if ask.shows:
 
@@ -320,7 +321,7 @@ async def test_all_answers_at_once_are_each_the_asker_s_own(
     calls = [
         answer_to(client, method, ask, token=token, known=fabrikam_s)
         for method, ask in asks
-        for token in own_of(ask.path)
+        for token in own_of(method, ask.path)
     ]
 
     answers = await asyncio.gather(*calls)

@@ -6,9 +6,11 @@ import contextlib
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPConnection, HTTPResponse
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.request import HTTPHandler, Request, build_opener
 
 import msgspec
 from tests.servers.answer import Answer
@@ -67,19 +69,35 @@ class DashboardServer(AnsweringServer):
         method: str = "GET",
         content: object = None,
         headers: Mapping[str, str] | None = None,
+        address: str = "127.0.0.1",
     ) -> Answer:
-        """Send a request, ``content`` as JSON unless it is bytes; every answer is returned, whatever its status."""
+        """Send a request, ``content`` as JSON unless it is bytes; every answer is returned, whatever its status.
+
+        ``address`` is where it comes from: any of 127.0.0.0/8. Wrong keys are counted for each.
+        """
         given = dict(headers or {})
         if token is not None:
             given["Authorization"] = f"Bearer {token}"
         data = content if content is None or isinstance(content, bytes) else msgspec.json.encode(content)
         request = Request(self.url + path, data=data, headers=given, method=method)  # noqa: S310 - our own
         try:
-            with urlopen(request, timeout=60) as response:  # noqa: S310 - our own
+            with build_opener(_From(address)).open(request, timeout=60) as response:
                 return Answer(response.status, _lower(response.headers.items()), response.read())
         except HTTPError as error:
             with error:
                 return Answer(error.code, _lower(error.headers.items()), error.read())
+
+
+class _From(HTTPHandler):
+    """Connects from an address of this machine."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self._address = address
+
+    def http_open(self, request: Request) -> HTTPResponse:
+        """Send the request."""
+        return self.do_open(partial(HTTPConnection, source_address=(self._address, 0)), request)
 
 
 def _lower(headers: Any) -> dict[str, str]:

@@ -225,8 +225,15 @@ class Administration:
 
         return await self._container.change(Key, key_id, tenant_id=tenant_id, change=end)
 
-    async def create_device(self, tenant_id: str, device_id: str, **details: Unpack[DeviceDetails]) -> NewKey:
-        """A new device, with a key of its own that sends for this device only.
+    async def create_device(
+        self,
+        tenant_id: str,
+        device_id: str,
+        *,
+        event_types: frozenset[str] | None = None,
+        **details: Unpack[DeviceDetails],
+    ) -> NewKey:
+        """A new device, with a key of its own that sends for this device only, and only the given types of event.
 
         Raises:
             NotFoundError: there is no such tenant.
@@ -236,7 +243,7 @@ class Administration:
         await self._container.read(Tenant, tenant_id, tenant_id=tenant_id)
         device = checked(Device(id=device_id, tenant_id=tenant_id, created_at=_now(), **details))
         await self._container.create(device)
-        rights = KeyRights(device_id=device_id)
+        rights = KeyRights(device_id=device_id, event_types=event_types)
         try:
             made = await self._add_key(tenant_id, device_id[:128], rights=rights, expires_in=None)
         except BackendError as error:

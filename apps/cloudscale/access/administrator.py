@@ -187,14 +187,15 @@ class Administrator:
         )
 
     async def create_device(self, tenant_id: str, device_id: str, **details: Unpack[DeviceDetails]) -> NewKey:
-        """A new device with its key; see :meth:`Administration.create_device`."""
+        """A new device with its key, which may send no more than whoever makes it; see the method of the same name."""
+        event_types = self.authority.event_types
         self.authority.require_tenant(tenant_id)
-        self.authority.require_rights(KeyRights(device_id=device_id, event_types=self.authority.event_types))
+        self.authority.require_rights(KeyRights(device_id=device_id, event_types=event_types))
         self.authority.require_end(None)
         return await self._recorded(
             "create device",
             f"device {device_id} of tenant {tenant_id}",
-            lambda: self._administration.create_device(tenant_id, device_id, **details),
+            lambda: self._administration.create_device(tenant_id, device_id, event_types=event_types, **details),
             outcome=_key_made,
         )
 

@@ -30,6 +30,9 @@ def key(**fields: Any) -> dict[str, Any]:
 
 
 WIDE = "0123456789AB"
+STRANGER = "127.0.0.2"
+"""Whose wrong keys are not counted for the others' address."""
+
 TYPES = {kind.status: kind.type for kind in Kind}
 MISUSES = [
     # More than the caller has.
@@ -66,7 +69,10 @@ MISUSES = [
     ),
     Misuse("a tenant drops its quota", "acme-admin", "PATCH", "/tenants/acme", {"quota": {}}, 403),
     Misuse("a tenant enables itself", "acme-admin", "PATCH", "/tenants/acme", {"disabled": False}, 403),
+    Misuse("a key that sends makes a device", "acme-writer", "POST", "/devices", {"id": "t-1"}, 403),
+    Misuse("one that ends makes a device whose key does not", "acme-short", "POST", "/devices", {"id": "t-1"}, 403),
     # Others' tenants.
+    Misuse("makes a device of another", "acme-admin", "POST", "/devices", {"id": "t-1", "tenantId": "rival"}, 403),
     Misuse("makes a key of another", "acme-admin", "POST", "/keys", key(tenantId="rival"), 403),
     Misuse("makes a key of nobody", "acme-admin", "POST", "/keys", key(tenantId="nobody"), 403),
     Misuse("lists keys of another", "acme-admin", "GET", "/keys?tenant=rival", None, 403),
@@ -85,7 +91,14 @@ MISUSES = [
     Misuse("an absent device", "admin", "POST", "/keys", key(tenantId="acme", deviceId="t-7"), 404),
     Misuse("an absent tenant", "admin", "PATCH", "/tenants/nobody", {"disabled": True}, 404),
     Misuse("a tenant that is there", "admin", "POST", "/tenants", {"id": "acme"}, 409),
+    Misuse("a device of an absent tenant", "admin", "POST", "/devices", {"id": "t-1", "tenantId": "nobody"}, 404),
     # Requests that make no sense.
+    Misuse("a device of no tenant", "admin", "POST", "/devices", {"id": "t-1"}, 400),
+    Misuse("a device without an id", "admin", "POST", "/devices", {"tenantId": "acme"}, 400),
+    Misuse("a device with a slash", "admin", "POST", "/devices", {"id": "a/b", "tenantId": "acme"}, 400),
+    Misuse("a device with rights", "admin", "POST", "/devices", {"id": "t", "tenantId": "acme", "scopes": []}, 400),
+    Misuse("too much about a device", "admin", "POST", "/devices",
+           {"id": "t", "tenantId": "acme", "metadata": {str(number): number for number in range(65)}}, 400),
     Misuse("a key of no tenant", "admin", "POST", "/keys", key(), 400),
     Misuse("no body", "admin", "POST", "/keys", None, 400),
     Misuse("no JSON", "admin", "POST", "/keys", b"{", 400),
@@ -168,7 +181,11 @@ def state_of(office: Office) -> list[Any]:
 def test_who_has_no_key_administers_nothing(office: Office, token: str | None) -> None:
     for method, path in (("GET", "/tenants"), ("POST", "/keys"), ("POST", "/keys/AAAAAAAAAAAA/revoke")):
         answer = office.dashboard.call(
-            f"/api/v1{path}", token=token, method=method, content={} if method == "POST" else None
+            f"/api/v1{path}",
+            token=token,
+            method=method,
+            content={} if method == "POST" else None,
+            address=STRANGER,
         )
         assert answer.status == 401
         assert answer.headers["www-authenticate"].startswith("Bearer")

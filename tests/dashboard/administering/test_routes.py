@@ -50,6 +50,22 @@ def test_a_key_is_told_once_and_opens_what_it_is_for(office: Office) -> None:
     assert "digest" not in listed.body.decode()
 
 
+def test_a_device_is_made_with_a_key_that_sends_for_it_alone(office: Office) -> None:
+    wanted = {"id": "till-7", "type": "till", "model": "T", "metadata": {"floor": 3}}
+    made = office.ask("acme-purchases", "POST", "/devices", wanted)
+
+    assert (made.status, made.headers["cache-control"]) == (201, "no-store")
+    assert (made.json["tenantId"], made.json["deviceId"], made.json["scopes"]) == ("acme", "till-7", ["events:write"])
+    assert made.json["eventTypes"] == ["purchase"], "it may send no more than whoever has made it"
+    assert api_key.parse(made.json["key"]) is not None
+    reader = office.new_key(scopes=["events:read"])["key"]
+    shown = office.dashboard.call("/api/v1/devices/till-7", token=reader).json
+    assert (shown["type"], shown["model"], shown["metadata"]) == ("till", "T", {"floor": 3})
+    assert shown["keyIds"] == [made.json["id"]]
+    again = office.ask("admin", "POST", "/devices", {**wanted, "tenantId": "acme"})
+    assert (again.status, "till-7" in again.json["detail"]) == (409, True)
+
+
 def test_a_rotated_key_holds_for_the_overlap_beside_the_new_one(office: Office) -> None:
     old = office.new_key(scopes=["events:read"], eventTypes=["purchase"])
     answer = office.ask("admin", "POST", f"/keys/{old['id']}/rotate", {"overlapSeconds": 3600})

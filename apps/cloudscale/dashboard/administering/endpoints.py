@@ -1,4 +1,4 @@
-"""What is done with tenants and keys, for an administrator whom the routes have found out already."""
+"""What is done with tenants, keys and devices, for an administrator whom the routes have found out already."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from cloudscale.dashboard.administering.models import (
     Rotation,
     TenantChange,
     TenantPage,
+    WantedDevice,
     WantedKey,
     changed_key,
     changed_tenant,
@@ -56,6 +57,7 @@ ONCE = {"Cache-Control": "no-store"}
 
 _new_tenant = msgspec.json.Decoder(NewTenant)
 _tenant_change = msgspec.json.Decoder(TenantChange)
+_wanted_device = msgspec.json.Decoder(WantedDevice)
 _wanted_key = msgspec.json.Decoder(WantedKey)
 _key_change = msgspec.json.Decoder(KeyChange)
 _rotation = msgspec.json.Decoder(Rotation)
@@ -117,6 +119,16 @@ async def create_key(request: Request, administrator: Administrator) -> Response
     if tenant_id is None:
         raise RefusedReadingError(Kind.INVALID, "Say whose key it is: give tenantId.")
     made = await administrator.create_key(tenant_id, wanted.name, rights=wanted.rights, expires_in=wanted.expires_in)
+    return JsonResponse(made_key(made, now=datetime.now(UTC), warnings=administrator.warnings), 201, ONCE)
+
+
+async def create_device(request: Request, administrator: Administrator) -> Response:
+    """A new device, and its key, whose secret is in this answer and nowhere else."""
+    wanted = await _body(request, _wanted_device)
+    tenant_id = wanted.tenant_id or _only_tenant(administrator)
+    if tenant_id is None:
+        raise RefusedReadingError(Kind.INVALID, "Say whose device it is: give tenantId.")
+    made = await administrator.create_device(tenant_id, wanted.id, **wanted.details)
     return JsonResponse(made_key(made, now=datetime.now(UTC), warnings=administrator.warnings), 201, ONCE)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta, structs
 
 from cloudscale.access.new_keys import KeyRights
-from cloudscale.access.records import MOST_EVENT_TYPES, MOST_ORIGINS, Origin, Quota
+from cloudscale.access.records import LARGEST_METADATA_KEYS, MOST_EVENT_TYPES, MOST_ORIGINS, Origin, Quota
 from cloudscale.access.scopes import Scope
 from cloudscale.events.checking import EventId, ShortText, TenantId
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cloudscale.access.new_keys import NewKey
-    from cloudscale.access.records import Key, Tenant
+    from cloudscale.access.records import DeviceDetails, Key, Tenant
 
 LONGEST_LIFE: Final = timedelta(days=3650)
 LONGEST_OVERLAP_SECONDS: Final = 90 * 24 * 3600
@@ -86,6 +86,21 @@ class WantedKey(msgspec.Struct, frozen=True, rename="camel", kw_only=True, forbi
     def expires_in(self) -> timedelta | None:
         """How long it holds."""
         return None if self.expires_in_seconds is None else timedelta(seconds=self.expires_in_seconds)
+
+
+class WantedDevice(msgspec.Struct, frozen=True, rename="camel", kw_only=True, forbid_unknown_fields=True):
+    """A device to create. The tenant may be left out by who administers one only."""
+
+    id: EventId
+    tenant_id: TenantId | None = None
+    type: ShortText | None = None
+    model: ShortText | None = None
+    metadata: Annotated[dict[str, Any], Meta(max_length=LARGEST_METADATA_KEYS)] = {}
+
+    @property
+    def details(self) -> DeviceDetails:
+        """What is said of it."""
+        return {"type": self.type, "model": self.model, "metadata": self.metadata}
 
 
 class KeyChange(msgspec.Struct, frozen=True, rename="camel", kw_only=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""What the description of the dashboard's API says of tenants and keys."""
+"""What the description of the dashboard's API says of tenants, keys and new devices."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from cloudscale.dashboard.administering.models import (
     ShownTenant,
     TenantChange,
     TenantPage,
+    WantedDevice,
     WantedKey,
 )
 from cloudscale.dashboard.administering.positions import MOST_CHARACTERS, MOST_RECORDS, USUAL_RECORDS
@@ -23,7 +24,7 @@ from cloudscale.dashboard.reading.openapi_parts import in_path, parameter, refer
 
 MODELS: Final = (
     *(ChangedKey, ChangedTenant, KeyChange, KeyPage, MadeKey, NewTenant, Rotation, ShownTenant, TenantChange),
-    *(TenantPage, WantedKey),
+    *(TenantPage, WantedDevice, WantedKey),
 )
 
 _ABSENT: Final = "There is no such tenant, key or device among those that may be administered."
@@ -98,6 +99,17 @@ def paths() -> dict[str, Any]:
             "post": _operation("End a key now", responses("ChangedKey", _OF_ONE, meaning="Revoked."), [key_id]),
         },
     }
+
+
+def create_device() -> dict[str, Any]:
+    """What makes a device, at the address where devices are read."""
+    answers = responses(
+        "MadeKey",
+        {**_OF_ONE, "409": "The tenant has a device with this id."},
+        status="201",
+        meaning="Created. The device's key is in this answer and is not told again.",
+    )
+    return _operation("Create a device with a key of its own", answers, body="WantedDevice")
 
 
 def _operation(

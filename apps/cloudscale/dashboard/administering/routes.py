@@ -155,5 +155,6 @@ def _routes(prefix: str, way: Callable[[Endpoint], Answering]) -> list[Route]:
 routes = [
     *_routes("/api/v1", by_key),
     *_routes("/api/access", by_page),
+    Route("/api/v1/devices", by_key(endpoints.create_device), methods=["POST"]),
     Route("/api/access/rates", by_page(measured), methods=["GET"]),
 ]

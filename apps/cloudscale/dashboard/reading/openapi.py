@@ -64,7 +64,7 @@ def describe(pipeline: str) -> dict[str, Any]:
         "paths": {
             "/api/v1/events": {"get": _events()},
             "/api/v1/events/{event_id}": {"get": _event()},
-            "/api/v1/devices": {"get": _devices()},
+            "/api/v1/devices": {"get": _devices(), "post": administering.create_device()},
             "/api/v1/devices/{device_id}": {
                 "get": _one("Read one device", "device_id", "DeviceWithKeys", "No such device is registered.")
             },
