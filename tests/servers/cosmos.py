@@ -16,6 +16,8 @@ from urllib.parse import quote, urlsplit
 from tests.servers.coverage import emulator_environment
 from tests.servers.process import ListeningServer, running
 
+from cloudscale.local.ports import find_free_ports
+
 
 @dataclass
 class CosmosServer(ListeningServer):
@@ -40,7 +42,9 @@ class CosmosServer(ListeningServer):
         return f"AccountEndpoint={self.endpoint};AccountKey={self.account_key};"
 
     def command(self) -> list[str]:
-        """The emulator on its port, or on a free one."""
+        """The emulator on its port, or on a free one, which no outgoing connection takes while it is stopped."""
+        if not self.port:
+            (self.port,) = find_free_ports("127.0.0.1", 1)
         place = ["--data-dir", str(self.directory), "--port", str(self.port)]
         return [sys.executable, "-m", "cloudscale.emulators.cosmos", *place, *self.arguments]
 

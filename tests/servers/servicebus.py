@@ -15,6 +15,8 @@ from azure.servicebus._base_handler import _generate_sas_token
 from tests.servers.coverage import emulator_environment
 from tests.servers.process import ListeningServer, running
 
+from cloudscale.local.ports import find_free_ports
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
@@ -34,7 +36,9 @@ class ServiceBusServer(ListeningServer):
     management_port: int = 0
 
     def command(self) -> list[str]:
-        """The emulator on its ports, or on free ones."""
+        """The emulator on its ports, or on free ones, which no outgoing connection takes while it is stopped."""
+        if not self.port:
+            self.port, self.management_port = find_free_ports(self.host, 2)
         command = [sys.executable, "-m", "cloudscale.emulators.servicebus", "--data-dir", str(self.directory)]
         command += ["--host", self.host, "--port", str(self.port), "--management-port", str(self.management_port)]
         command += [argument for name in self.queues for argument in ("--queue", name)]
