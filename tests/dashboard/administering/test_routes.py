@@ -90,7 +90,7 @@ def test_a_revoked_key_opens_nothing_any_more(office: Office) -> None:
         answer = office.ask("admin", "POST", f"/keys/{key['id']}/revoke")
         assert (answer.status, answer.json["state"]) == (200, "revoked")
 
-    wait_until_sync(lambda: office.dashboard.call("/api/v1/events/none", token=key["key"]).status == 401, within=WITHIN)
+    wait_until_sync(lambda: status_of(office, key) == 401, within=WITHIN)
 
 
 def test_an_administrator_of_one_tenant_need_not_name_it(office: Office) -> None:
@@ -148,10 +148,10 @@ def test_a_key_s_name_end_and_limit_are_changed_and_recorded(office: Office) -> 
 
     assert office.dashboard.call("/api/v1/events/none", token=key["key"]).status == 404
     office.ask("admin", "PATCH", f"/keys/{key['id']}", {"expiresInSeconds": 1, "requestsPerSecond": None})
-    wait_until_sync(lambda: office.dashboard.call("/api/v1/events/none", token=key["key"]).status == 401, within=WITHIN)
+    wait_until_sync(lambda: status_of(office, key) == 401, within=WITHIN)
     assert key_of(office, key["id"])["state"] == "expired"
     office.ask("admin", "PATCH", f"/keys/{key['id']}", {"expiresInSeconds": 3600})
-    wait_until_sync(lambda: office.dashboard.call("/api/v1/events/none", token=key["key"]).status == 404, within=WITHIN)
+    wait_until_sync(lambda: status_of(office, key) == 404, within=WITHIN)
 
 
 def test_a_list_says_when_each_key_was_last_used(office: Office) -> None:
@@ -223,12 +223,17 @@ def test_nothing_is_given_that_cannot_be_recorded_and_all_is_ended(office: Offic
     assert f"revoke key: key {key['id']} of tenant acme" in warning
     assert "the audit record does not say so" in warning
     assert key_of(office, key["id"])["state"] == "revoked"
-    wait_until_sync(lambda: office.dashboard.call("/api/v1/events/none", token=key["key"]).status == 401, within=WITHIN)
+    wait_until_sync(lambda: status_of(office, key) == 401, within=WITHIN)
     assert (disabled.status, len(disabled.json["warnings"])) == (200, 1)
     assert (refused.status, enabled.status) == (503, 503)
     assert "Nothing was done" in refused.json["detail"]
     assert office.ask("admin", "GET", "/tenants/unrecorded").status == 404
     assert office.ask("admin", "GET", "/tenants/ended").json["disabled"] is True
+
+
+def status_of(office: Office, key: dict[str, Any]) -> int:
+    """What a key is answered, from an address whose wrong keys are not counted for the others'."""
+    return office.dashboard.call("/api/v1/events/none", token=key["key"], address="127.0.0.3").status
 
 
 def key_of(office: Office, key_id: str) -> dict[str, Any]:
