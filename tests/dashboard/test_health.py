@@ -45,6 +45,36 @@ def test_a_few_events_that_wait_for_long_are_a_backlog() -> None:
     assert "12 events wait" in health_of(queue_depth=12, oldest_seconds=301.0).message
 
 
+def test_events_that_grow_and_wait_are_not_called_well_long_before_they_are_a_backlog() -> None:
+    former = msgspec.structs.replace(WELL, at=AT - 50, queue_depth=0)
+
+    found = health_of(former, queue_depth=4_900, oldest_seconds=40.0)
+
+    assert found == Health("warn", "4,900 events wait in the queue, 98 more a second.")
+    assert health_of(former, queue_depth=4_900, oldest_seconds=2.0).state == "good", "a burst that is worked off"
+    assert health_of(former, queue_depth=4_900, oldest_seconds=None).state == "warn"
+    assert health_of(former, queue_depth=40, oldest_seconds=None).state == "good"
+
+
+def test_a_backlog_is_one_where_the_workers_concurrency_has_one_step_too() -> None:
+    concurrency = msgspec.structs.replace(SPEC.processing.concurrency, steps=SPEC.processing.concurrency.steps[:1])
+    spec = msgspec.structs.replace(SPEC, processing=msgspec.structs.replace(SPEC.processing, concurrency=concurrency))
+
+    assert health_of(spec=spec, queue_depth=68_000).state == "bad"
+    assert health_of(spec=spec, queue_depth=4_999).state == "good"
+
+
+def test_the_most_serious_problem_comes_first() -> None:
+    overspent = Tally(at=AT, requests=1000, failed_requests=3)
+    former = msgspec.structs.replace(WELL, at=AT - 60, queue_depth=8_000)
+    paused = msgspec.structs.replace(SPEC, paused=True)
+
+    idle = health_of(former, workers=0, queue_depth=68_000, oldest_seconds=900.0, tally=overspent)
+    assert idle == Health("bad", "No worker is running: 68,000 events wait in the queue, 1,000 more a second.")
+    assert "error budget" in health_of(spec=paused, workers=0, queue_depth=68_000, tally=overspent).message
+    assert health_of(spec=paused, workers=0, queue_depth=68_000).state == "warn", "paused on purpose"
+
+
 def test_an_overspent_budget_is_not_called_well() -> None:
     found = health_of(tally=Tally(at=AT, requests=1000, failed_requests=3))
 

@@ -24,6 +24,10 @@ TREND_SECONDS = 60.0
 SHORTEST_TREND_SECONDS = 10.0
 OLD_EVENT_SECONDS = 300.0
 """Wait of the oldest event from which on there is a backlog, however few events there are."""
+BACKLOG_EVENTS = 5_000
+"""Waiting events that are a backlog where the concurrency of workers has one step only."""
+GROWING_EVENTS, GROWING_SECONDS = 1_000, 30.0
+"""Waiting events, or the wait of the oldest where that is known, from which on it is worth a warning that they grow."""
 REFUSED_SHARE = 0.05
 """Of all that was sent, from which on refusals are worth a warning."""
 
@@ -48,9 +52,10 @@ def assess(
         spec: what the pipeline should be.
         at: the moment, in epoch seconds.
     """
-    for health in (*_outages(latest, spec, at), *_problems(points, latest, levels, spec=spec)):
-        return health
-    return Health("good", "All is well. Events are flowing." if latest.accepted else "All is well. No events arrive.")
+    found = [*_outages(points, latest, spec=spec, at=at), *_problems(points, latest, levels, spec=spec)]
+    if not found:
+        return Health("good", f"All is well. {'Events are flowing.' if latest.accepted else 'No events arrive.'}")
+    return next((health for health in found if health.state == "bad"), found[0])
 
 
 def stale(latest: Point, *, at: float) -> Health | None:
@@ -61,7 +66,7 @@ def stale(latest: Point, *, at: float) -> Health | None:
     return Health("bad", f"The figures are {_spoken(age)} old: Redis or the dashboard's collector does not answer.")
 
 
-def _outages(latest: Point, spec: PipelineSpec, at: float) -> Iterator[Health]:
+def _outages(points: Sequence[Point], latest: Point, *, spec: PipelineSpec, at: float) -> Iterator[Health]:
     if old := stale(latest, at=at):
         yield old
     if not latest.ingestion:
@@ -71,6 +76,8 @@ def _outages(latest: Point, spec: PipelineSpec, at: float) -> Iterator[Health]:
     if spec.paused:
         waiting = f" {latest.queue_depth:,} wait." if latest.queue_depth else ""
         yield Health("warn", f"The pipeline is paused: events are accepted and not processed.{waiting}")
+    elif not latest.workers and _is_backlog(latest, spec):
+        yield Health("bad", f"No worker is running: {_waiting(points, latest)}.")
     elif not latest.workers and (latest.queue_depth or spec.processing.replicas.min):
         yield Health("warn", "No worker is running: accepted events wait in the queue.")
 
@@ -78,11 +85,10 @@ def _outages(latest: Point, spec: PipelineSpec, at: float) -> Iterator[Health]:
 def _problems(
     points: Sequence[Point], latest: Point, levels: Sequence[Attainment], *, spec: PipelineSpec
 ) -> Iterator[Health]:
-    steps = spec.processing.concurrency.steps
-    if latest.queue_depth and (
-        (len(steps) > 1 and latest.queue_depth >= steps[1].depth) or (latest.oldest_seconds or 0) > OLD_EVENT_SECONDS
-    ):
-        yield Health("bad", f"{latest.queue_depth:,} events wait in the queue, {_trend(points, latest)}.")
+    if not spec.paused and _is_backlog(latest, spec):
+        yield Health("bad", f"{_waiting(points, latest)}.")
+    elif not spec.paused and _is_growing(points, latest):
+        yield Health("warn", f"{_waiting(points, latest)}.")
     if overspent := [level for level in levels if level.budget_left < 0]:
         yield _overspent(overspent)
     if not latest.cache_available:
@@ -102,6 +108,29 @@ def _problems(
         yield Health("warn", f"{latest.dead_letter_depth:,} dead letters wait for a decision.", "#/dead-letters")
 
 
+def _is_backlog(latest: Point, spec: PipelineSpec) -> bool:
+    """Whether so many events wait that workers slow down for them, or some for so long, that something is wrong."""
+    steps = spec.processing.concurrency.steps
+    most = steps[1].depth if len(steps) > 1 else BACKLOG_EVENTS
+    depth = latest.queue_depth or 0
+    return depth >= most or (depth > 0 and (latest.oldest_seconds or 0) > OLD_EVENT_SECONDS)
+
+
+def _is_growing(points: Sequence[Point], latest: Point) -> bool:
+    """Whether more and more events wait, longer than a worker that keeps up lets them."""
+    rate = _rate(points, latest)
+    if rate is None or rate <= 0:
+        return False
+    if latest.oldest_seconds is None:
+        return (latest.queue_depth or 0) >= GROWING_EVENTS
+    return latest.oldest_seconds > GROWING_SECONDS
+
+
+def _waiting(points: Sequence[Point], latest: Point) -> str:
+    """How many events wait, and how that changes."""
+    return f"{latest.queue_depth or 0:,} events wait in the queue, {_trend(points, latest)}"
+
+
 def _overspent(levels: Sequence[Attainment]) -> Health:
     """That the error budgets of these levels, at least one, are used up."""
     counts = [f"{level.bad:,.0f} of {level.total:,.0f}" for level in levels]
@@ -115,14 +144,20 @@ def _overspent(levels: Sequence[Attainment]) -> Health:
 
 def _trend(points: Sequence[Point], latest: Point) -> str:
     """How the queue's depth moves, and when it will be empty if it goes on like that."""
-    depth = latest.queue_depth or 0
-    known = [point for point in points if point.queue_depth is not None and latest.at - point.at <= TREND_SECONDS]
-    if not known or latest.at - known[0].at < SHORTEST_TREND_SECONDS:
+    depth, rate = latest.queue_depth or 0, _rate(points, latest)
+    if rate is None:
         return "and it is not known yet how that changes"
-    rate = (depth - (known[0].queue_depth or 0)) / (latest.at - known[0].at)
     if rate < 0:
         return f"{-rate:,.0f} fewer a second: drained in about {_spoken(depth / -rate)}"
     return f"{rate:,.0f} more a second" if rate > 0 else "and it does not get less"
+
+
+def _rate(points: Sequence[Point], latest: Point) -> float | None:
+    """By how many events a second the queue's depth grows; None if that is not known yet."""
+    known = [point for point in points if point.queue_depth is not None and latest.at - point.at <= TREND_SECONDS]
+    if not known or latest.at - known[0].at < SHORTEST_TREND_SECONDS:
+        return None
+    return ((latest.queue_depth or 0) - (known[0].queue_depth or 0)) / (latest.at - known[0].at)
 
 
 def _spoken(seconds: float) -> str:
